@@ -1,0 +1,43 @@
+# `make repro` and `make test` do everything on a fresh machine with Python 3.11, git and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONUNBUFFERED := 1
+QUICK ?= build/quick
+
+.PHONY: env repro quick test test-fast lint format clean
+
+repro: env ## the whole pipeline
+	dvc repro
+
+quick: env ## the same pipeline on a small corpus, in a clone in build/quick: nothing here changes
+	rm -rf $(QUICK)
+	git clone --quiet --no-hardlinks . $(QUICK)
+	git diff --binary HEAD | git -C $(QUICK) apply --allow-empty
+	cd $(QUICK) && dvc exp run --name quick -S profile=quick -S 'names=[p1,p5]'
+	@echo "quick: see $(QUICK)/metrics/comparison.md"
+
+test: env lint ## all tests
+	python -m pytest
+
+test-fast: env ## the tests without the run of the whole pipeline
+	python -m pytest -m 'not e2e'
+
+lint: env ## format, lint and types
+	ruff format --check .
+	ruff check .
+	mypy
+
+format: env
+	ruff format .
+	ruff check --fix .
+
+env: .venv/.installed ## the virtual environment with pinned dependencies
+
+.venv/.installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+clean: ## what a run leaves behind outside DVC's cache
+	rm -rf build .resume .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,149 @@
+"""The bank: every chunk vector of a data set, one row a chunk, articles contiguous and in order.
+
+Folder layout (`data/bank/`): `vectors.npy` [N, D] float32 or float16, unit rows; `chunks.parquet` with `article_id,
+chunk_index, text` in row order; `articles.parquet` with `article_id, title, source, split, first_row, n_chunks`;
+`bank.json` (`BankInfo`). Texts and splits are written by the corpus stage, vectors by the embedding stage, so that a
+new split does not re-embed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lvm_core.errors import LvmError
+from lvm_core.files import read_json, read_npy, read_parquet, write_json
+from lvm_core.windows import window_targets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT_VERSION = 1
+SPLITS = ("train", "dev", "val", "ood")
+
+
+@dataclass(frozen=True)
+class BankInfo:
+    """What shaped the vectors of a bank (`bank.json`).
+
+    Attributes:
+        encoder: name of the encoder as given in `encoder.model`.
+        weights_sha256: of the encoder's weights ("" for imported vectors).
+        precision: arithmetic of the encoder, `bf16` or `fp32`.
+        processor_features: of the machine that encoded and that change the result, sorted.
+        dimension: D.
+        n_chunks: N.
+        content_sha256: of the vectors' bytes in row order.
+        format_version: of this folder.
+    """
+
+    encoder: str
+    weights_sha256: str
+    precision: str
+    processor_features: list[str]
+    dimension: int
+    n_chunks: int
+    content_sha256: str
+    format_version: int = FORMAT_VERSION
+
+    def write(self, directory: str | Path) -> None:
+        """Write `bank.json` into `directory`."""
+        write_json(Path(directory) / "bank.json", asdict(self))
+
+
+@dataclass(frozen=True)
+class Bank:
+    """An opened bank.
+
+    Attributes:
+        vectors: [N, D] float32 or float16, unit rows, usually memory-mapped.
+        articles: one row an article: `article_id, title, source, split, first_row, n_chunks`.
+        info: what shaped the vectors.
+        directory: where it lies; None for a bank made in memory.
+    """
+
+    vectors: np.ndarray
+    articles: pd.DataFrame
+    info: BankInfo
+    directory: Path | None = field(default=None, compare=False)
+
+    def articles_of(self, split: str | Sequence[str]) -> pd.DataFrame:
+        """The articles of one split (or several), in bank order."""
+        wanted = [split] if isinstance(split, str) else list(split)
+        return self.articles[self.articles["split"].isin(wanted)]
+
+    def targets(self, split: str | Sequence[str]) -> np.ndarray:
+        """[W] int64 target rows of all windows of a split (or several), in bank order."""
+        chosen = self.articles_of(split)
+        return window_targets(chosen["first_row"].to_numpy(), chosen["n_chunks"].to_numpy())
+
+    @cached_property
+    def article_of_row(self) -> np.ndarray:
+        """[N] int64: position in `articles` of the article of each row."""
+        return np.repeat(np.arange(len(self.articles), dtype=np.int64), self.articles["n_chunks"].to_numpy())
+
+    def texts(self) -> list[str]:
+        """The text of every row (read from disk at each call; empty strings for a bank made in memory)."""
+        if self.directory is None:
+            return [""] * len(self.vectors)
+        return read_parquet(self.directory / "chunks.parquet", ["text"])["text"].tolist()
+
+
+def content_sha256(vectors: np.ndarray, block: int = 65_536) -> str:
+    """Hex sha256 of an array's rows in order, read in blocks of rows."""
+    digest = hashlib.sha256(f"{vectors.dtype.str}{vectors.shape}".encode())
+    for start in range(0, len(vectors), block):
+        digest.update(np.ascontiguousarray(vectors[start : start + block]).tobytes())
+    return digest.hexdigest()
+
+
+def load_bank(directory: str | Path) -> Bank:
+    """Open a bank folder, vectors memory-mapped, and check that its parts fit together.
+
+    Raises:
+        LvmError: a file is missing or damaged, or sizes disagree (names the file and the field).
+    """
+    directory = Path(directory)
+    raw = read_json(directory / "bank.json")
+    if not isinstance(raw, dict) or raw.get("format_version") != FORMAT_VERSION:
+        raise LvmError(
+            f"{directory / 'bank.json'}: format_version must be {FORMAT_VERSION}; delete the folder and run `dvc repro`"
+        )
+    try:
+        info = BankInfo(**raw)
+    except TypeError as error:
+        raise LvmError(f"{directory / 'bank.json'}: {error}; delete the folder and run `dvc repro`") from error
+    vectors = read_npy(directory / "vectors.npy", mmap=True)
+    articles = read_parquet(directory / "articles.parquet")
+    if vectors.ndim != 2 or vectors.dtype not in (np.float32, np.float16):
+        raise LvmError(
+            f"{directory / 'vectors.npy'}: holds {vectors.dtype} {vectors.shape}, need float32 or float16 [N, D]"
+        )
+    if vectors.shape != (info.n_chunks, info.dimension):
+        raise LvmError(
+            f"{directory / 'vectors.npy'}: has shape {vectors.shape}, bank.json says {(info.n_chunks, info.dimension)}"
+        )
+    _check_articles(articles, len(vectors), directory / "articles.parquet")
+    return Bank(vectors, articles, info, directory)
+
+
+def _check_articles(articles: pd.DataFrame, n_rows: int, path: Path) -> None:
+    missing = {"article_id", "title", "source", "split", "first_row", "n_chunks"} - set(articles.columns)
+    if missing:
+        raise LvmError(f"{path}: lacks the columns {sorted(missing)}")
+    unknown = set(articles["split"]) - set(SPLITS)
+    if unknown:
+        raise LvmError(f"{path}: column split has {sorted(unknown)}, allowed are {list(SPLITS)}")
+    ends = articles["n_chunks"].cumsum()
+    if (
+        len(articles) == 0
+        or not (articles["first_row"] == ends - articles["n_chunks"]).all()
+        or ends.iloc[-1] != n_rows
+    ):
+        raise LvmError(f"{path}: articles do not cover the {n_rows} rows of vectors.npy contiguously and in order")

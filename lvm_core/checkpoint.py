@@ -1,0 +1,157 @@
+"""Model directories: `model.safetensors` with the weights and `model.json` with everything needed to rebuild the model.
+
+model = load_model("data/models/p5")
+prediction = model.predict(contexts)   # [B, 5, D] unit rows -> [B, D] unit rows
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from lvm_core.errors import LvmError
+from lvm_core.files import atomic_path, read_json, write_json
+from lvm_core.models import ModelParams, build_model
+from lvm_core.params import validate
+from lvm_core.windows import CONTEXT
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What `model.json` says of a model.
+
+    Attributes:
+        recipe: the resolved recipe it was trained by.
+        phase: last phase it went through, `a`, `b` or `c`.
+        epoch: epoch whose weights these are, counted from 1 over all phases.
+        dimension: D of the vectors it reads and writes.
+        encoder: name of the encoder of those vectors.
+        encoder_sha256: of the encoder's weights.
+        data_sha256: content hash of the bank it was trained on.
+        precision: arithmetic of its training, `bf16` or `fp32`.
+        processor_features: of the machine that trained it and that change the result.
+        n_parameters: number of trained numbers.
+        architecture: family and size, from which the model is rebuilt.
+        history: one dict an epoch: `epoch, phase, lr, train_loss, dev_*`.
+        format_version: of this folder.
+    """
+
+    recipe: dict[str, Any]
+    phase: str
+    epoch: int
+    dimension: int
+    encoder: str
+    encoder_sha256: str
+    data_sha256: str
+    precision: str
+    processor_features: list[str]
+    n_parameters: int
+    architecture: dict[str, Any]
+    history: list[dict[str, Any]] = field(default_factory=list)
+    format_version: int = FORMAT_VERSION
+
+
+class LoadedModel:
+    """A trained model, ready to predict.
+
+    Attributes:
+        info: what `model.json` says.
+        module: the torch module, in evaluation mode.
+    """
+
+    def __init__(self, module: nn.Module, info: ModelInfo) -> None:
+        self.module, self.info = module.eval(), info
+
+    def to(self, device: torch.device | str) -> LoadedModel:
+        """Move the weights to a device; returns self."""
+        self.module.to(device)
+        return self
+
+    @torch.inference_mode()
+    def predict_raw(self, contexts: torch.Tensor) -> torch.Tensor:
+        """[B, 5, D] float32 tensor -> [B, D] raw output, on the model's device."""
+        raw: torch.Tensor = self.module(contexts)
+        return raw
+
+    def predict(self, contexts: np.ndarray) -> np.ndarray:
+        """Predict the next chunk's embedding.
+
+        Args:
+            contexts: [B, 5, D] or [5, D], unit rows, oldest chunk first.
+
+        Returns:
+            [B, D] or [D] float32 unit rows.
+
+        Raises:
+            LvmError: the shape is wrong or a value is not finite.
+        """
+        array = np.asarray(contexts, dtype=np.float32)
+        wanted = (CONTEXT, self.info.dimension)
+        if array.ndim not in (2, 3) or array.shape[-2:] != wanted:
+            raise LvmError(f"contexts have shape {array.shape}, the model reads [B, {wanted[0]}, {wanted[1]}]")
+        if not np.isfinite(array).all():
+            raise LvmError("contexts hold NaN or infinite values")
+        device = next(self.module.parameters()).device
+        raw = self.predict_raw(torch.from_numpy(np.atleast_3d(array).reshape(-1, *wanted)).to(device))
+        unit: np.ndarray = nn.functional.normalize(raw, dim=1).cpu().numpy()
+        return unit if array.ndim == 3 else unit[0]
+
+
+def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write tensors as .safetensors, atomically."""
+    with atomic_path(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+
+
+def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read a .safetensors file.
+
+    Raises:
+        LvmError: it is missing or damaged (names it).
+    """
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise LvmError(f"{path}: is not a complete .safetensors file ({error}); run `dvc repro` to make it") from error
+    return tensors
+
+
+def save_model(directory: str | Path, weights: dict[str, torch.Tensor], info: ModelInfo) -> None:
+    """Write a model directory (weights first, so that a json file always has its weights)."""
+    save_tensors(Path(directory) / "model.safetensors", weights)
+    write_json(Path(directory) / "model.json", asdict(info))
+
+
+def load_model(directory: str | Path) -> LoadedModel:
+    """Rebuild a model from its own directory.
+
+    Raises:
+        LvmError: a file is missing, damaged or of another format, or weights and json disagree.
+    """
+    directory = Path(directory)
+    raw = read_json(directory / "model.json")
+    if not isinstance(raw, dict) or raw.get("format_version") != FORMAT_VERSION:
+        raise LvmError(f"{directory / 'model.json'}: format_version must be {FORMAT_VERSION}; train the model again")
+    try:
+        info = ModelInfo(**raw)
+    except TypeError as error:
+        raise LvmError(f"{directory / 'model.json'}: {error}; train the model again") from error
+    architecture: ModelParams = validate(info.architecture, ModelParams, "architecture", directory / "model.json")
+    module = build_model(architecture, info.dimension)
+    weights = load_tensors(directory / "model.safetensors")
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise LvmError(
+            f"{directory / 'model.safetensors'}: does not fit the architecture in model.json ({error})"
+        ) from error
+    return LoadedModel(module, info)

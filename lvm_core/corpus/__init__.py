@@ -1,0 +1,1 @@
+"""Corpora: readers of articles, the paragraph chunker, and the tables of chunks and articles made from them."""

@@ -1,0 +1,235 @@
+"""Two sources to the text part of a bank: chunks, articles with their splits, and counts of everything left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lvm_core.corpus.article import Article, Source
+from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs
+from lvm_core.corpus.params import CorpusParams, SplitParams
+from lvm_core.errors import LvmError
+from lvm_core.params import PARAMS_FILE
+from lvm_core.progress import Progress
+from lvm_core.windows import CONTEXT, assign_splits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_WORD = re.compile(r"[^\s!-/:-@\[-`{-~“”‘’«»–—…•]+")
+
+
+@dataclass(frozen=True)
+class ChunkedArticle:
+    """An article that was kept.
+
+    Attributes:
+        id: of the article.
+        title: of the article.
+        chunks: at least `corpus.min_chunks` texts, in order.
+    """
+
+    id: str
+    title: str
+    chunks: list[str]
+
+
+@dataclass
+class ChunkCounts:
+    """What became of chunks.
+
+    Attributes:
+        kept: in the bank.
+        duplicates: dropped, because an earlier chunk of the same source has the same words.
+        in_train: dropped, because a chunk of the training source has the same words.
+        in_short_articles: left out with their articles.
+    """
+
+    kept: int = 0
+    duplicates: int = 0
+    in_train: int = 0
+    in_short_articles: int = 0
+
+
+@dataclass
+class ChunkedSource:
+    """A source cut into chunks.
+
+    Attributes:
+        name: of the source.
+        articles: those kept, in the source's order.
+        too_short: number of articles left out for having under `corpus.min_chunks` chunks.
+        longest_short: chunks of the longest of those.
+        chunks: what became of chunks.
+        paragraphs: what became of paragraphs.
+    """
+
+    name: str
+    articles: list[ChunkedArticle] = field(default_factory=list)
+    too_short: int = 0
+    longest_short: int = 0
+    chunks: ChunkCounts = field(default_factory=ChunkCounts)
+    paragraphs: ParagraphCounts = field(default_factory=ParagraphCounts)
+
+    def metrics(self) -> dict[str, Any]:
+        """Counts and the mean length of a chunk in characters."""
+        kept = len(self.articles)
+        characters = sum(len(chunk) for article in self.articles for chunk in article.chunks)
+        return {
+            "articles": {"read": kept + self.too_short, "kept": kept, "too_short": self.too_short},
+            "paragraphs": asdict(self.paragraphs),
+            "chunks": asdict(self.chunks) | {"mean_chars": round(characters / max(self.chunks.kept, 1), 2)},
+        }
+
+
+def chunk_source(
+    source: Source, params: CorpusParams, limit: int | None, train_keys: set[str] | None = None
+) -> tuple[ChunkedSource, set[str]]:
+    """Parse and chunk the articles of a source, leaving out duplicate chunks and articles that are too short.
+
+    Two chunks are duplicates when their words are the same, whatever the case and punctuation; the first one stays,
+    and only chunks of articles that are kept count as first ones.
+
+    Args:
+        source: to read.
+        params: of the chunker.
+        limit: stop after this many kept articles, visited in an order that spreads evenly over the source.
+        train_keys: words of the training source's chunks, for the source that must not share any with it.
+
+    Returns:
+        The chunked source, and the words of its chunks.
+    """
+    result, seen, kept = ChunkedSource(source.name), set[str](), dict[int, ChunkedArticle]()
+    order = spread_order(len(source.documents)) if limit else range(len(source.documents))
+    progress = Progress(f"corpus {source.name}", min(limit or len(order), len(order)), "articles")
+    for position in order:
+        article = source.parse(source.documents[position])
+        chunks = _new_chunks(article, params, result, seen, train_keys or set())
+        if chunks:
+            kept[position] = ChunkedArticle(article.id, article.title, list(chunks.values()))
+            seen.update(chunks)
+        if chunks or not limit:
+            progress.update(1)
+        if len(kept) == limit:
+            break
+    result.articles = [kept[position] for position in sorted(kept)]
+    result.chunks.kept = len(seen)
+    progress.close()
+    return result, seen
+
+
+def _new_chunks(
+    article: Article, params: CorpusParams, result: ChunkedSource, seen: set[str], train_keys: set[str]
+) -> dict[str, str]:
+    """Chunks of an article by their words, without known ones; empty if too few are left. Adds to the counts."""
+    result.paragraphs.read += article.boilerplate
+    result.paragraphs.boilerplate += article.boilerplate
+    chunks: dict[str, str] = {}
+    for chunk in chunk_paragraphs(article.paragraphs, params, result.paragraphs):
+        words = _words(chunk)
+        if words in seen or words in chunks:
+            result.chunks.duplicates += 1
+        elif words in train_keys:
+            result.chunks.in_train += 1
+        else:
+            chunks[words] = chunk
+    if len(chunks) >= params.min_chunks:
+        return chunks
+    result.too_short += 1
+    result.longest_short = max(result.longest_short, len(chunks))
+    result.chunks.in_short_articles += len(chunks)
+    return {}
+
+
+def _words(text: str) -> str:
+    """What is compared to find duplicates (the regex class for words would lose the vowel signs of Indic scripts)."""
+    return " ".join(_WORD.findall(text.casefold()))
+
+
+def spread_order(count: int) -> list[int]:
+    """0 .. count - 1 in the order of their reversed bits: any first part of it lies evenly over the whole.
+
+    `spread_order(8)` is `[0, 4, 2, 6, 1, 5, 3, 7]`.
+    """
+    bits = max(count - 1, 0).bit_length()
+    return sorted(range(count), key=lambda position: f"{position:0{bits}b}"[::-1])
+
+
+def require_articles(source: ChunkedSource, needed: int, key: str, value: str, params: CorpusParams) -> None:
+    """Make sure that enough articles are left.
+
+    Raises:
+        LvmError: fewer than `needed` (names the parameter, the counts and the remedy).
+    """
+    kept = len(source.articles)
+    if kept < needed:
+        raise LvmError(
+            f"{PARAMS_FILE}: {key} = {value!r}: {kept} of {kept + source.too_short} articles have corpus.min_chunks = "
+            f"{params.min_chunks} chunks, need {needed} (the longest other one has {source.longest_short}); bring "
+            f"more or longer articles, or lower corpus.min_chunks or corpus.min_chars = {params.min_chars}"
+        )
+
+
+def split_articles(train: ChunkedSource, ood: ChunkedSource, params: SplitParams, seed: int) -> dict[str, str]:
+    """Split of every article by its id: `train`, `dev` or `val` for the training source, `ood` for the other.
+
+    Raises:
+        LvmError: one of them has no article (names the parameters).
+    """
+    ids = [article.id for article in train.articles]
+    splits = dict(zip(ids, assign_splits(ids, dev=params.dev, val=params.val, seed=seed), strict=True))
+    for name in ("train", "dev", "val"):
+        if name not in splits.values():
+            raise LvmError(
+                f"{PARAMS_FILE}: split.dev = {params.dev} and split.val = {params.val} leave no article of "
+                f"{len(ids)} for {name}; lower them or bring more articles"
+            )
+    return splits | {article.id: "ood" for article in ood.articles}
+
+
+def bank_frames(sources: list[ChunkedSource], splits: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The bank's `chunks` and `articles` tables.
+
+    Args:
+        sources: in the order of the bank.
+        splits: of every article, by its id.
+    """
+    import pandas as pd
+
+    chunks = pd.DataFrame(_chunk_rows(sources), columns=["article_id", "chunk_index", "text"])
+    rows = [
+        (article.id, article.title, source.name, splits[article.id], len(article.chunks))
+        for source in sources
+        for article in source.articles
+    ]
+    articles = pd.DataFrame(rows, columns=["article_id", "title", "source", "split", "n_chunks"])
+    articles.insert(4, "first_row", articles["n_chunks"].cumsum() - articles["n_chunks"])
+    return (
+        chunks.astype({"chunk_index": "int64"}),
+        articles.astype({"first_row": "int64", "n_chunks": "int64"}),
+    )
+
+
+def _chunk_rows(sources: list[ChunkedSource]) -> Iterator[tuple[str, int, str]]:
+    for source in sources:
+        for article in source.articles:
+            for index, text in enumerate(article.chunks):
+                yield article.id, index, text
+
+
+def corpus_metrics(train: ChunkedSource, ood: ChunkedSource, splits: dict[str, str]) -> dict[str, Any]:
+    """Nested counts: of each source, and the articles, chunks and windows of each split."""
+    sizes: dict[str, dict[str, int]] = {
+        name: {"articles": 0, "chunks": 0, "windows": 0} for name in ("train", "dev", "val", "ood")
+    }
+    for article in [*train.articles, *ood.articles]:
+        size = sizes[splits[article.id]]
+        size["articles"] += 1
+        size["chunks"] += len(article.chunks)
+        size["windows"] += max(len(article.chunks) - CONTEXT, 0)
+    of_train = train.metrics()
+    del of_train["chunks"]["in_train"]  # means something for the other source only
+    return {"train": of_train, "ood": ood.metrics(), "splits": sizes}

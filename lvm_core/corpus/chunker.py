@@ -1,0 +1,136 @@
+"""Paragraphs to chunks of bounded length. Text is only ever left out by a rule stated here, and counted.
+
+In this order: white space becomes single spaces; boilerplate goes; a short paragraph is joined to the one after it (the
+last one to the one before it), or dropped; what is too long is cut into pieces of similar length.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lvm_core.corpus.params import CorpusParams
+from lvm_core.corpus.sentences import clause_ends, sentence_ends, word_ends
+
+HEADING_CHARS = 100
+"""Longest line in capitals that counts as a heading."""
+
+LOOKAHEAD = 16
+"""Characters after a border that tell whether it is one (quotes, and the first letter of the next sentence)."""
+
+
+@dataclass
+class ParagraphCounts:
+    """What became of paragraphs.
+
+    Attributes:
+        read: paragraphs with any text.
+        boilerplate: left out by `is_boilerplate` (and by the reader's rules).
+        joined: short ones joined to a neighbour.
+        dropped_short: short ones dropped.
+        split: too long (some only after joining) and cut into pieces.
+    """
+
+    read: int = 0
+    boilerplate: int = 0
+    joined: int = 0
+    dropped_short: int = 0
+    split: int = 0
+
+
+def chunk_paragraphs(paragraphs: Iterable[str], params: CorpusParams, counts: ParagraphCounts) -> list[str]:
+    """Cut one article into chunks, in order.
+
+    Every chunk has at most `max_chars` characters. None has fewer than `min_chars`, except that with `short: join` an
+    article that is shorter than that as a whole is one chunk.
+
+    Args:
+        paragraphs: of the article, in order.
+        params: lengths and the rule for short ones.
+        counts: added to.
+    """
+    normalised = [" ".join(paragraph.split()) for paragraph in paragraphs]
+    read = [paragraph for paragraph in normalised if paragraph]
+    prose = [paragraph for paragraph in read if not is_boilerplate(paragraph)]
+    counts.read += len(read)
+    counts.boilerplate += len(read) - len(prose)
+    if params.short == "join":
+        pieces = join_short(prose, params.min_chars)
+        counts.joined += len(prose) - len(pieces)
+    else:
+        pieces = [paragraph for paragraph in prose if len(paragraph) >= params.min_chars]
+        counts.dropped_short += len(prose) - len(pieces)
+    counts.split += sum(len(piece) > params.max_chars for piece in pieces)
+    return [chunk for piece in pieces for chunk in split_long(piece, params.min_chars, params.max_chars)]
+
+
+def is_boilerplate(paragraph: str) -> bool:
+    """True of a paragraph that is no prose in any source.
+
+    That is: fewer than three letters (rules, numerals); no longer than `HEADING_CHARS` and all in capitals (headings,
+    signatures); or letters are less than half of its characters other than spaces (rows of tables).
+    """
+    letters = sum(map(str.isalpha, paragraph))
+    if not paragraph.isascii():  # vowel signs of Indic scripts and the like are marks, not letters
+        letters += sum(unicodedata.category(character).startswith("M") for character in paragraph)
+    characters = len(paragraph) - paragraph.count(" ")
+    return letters < 3 or 2 * letters < characters or (paragraph.isupper() and len(paragraph) <= HEADING_CHARS)
+
+
+def join_short(paragraphs: list[str], min_chars: int) -> list[str]:
+    """Join each paragraph under `min_chars` to the one after it, the last one to the one before it.
+
+    Forwards, because the short ones are mostly headings, and openings of lists.
+    """
+    joined: list[str] = []
+    pending = ""
+    for paragraph in paragraphs:
+        pending = f"{pending} {paragraph}".lstrip()
+        if len(pending) >= min_chars:
+            joined.append(pending)
+            pending = ""
+    if pending and joined:
+        joined[-1] = f"{joined[-1]} {pending}"
+    elif pending:
+        joined.append(pending)
+    return joined
+
+
+def split_long(text: str, min_chars: int, max_chars: int) -> list[str]:
+    """Cut `text` into pieces of similar length, each from `min_chars` to `max_chars` long; unchanged if it fits.
+
+    Args:
+        text: with single spaces and none at its ends.
+        min_chars: of a piece.
+        max_chars: of a piece, more than twice `min_chars`.
+    """
+    pieces = []
+    start = 0
+    while len(text) - start > max_chars:
+        cut = start + _best_cut(text[start : start + max_chars + LOOKAHEAD], len(text) - start, min_chars, max_chars)
+        pieces.append(text[start:cut])
+        start = cut + (text[cut] == " ")
+    return [*pieces, text[start:]]
+
+
+def _best_cut(head: str, length: int, min_chars: int, max_chars: int) -> int:
+    """Where to cut off the next piece.
+
+    Args:
+        head: start of the text that is left, enough of it to see every border up to `max_chars`.
+        length: of the text that is left, over `max_chars`.
+        min_chars: of a piece.
+        max_chars: of a piece.
+
+    Returns:
+        Of the best kind of border that leaves both sides long enough, the one nearest to an even share of the text.
+    """
+    wanted = length / math.ceil(length / max_chars)
+    low, high = min_chars, min(max_chars, length - 1 - min_chars)  # 1: the space at the cut
+    for borders in (sentence_ends, clause_ends, word_ends):
+        allowed = [position for position in borders(head) if low <= position <= high]
+        if allowed:
+            return min(allowed, key=lambda position: abs(position - wanted))
+    return high  # no space within reach: a word, or a script without spaces, is cut

@@ -1,0 +1,78 @@
+"""The groups `data`, `corpus` and `split` of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from lvm_core.params import Group
+from lvm_core.windows import CONTEXT
+
+
+class DataParams(Group):
+    """Where the data come from.
+
+    Attributes:
+        kind: `text` (chunked and encoded here) or `vectors` (brought by the user).
+        train: source of the splits train, dev and val: a name of `READERS`, or a folder.
+        ood: source of the split ood, another one.
+    """
+
+    kind: Literal["text", "vectors"]
+    train: Annotated[str, Field(min_length=1)]
+    ood: Annotated[str, Field(min_length=1)]
+
+
+class CorpusParams(Group):
+    """How articles become chunks.
+
+    Attributes:
+        min_chars: shortest chunk.
+        max_chars: longest chunk; more than twice `min_chars`, so that any longer text divides into allowed pieces.
+        min_chunks: articles with fewer chunks are left out; at least one window's worth.
+        short: what happens to a paragraph under `min_chars`: `join` it to the next one, or `drop` it.
+        max_train_articles: take this many articles of the training source, spread evenly; null for all. At least
+            three, because train, dev and val need one each.
+        max_ood_articles: the same for the other source.
+    """
+
+    min_chars: Annotated[int, Field(ge=1)]
+    max_chars: Annotated[int, Field(ge=3, le=1_000_000)]
+    min_chunks: Annotated[int, Field(ge=CONTEXT + 1)]
+    short: Literal["join", "drop"]
+    max_train_articles: Annotated[int, Field(ge=3)] | None
+    max_ood_articles: Annotated[int, Field(ge=1)] | None
+
+    @field_validator("max_chars")
+    @classmethod
+    def _room_for_two(cls, value: int, info: ValidationInfo) -> int:
+        shortest = info.data.get("min_chars")
+        if shortest is not None and value <= 2 * shortest:
+            raise PydanticCustomError(
+                "too_small",
+                "must be more than twice corpus.min_chars = {shortest}, so that a longer text divides into chunks",
+                {"shortest": shortest},
+            )
+        return value
+
+
+class SplitParams(Group):
+    """Shares of the training source's articles; the rest is `train`.
+
+    Attributes:
+        dev: share for `dev`, which chooses.
+        val: share for `val`, which only reports.
+    """
+
+    dev: Annotated[float, Field(gt=0, lt=1)]
+    val: Annotated[float, Field(gt=0, lt=1)]
+
+    @field_validator("val")
+    @classmethod
+    def _leaves_some(cls, value: float, info: ValidationInfo) -> float:
+        dev = info.data.get("dev")
+        if dev is not None and dev + value >= 1:
+            raise PydanticCustomError("too_large", "leaves nothing to train on with split.dev = {dev}", {"dev": dev})
+        return value

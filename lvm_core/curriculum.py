@@ -1,0 +1,128 @@
+"""Curriculum phases: which training windows each of the stages A, B and C sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from lvm_core.distinctness import ScoreName
+from lvm_core.errors import LvmError
+from lvm_core.params import Group
+
+PHASES = ("a", "b", "c")
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Cosine = Annotated[float, Field(ge=-2.0, le=2.0)]
+
+
+class TopShares(Group):
+    """Share of the scored windows that phases A and B keep; phase C keeps all."""
+
+    a: Share
+    b: Share
+
+    @model_validator(mode="after")
+    def _nested(self) -> TopShares:
+        if self.a > self.b:
+            raise ValueError(f"a = {self.a} must not exceed b = {self.b}: phase B contains phase A")
+        return self
+
+
+class Thresholds(Group):
+    """The P5.1 rule: A keeps sim_prev >= sim_a AND adv_prev >= adv_a, B has >= sim_b OR >= adv_b (and all of A)."""
+
+    sim_a: Cosine
+    adv_a: Cosine
+    sim_b: Cosine
+    adv_b: Cosine
+
+
+class CurriculumParams(Group):
+    """Parameters of all curricula (`curriculum` in params.yaml)."""
+
+    top: TopShares
+    thresholds: Thresholds
+    min_windows: Annotated[int, Field(ge=1, description="a phase with fewer windows is an error")]
+
+
+class Rule(Group):
+    """How one recipe's phases are selected: one entry of data/curricula.yaml.
+
+    Attributes:
+        rule: `all` (every window in every phase), `top` (the windows with the highest score) or `thresholds` (P5.1).
+        score: orders the windows under `top`; None under the other rules.
+    """
+
+    rule: Literal["all", "top", "thresholds"]
+    score: ScoreName | None = None
+
+    @model_validator(mode="after")
+    def _score_where_used(self) -> Rule:
+        if (self.rule == "top") != (self.score is not None):
+            raise ValueError("score is needed with rule: top, and only there")
+        return self
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What one phase sees.
+
+    Attributes:
+        rows: [W] int64 target rows, ascending.
+        in_force: the bounds that the selected windows satisfy, by column of data/scores.parquet.
+    """
+
+    rows: np.ndarray
+    in_force: dict[str, float]
+
+
+def select_phases(scores: pd.DataFrame, rule: Rule, params: CurriculumParams) -> dict[str, Selection]:
+    """The windows of phases A, B and C (A within B within C; C has all).
+
+    Under `top` the windows are ordered by score, ties by row, and the share is rounded to whole windows; windows
+    without the score (`forward_gain` at the end of an article) are in C only.
+
+    Raises:
+        LvmError: a phase has fewer than `min_windows` windows, or all windows have the same score.
+    """
+    if rule.rule == "top":
+        if rule.score is None:  # pragma: no cover - Rule refuses this
+            raise ValueError("rule top without a score")
+        phases = {phase: _top(scores, rule.score, getattr(params.top, phase)) for phase in ("a", "b")}
+    elif rule.rule == "thresholds":
+        phases = _by_thresholds(scores, params.thresholds)
+    else:
+        phases = {phase: Selection(np.sort(scores["row"].to_numpy()), {}) for phase in ("a", "b")}
+    phases["c"] = Selection(np.sort(scores["row"].to_numpy()), {})
+    for phase, selection in phases.items():
+        if len(selection.rows) < params.min_windows:
+            by = f"{rule.rule} by {rule.score}" if rule.score else rule.rule
+            key = "thresholds" if rule.rule == "thresholds" else "top"
+            raise LvmError(
+                f"curriculum: phase {phase.upper()} of rule {by} has {len(selection.rows)} of {len(scores)} windows, "
+                f"fewer than curriculum.min_windows = {params.min_windows}; relax curriculum.{key} in params.yaml "
+                "or use more text"
+            )
+    return phases
+
+
+def _top(scores: pd.DataFrame, name: ScoreName, share: float) -> Selection:
+    scored = scores[scores[name].notna()]
+    values, rows = scored[name].to_numpy(), scored["row"].to_numpy()
+    if len(values) and values.max() == values.min() and share < 1.0:
+        raise LvmError(f"curriculum: all {len(values)} windows have {name} = {values[0]:.6g}, so there is no top share")
+    best = np.lexsort((rows, -values))[: round(share * len(rows))]
+    return Selection(np.sort(rows[best]), {name: float(values[best].min())} if len(best) else {})
+
+
+def _by_thresholds(scores: pd.DataFrame, limits: Thresholds) -> dict[str, Selection]:
+    sim, adv, rows = (scores[name].to_numpy() for name in ("sim_prev", "adv_prev", "row"))
+    in_a = (sim >= limits.sim_a) & (adv >= limits.adv_a)
+    in_b = (sim >= limits.sim_b) | (adv >= limits.adv_b) | in_a
+    return {
+        "a": Selection(np.sort(rows[in_a]), {"sim_prev": limits.sim_a, "adv_prev": limits.adv_a}),
+        "b": Selection(np.sort(rows[in_b]), {"sim_prev": limits.sim_b, "adv_prev": limits.adv_b}),
+    }

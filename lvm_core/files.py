@@ -1,0 +1,176 @@
+"""Whole files or nothing: every output is written beside its target, flushed to disk and renamed into place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvm_core.errors import LvmError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is fsynced and renamed onto `path`, on failure removed.
+
+    Raises:
+        LvmError: the folder cannot be written to (names it).
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _fsync(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise LvmError(
+            f"{path}: cannot be written ({error.strerror or error}); the previous file is untouched"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: str | Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`; on success it takes the place of `path` as a whole.
+
+    The old folder is moved aside before the new one is renamed in, and deleted last, so that a reader sees either
+    the old or the new contents and a kill between the two renames loses nothing (the next run starts afresh).
+    """
+    path = Path(path)
+    temporary, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
+    for leftover in (temporary, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        for file in sorted(temporary.rglob("*")):
+            _fsync(file)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise LvmError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def nan_to_none(value: Any) -> Any:
+    """Copy of a nested structure of dicts, lists and numbers with NaN and infinities replaced by None (json null)."""
+    if isinstance(value, Mapping):
+        return {str(key): nan_to_none(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [nan_to_none(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write json with two-space indent and null for NaN, atomically. Key order is kept."""
+    write_text(path, json.dumps(nan_to_none(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a json file.
+
+    Raises:
+        LvmError: the file is missing or is not json (names it).
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LvmError(f"{path}: cannot be read ({error.strerror}); run `dvc repro` to make it") from error
+    except ValueError as error:
+        raise LvmError(f"{path}: is not valid json ({error}); delete it and run `dvc repro`") from error
+
+
+def write_npy(path: str | Path, array: np.ndarray) -> None:
+    """Write one array as .npy (never pickled), atomically."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def read_npy(path: str | Path, *, mmap: bool = False) -> np.ndarray:
+    """Read a .npy file, memory-mapped read-only if `mmap`.
+
+    Raises:
+        LvmError: the file is missing, truncated or holds objects (names it).
+    """
+    try:
+        return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+    except OSError as error:
+        raise LvmError(f"{path}: cannot be read ({error.strerror or error}); run `dvc repro` to make it") from error
+    except (ValueError, EOFError) as error:
+        raise LvmError(f"{path}: is not a complete .npy file ({error}); delete it and run `dvc repro`") from error
+
+
+def write_parquet(path: str | Path, frame: pd.DataFrame) -> None:
+    """Write a data frame as parquet without its index, atomically."""
+    with atomic_path(path) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
+def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
+    """Write a data frame as csv without its index, six significant digits after the point, atomically."""
+    write_text(path, frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+
+
+def read_parquet(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a parquet file (or some of its columns).
+
+    Raises:
+        LvmError: the file is missing or is not parquet (names it).
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except FileNotFoundError as error:
+        raise LvmError(f"{path}: does not exist; run `dvc repro` to make it") from error
+    except (OSError, pa.ArrowException) as error:
+        raise LvmError(f"{path}: is not a complete parquet file ({error}); delete it and run `dvc repro`") from error
+
+
+def sha256_of(path: str | Path) -> str:
+    """Hex sha256 of a file's bytes.
+
+    Raises:
+        LvmError: the file cannot be read (names it).
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise LvmError(f"{path}: cannot be read ({error.strerror})") from error

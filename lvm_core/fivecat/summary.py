@@ -1,0 +1,79 @@
+"""From the table of windows to the figures of a split: means over windows, None where there is nothing to average."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lvm_core.fivecat.coherence import summarise_coherence
+from lvm_core.fivecat.order import ABLATIONS
+from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.fivecat.profile import mean_or_none, offset_column, summarise_profile
+from lvm_core.fivecat.retrieval import RANKS, chance_at
+from lvm_core.fivecat.rollout import ROLLOUT_RANK, step_columns
+
+Columns = Mapping[str, np.ndarray]
+
+
+def summarise(columns: Columns, params: EvaluateParams) -> dict[str, Any]:
+    """All figures of one split.
+
+    Args:
+        columns: the window table's columns, one entry a window (`evaluate`).
+        params: coherence cuts and rollout steps.
+
+    Returns:
+        `windows` (counts by window set), `articles` (with a window), `cosine` (over all windows), `margin`,
+        `margin_last`, `margin_unseen`, `profile`, `retrieval`, `retrieval_unmasked`, `order` (changes of the cosine),
+        `rollout`, `coherence`, `raw_norm`; json values, None where undefined.
+    """
+    cosine = columns[offset_column(1)]
+    profile = summarise_profile(columns)
+    counts = profile.pop("windows")
+    return {
+        "windows": {"all": len(cosine), **counts},
+        "articles": len(np.unique(columns["article"])),
+        "cosine": mean_or_none(cosine),
+        **profile,
+        "retrieval": _retrieval(columns, ""),
+        "retrieval_unmasked": _retrieval(columns, "_unmasked"),
+        "order": {name: mean_or_none(columns[f"cos_{name}"] - cosine) for name in ABLATIONS},
+        "rollout": _rollout(columns, params.rollout_steps),
+        "coherence": summarise_coherence(columns["coherence"], cosine, params.coherence_cuts),
+        "raw_norm": mean_or_none(columns["raw_norm"]),
+    }
+
+
+def _retrieval(columns: Columns, suffix: str) -> dict[str, Any]:
+    ranked = ~np.isnan(columns[f"mrr{suffix}"])
+    candidates = columns[f"candidates{suffix}"][ranked]
+    return {
+        **{f"recall_at_{k}": mean_or_none(columns[f"recall_at_{k}{suffix}"]) for k in RANKS},
+        "mrr": mean_or_none(columns[f"mrr{suffix}"]),
+        "chance": {f"recall_at_{k}": mean_or_none(chance_at(k, candidates)) for k in RANKS},
+        "windows": int(ranked.sum()),
+        "left_out": int((~ranked).sum()),
+    }
+
+
+def _rollout(columns: Columns, steps: int) -> dict[str, Any]:
+    names = {step: step_columns(step) for step in range(1, steps + 1)}
+    by_step = {
+        str(step): {
+            "cosine": mean_or_none(columns[cosine]),
+            f"recall_at_{ROLLOUT_RANK}": mean_or_none(columns[recall]),
+        }
+        for step, (cosine, recall) in names.items()
+    }
+    first_cosine, first_recall = names[1]
+    cosines = np.stack([columns[cosine] for cosine, _ in names.values()])
+    recalls = np.stack([columns[recall] for _, recall in names.values()])
+    return {
+        "cosine": mean_or_none(cosines),
+        f"recall_at_{ROLLOUT_RANK}": mean_or_none(recalls),
+        "by_step": by_step,
+        "windows": int((~np.isnan(columns[first_cosine])).sum()),
+        "windows_ranked": int((~np.isnan(columns[first_recall])).sum()),
+    }

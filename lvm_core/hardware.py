@@ -1,0 +1,52 @@
+"""What this machine can do: device to compute on, arithmetic to use, processor features that shape results."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+
+from lvm_core.errors import LvmError
+from lvm_core.params import set_threads
+
+SHAPING_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
+"""Processor flags that change which kernels run, and with them the last bits of a result."""
+
+
+def processor_features(cpuinfo: str | Path = "/proc/cpuinfo") -> list[str]:
+    """Those of `SHAPING_FEATURES` that the processor has, sorted; empty where the system does not tell."""
+    try:
+        text = Path(cpuinfo).read_text(encoding="utf-8")
+    except OSError:
+        return []
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    return sorted(set(flags.group(1).split()) & set(SHAPING_FEATURES)) if flags else []
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` -> the first GPU if there is one, else the processor.
+
+    Raises:
+        LvmError: a GPU is asked for and there is none.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise LvmError(f"params.yaml: device = {device!r}: no GPU is visible here; set device: auto or cpu")
+    return torch.device(device)
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """`auto` -> `bf16` where the device multiplies bf16 natively (otherwise it is slower than float32), else `fp32`."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if {"avx512_bf16", "amx_bf16", "bf16"} & set(processor_features()) else "fp32"
+
+
+def use_threads(threads: int) -> None:
+    """Fix the thread count of torch, BLAS and OpenMP for this process."""
+    set_threads(threads)
+    torch.set_num_threads(threads)

@@ -1,0 +1,155 @@
+"""Reading params.yaml: profile applied, every group typed and validated, each mistake one clear line.
+
+The groups themselves (`CorpusParams`, ...) live beside the code that uses them, so that a new key of one stage does not
+invalidate another.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from lvm_core.errors import LvmError
+
+PARAMS_FILE = Path("params.yaml")
+
+TOP_LEVEL = (
+    *("profile", "profiles", "seed", "threads", "precision", "device", "pos_scalar", "names", "recipes"),
+    *("data", "corpus", "split", "encoder", "diagnosis", "score", "curriculum", "model", "train", "evaluate"),
+)
+"""Every key that params.yaml may have at its top level."""
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="seed of every random draw")]
+Threads = Annotated[int, Field(ge=1, le=1024, description="processor threads of every numeric library")]
+Precision = Literal["auto", "bf16", "fp32"]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+PosScalar = Annotated[float, Field(ge=-10.0, le=10.0, allow_inf_nan=False)]
+
+
+class Group(BaseModel):
+    """A group of parameters: unknown keys and wrong types are errors, numbers are finite, values never change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=False)
+
+
+def read_params(path: str | Path = PARAMS_FILE) -> dict[str, Any]:
+    """params.yaml as a dict, with the values of the chosen profile laid over it.
+
+    Raises:
+        LvmError: the file is missing or not YAML, a top-level key is unknown or missing, or the profile does not exist.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LvmError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LvmError(f"{path}: is not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise LvmError(f"{path}: must be a mapping of keys to values")
+    _check_top_level(raw, path)
+    profiles, name = raw["profiles"], raw["profile"]
+    if not isinstance(profiles, dict) or not all(isinstance(value, dict) for value in profiles.values()):
+        raise LvmError(f"{path}: profiles must map each profile's name to a mapping of parameters")
+    if name not in profiles:
+        raise LvmError(f"{path}: profile = {name!r} is not allowed; defined are {sorted(profiles)}")
+    _check_keys(raw, profiles[name], f"profiles.{name}", path)
+    return _overlay(raw, profiles[name])
+
+
+def _check_top_level(raw: dict[str, Any], path: str | Path) -> None:
+    unknown, missing = [key for key in raw if key not in TOP_LEVEL], [key for key in TOP_LEVEL if key not in raw]
+    if unknown:
+        raise LvmError(f"{path}: {unknown[0]} = {raw[unknown[0]]!r}: unknown key; allowed are {', '.join(TOP_LEVEL)}")
+    if missing:
+        raise LvmError(f"{path}: {missing[0]} is missing")
+
+
+def _check_keys(base: Any, over: dict[str, Any], where: str, path: str | Path) -> None:
+    """A profile may only change keys that params.yaml has: anything else would be a silent typo."""
+    for key, value in over.items():
+        if not isinstance(base, dict) or key not in base:
+            allowed = ", ".join(map(str, base)) if isinstance(base, dict) else "none"
+            raise LvmError(f"{path}: {where}.{key} = {value!r}: unknown key; allowed are {allowed}")
+        if isinstance(value, dict):
+            _check_keys(base[key], value, f"{where}.{key}", path)
+
+
+def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    return base | {
+        key: _overlay(base[key], value) if isinstance(value, dict) and isinstance(base[key], dict) else value
+        for key, value in over.items()
+    }
+
+
+def validate(value: Any, kind: Any, where: str, path: str | Path = PARAMS_FILE) -> Any:
+    """Check `value` against a type (a `Group`, or any type pydantic knows) and return the typed value.
+
+    Args:
+        value: as read from YAML.
+        kind: type to check against.
+        where: dotted key of the value, for the message.
+        path: file it came from, for the message.
+
+    Raises:
+        LvmError: one line that names the file, the key, the value and what is allowed.
+    """
+    try:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind.model_validate(value)
+        return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
+    except ValidationError as error:
+        raise LvmError(_describe(error.errors()[0], kind, where, path)) from None
+
+
+def load_group(params: dict[str, Any], key: str, kind: Any, path: str | Path = PARAMS_FILE) -> Any:
+    """The top-level key `key` of `params`, typed as `kind` (a `Group`, or any type pydantic knows).
+
+    Raises:
+        LvmError: as `validate`.
+    """
+    return validate(params[key], kind, key, path)
+
+
+def _describe(error: ErrorDetails, kind: Any, where: str, path: str | Path) -> str:
+    key = ".".join([where, *map(str, error["loc"])])
+    value = error["input"]
+    if error["type"] == "extra_forbidden":
+        group = _group_at(kind, error["loc"][:-1])
+        allowed = f"; allowed are {', '.join(group.model_fields)}" if group else ""
+        return f"{path}: {key} = {value!r}: unknown key{allowed}"
+    if error["type"] == "missing":
+        return f"{path}: {key} is missing"
+    hint = ""
+    if isinstance(value, str) and _is_number(value):
+        hint = f" (YAML reads {value} as text: write it with a point and a signed exponent, like 0.001 or 1.0e-3)"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return f"{path}: {key} = {value!r}: {message}{hint}"
+
+
+def _group_at(kind: Any, location: tuple[int | str, ...]) -> type[Group] | None:
+    for part in location:
+        field = getattr(kind, "model_fields", {}).get(part)
+        kind = field.annotation if field else None
+    return kind if isinstance(kind, type) and issubclass(kind, Group) else None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def set_threads(threads: int) -> None:
+    """Fix the thread count of BLAS and OpenMP, for libraries loaded already and later (torch has its own call)."""
+    from threadpoolctl import threadpool_limits
+
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+    threadpool_limits(limits=threads)

@@ -1,0 +1,128 @@
+"""From params.yaml to resolved recipes: defaults laid under, shortcuts followed, everything validated.
+
+What shapes a recipe's training goes to `data/recipes/<name>.yaml`, what it selects from the data to
+`data/curricula.yaml`, so that a change of the one does not touch the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from lvm_core.corpus.params import CorpusParams, DataParams, SplitParams
+from lvm_core.curriculum import CurriculumParams, Rule
+from lvm_core.diagnosis import DiagnosisParams
+from lvm_core.distinctness import ScoreParams
+from lvm_core.encoder import EncoderParams
+from lvm_core.errors import LvmError
+from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.layout import REFERENCES
+from lvm_core.models import ModelParams
+from lvm_core.params import PARAMS_FILE, Device, PosScalar, Precision, Seed, Threads, load_group, validate
+from lvm_core.recipe import Recipe, TrainParams
+
+RESERVED = {
+    *REFERENCES,
+    *("references", "comparison", "corpus", "diagnosis", "curriculum", "stage_a", "stage_b"),
+}
+"""Names that a recipe cannot have: reference predictors, and other files of metrics/."""
+
+
+GROUPS: dict[str, Any] = {
+    **{"seed": Seed, "threads": Threads, "precision": Precision, "device": Device, "pos_scalar": PosScalar},
+    **{"data": DataParams, "corpus": CorpusParams, "split": SplitParams, "encoder": EncoderParams},
+    **{"diagnosis": DiagnosisParams, "score": ScoreParams, "curriculum": CurriculumParams},
+    **{"model": ModelParams, "train": TrainParams, "evaluate": EvaluateParams},
+}
+"""Type of every top-level key but `names`, `recipes` and the profiles."""
+
+
+def validate_all(params: dict[str, Any]) -> None:
+    """Check every group, also those that only other stages read: nothing runs before all parameters are good.
+
+    Raises:
+        LvmError: one line on the first mistake.
+    """
+    for key, kind in GROUPS.items():
+        load_group(params, key, kind)
+
+
+def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rule]]:
+    """The recipes in `names`, fully resolved and validated, and the curriculum rule of each.
+
+    A recipe's `model` and `train` are laid over the top-level groups of the same name; a value `{param: a.b}` anywhere
+    in a recipe stands for the top-level parameter a.b.
+
+    Raises:
+        LvmError: `names` and `recipes` disagree, or a recipe has an unknown key or a wrong value.
+    """
+    names = validate(params["names"], Annotated[list[str], Field(min_length=1)], "names")
+    recipes = validate(params["recipes"], dict[str, dict[str, Any]], "recipes")
+    for name in (*names, *recipes):
+        if name not in recipes:
+            raise LvmError(f"{PARAMS_FILE}: names has {name!r}, recipes has not; defined are {', '.join(recipes)}")
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in RESERVED:
+            raise LvmError(
+                f"{PARAMS_FILE}: recipes.{name}: a recipe's name is lower-case letters, digits and _, starts with a "
+                f"letter and is none of {', '.join(sorted(RESERVED))}"
+            )
+    if len(set(names)) != len(names):
+        raise LvmError(f"{PARAMS_FILE}: names = {names}: a recipe is named twice")
+    resolved = {name: _resolve(name, recipe, params) for name, recipe in recipes.items()}  # unused ones are checked too
+    return [resolved[name][0] for name in names], {name: resolved[name][1] for name in names}
+
+
+def _resolve(name: str, recipe: dict[str, Any], params: Mapping[str, Any]) -> tuple[Recipe, Rule]:
+    where = f"recipes.{name}"
+    allowed = ("about", "model", "losses", "train", "curriculum", "seed")
+    for key in recipe:
+        if key not in allowed:
+            value = recipe[key]
+            raise LvmError(f"{PARAMS_FILE}: {where}.{key} = {value!r}: unknown key; allowed are {', '.join(allowed)}")
+    for key in ("about", "losses", "curriculum"):
+        if key not in recipe:
+            raise LvmError(f"{PARAMS_FILE}: {where}.{key} is missing")
+    validate(recipe["about"], str, f"{where}.about")
+    own = _follow_references({key: value for key, value in recipe.items() if key != "about"}, params, where)
+    rule: Rule = validate(own["curriculum"], Rule, f"{where}.curriculum")
+    values = {
+        "name": name,
+        "seed": own.get("seed", params["seed"]),
+        "threads": params["threads"],
+        "precision": params["precision"],
+        "device": params["device"],
+        "model": _overlay(params["model"], own.get("model", {}), f"{where}.model"),
+        "losses": own["losses"],
+        "train": _overlay(params["train"], own.get("train", {}), f"{where}.train"),
+    }
+    resolved: Recipe = validate(values, Recipe, where)
+    return resolved, rule
+
+
+def _follow_references(value: Any, params: Mapping[str, Any], where: str) -> Any:
+    """Replace each `{param: a.b}` by the top-level parameter a.b."""
+    if not isinstance(value, dict):
+        return value
+    if set(value) != {"param"}:
+        return {key: _follow_references(item, params, f"{where}.{key}") for key, item in value.items()}
+    found: Any = params
+    for part in str(value["param"]).split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            raise LvmError(f"{PARAMS_FILE}: {where}.param = {value['param']!r}: there is no such parameter")
+        found = found[part]
+    return found
+
+
+def _overlay(base: Any, over: Any, where: str) -> Any:
+    """`over` laid over `base`; a group that names another kind (`name` or `family`) replaces the base as a whole."""
+    if not isinstance(over, dict):
+        raise LvmError(f"{PARAMS_FILE}: {where} = {over!r}: must be a mapping of keys to values")
+    if any(key in over and over[key] != base.get(key) for key in ("name", "family")):
+        return over
+    return base | {
+        key: _overlay(base[key], value, f"{where}.{key}") if isinstance(base.get(key), dict) else value
+        for key, value in over.items()
+    }

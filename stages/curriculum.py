@@ -1,0 +1,39 @@
+"""Select the windows of phases A, B and C of every recipe: data/curriculum/<recipe>/{a,b,c}.npy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from lvm_core.bank import load_bank
+from lvm_core.curriculum import CurriculumParams, Rule, select_phases
+from lvm_core.curriculum_report import add_measures, curriculum_check
+from lvm_core.errors import run_stage
+from lvm_core.files import atomic_directory, read_parquet, write_json, write_npy, write_text
+from lvm_core.params import Seed, load_group, read_params, validate
+
+RULES = Path("data/curricula.yaml")
+
+
+def main() -> None:
+    """Apply each recipe's rule to the scores; write index arrays, bounds in force and the check."""
+    params = read_params()
+    settings = load_group(params, "curriculum", CurriculumParams)
+    seed: int = load_group(params, "seed", Seed)
+    rules: dict[str, Rule] = validate(yaml.safe_load(RULES.read_text()), dict[str, Rule], "curricula", RULES)
+    bank = load_bank("data/bank")
+    scores = add_measures(read_parquet("data/scores.parquet"), bank.vectors)
+    recipes = {name: (rule, select_phases(scores, rule, settings)) for name, rule in rules.items()}
+    with atomic_directory("data/curriculum") as directory:
+        for name, (_, phases) in recipes.items():
+            for phase, selection in phases.items():
+                write_npy(directory / name / f"{phase}.npy", selection.rows)
+            write_json(directory / name / "in_force.json", {phase: s.in_force for phase, s in phases.items()})
+    write_text("metrics/curriculum_check.md", curriculum_check(scores, recipes, settings, bank.texts(), seed))
+    for name, (_, phases) in recipes.items():
+        print(f"curriculum {name}: " + ", ".join(f"{p.upper()} {len(s.rows):,}" for p, s in phases.items()))
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,41 @@
+"""Evaluate the reference predictors on val and ood: data/evaluation/references/ and metrics/references.json."""
+
+from __future__ import annotations
+
+from lvm_core.bank import load_bank
+from lvm_core.errors import run_stage
+from lvm_core.files import write_json
+from lvm_core.fivecat.headline import headlines
+from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.params import Device, Seed, Threads, load_group, read_params
+
+OUTPUT = "data/evaluation/references"
+
+
+def main() -> None:
+    """Fit the eight references on the bank, evaluate and write each, then the headline figures of all."""
+    params = read_params()
+    evaluate_params = load_group(params, "evaluate", EvaluateParams)
+    seed: int = load_group(params, "seed", Seed)
+    threads: int = load_group(params, "threads", Threads)
+    wanted_device: str = load_group(params, "device", Device)
+
+    # Heavy imports come after the parameters are known to be good.
+    from lvm_core.fivecat.evaluate import evaluate_splits
+    from lvm_core.fivecat.store import write_evaluations
+    from lvm_core.hardware import resolve_device, use_threads
+    from lvm_core.references import fit_references
+
+    use_threads(threads)
+    device = resolve_device(wanted_device)
+    bank = load_bank("data/bank")
+    metrics = {}
+    for reference in fit_references(bank, evaluate_params, seed):
+        evaluations = evaluate_splits(bank, reference, evaluate_params, seed=seed, device=device)
+        write_evaluations(f"{OUTPUT}/{reference.name}", evaluations, reference.fit)
+        metrics[reference.name] = headlines({split: done.summary for split, done in evaluations.items()})
+    write_json("metrics/references.json", metrics)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,27 @@
+"""Score every training window: data/scores.parquet, one row a window."""
+
+from __future__ import annotations
+
+from lvm_core.bank import load_bank
+from lvm_core.distinctness import score_windows
+from lvm_core.errors import LvmError, run_stage
+from lvm_core.files import write_parquet
+from lvm_core.params import Threads, load_group, read_params, set_threads
+
+
+def main() -> None:
+    """Score the windows of the train split and write them."""
+    params = read_params()
+    set_threads(load_group(params, "threads", Threads))
+    bank = load_bank("data/bank")
+    targets = bank.targets("train")
+    if not len(targets):
+        raise LvmError("data/bank: the train split has no window; give data.train more or longer articles")
+    scores = score_windows(bank.vectors, targets, bank.article_of_row)
+    write_parquet("data/scores.parquet", scores)
+    means = scores[["distinctness", "forward_gain", "similarity"]].mean()
+    print(f"score: {len(scores):,} training windows; means: {means.round(4).to_dict()}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,47 @@
+"""Train one phase of one recipe: `python -m stages.train RECIPE PHASE` (a, b or c)."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lvm_core.bank import load_bank
+from lvm_core.dev_metrics import dev_metrics_on
+from lvm_core.errors import LvmError, run_stage
+from lvm_core.files import read_npy, write_csv
+from lvm_core.hardware import resolve_device, resolve_precision, use_threads
+from lvm_core.layout import phase_directory
+from lvm_core.phases import begin_phase, end_phase
+from lvm_core.recipe import read_recipe
+from lvm_core.trainer import train_phase
+
+
+def main() -> None:
+    """Go on from the phase before, train, write the model directory (and the curves after the last phase)."""
+    if len(sys.argv) != 3:
+        raise LvmError("usage: python -m stages.train RECIPE PHASE")
+    name, phase = sys.argv[1:]
+    phase_directory(name, phase)  # refuses an unknown phase before anything is loaded
+    recipe = read_recipe(f"data/recipes/{name}.yaml")
+    use_threads(recipe.threads)
+    device = resolve_device(recipe.device)
+    precision = resolve_precision(recipe.precision, device)
+    bank = load_bank("data/bank")
+    targets = read_npy(f"data/curriculum/{name}/{phase}.npy")
+    state = begin_phase(recipe, phase, bank.info, device)
+    vectors = torch.from_numpy(np.array(bank.vectors)).to(device)
+    try:
+        train_phase(state, recipe, phase, vectors, targets, dev_metrics_on(bank, device), precision)
+    except FloatingPointError as error:
+        raise LvmError(f"recipe {name}, phase {phase}: {error}; lower recipes.{name}.train.lr in params.yaml") from None
+    end_phase(state, recipe, phase, bank.info, precision)
+    if phase == "c":
+        write_csv(f"plots/training/{name}.csv", pd.DataFrame(state.history))
+    print(f"train {name} phase {phase}: kept epoch {state.best_epoch}", flush=True)
+
+
+if __name__ == "__main__":
+    run_stage(main)

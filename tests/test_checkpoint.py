@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import lvm_core
+from lvm_core.checkpoint import load_model
+from lvm_core.errors import LvmError
+from lvm_core.layout import phase_directory
+from lvm_core.phases import begin_phase, end_phase
+from tests.training import same, small_bank, small_recipe, train
+
+
+@pytest.fixture
+def model_directory(tmp_path, monkeypatch):
+    """A trained model of a recipe with a positional scalar, in data/models/small under a temporary folder."""
+    monkeypatch.chdir(tmp_path)
+    bank, recipe = small_bank(), small_recipe(model={"pos_scalar": 0.7})
+    state = train(bank, recipe, "abc")
+    end_phase(state, recipe, "c", bank.info, "fp32")
+    return tmp_path / phase_directory("small", "c")
+
+
+def contexts(count=6, dimension=16):
+    array = np.random.default_rng(0).standard_normal((count, 5, dimension)).astype(np.float32)
+    return array / np.linalg.norm(array, axis=2, keepdims=True)
+
+
+def test_three_lines_of_python(model_directory):
+    model = lvm_core.load_model(model_directory)
+    prediction = model.predict(contexts())
+    assert prediction.shape == (6, 16)
+    np.testing.assert_allclose(np.linalg.norm(prediction, axis=1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(model.predict(contexts()[2]), prediction[2], atol=1e-6)
+
+
+def test_a_model_is_rebuilt_from_its_own_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bank, recipe = small_bank(), small_recipe(model={"pos_scalar": 0.7})
+    state = train(bank, recipe, "abc")
+    end_phase(state, recipe, "c", bank.info, "fp32")
+    state.model.load_state_dict(state.best)
+    with torch.inference_mode():
+        expected = state.model.eval()(torch.from_numpy(contexts()))
+    loaded = load_model(phase_directory("small", "c"))
+    assert torch.equal(loaded.predict_raw(torch.from_numpy(contexts())), expected)
+    assert loaded.info.recipe == recipe.model_dump()
+    assert loaded.info.history == state.history
+    assert loaded.info.data_sha256 == bank.info.content_sha256
+    assert loaded.info.epoch == state.best_epoch
+    assert loaded.module.pos_scalar == 0.7
+
+
+def test_the_next_phase_starts_from_the_last_weights_not_the_best(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bank, recipe = small_bank(), small_recipe()
+    state = train(bank, recipe, "a")
+    state.best = {name: torch.zeros_like(tensor) for name, tensor in state.best.items()}
+    end_phase(state, recipe, "a", bank.info, "fp32")
+    begun = begin_phase(recipe, "b", bank.info, torch.device("cpu"))
+    assert all(torch.equal(a, b) for a, b in zip(begun.model.parameters(), state.model.parameters(), strict=True))
+    assert begun.history == state.history
+
+
+def test_a_phase_on_another_bank_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bank, recipe = small_bank(), small_recipe()
+    end_phase(train(bank, recipe, "a"), recipe, "a", bank.info, "fp32")
+    with pytest.raises(LvmError, match="another bank"):
+        begin_phase(recipe, "b", small_bank(seed=1).info, torch.device("cpu"))
+
+
+def test_saving_twice_gives_the_same_bytes(model_directory):
+    before = {path.name: path.read_bytes() for path in model_directory.iterdir()}
+    assert set(before) == {"model.safetensors", "model.json"}
+    bank, recipe = small_bank(), small_recipe(model={"pos_scalar": 0.7})
+    end_phase(train(bank, recipe, "abc"), recipe, "c", bank.info, "fp32")
+    assert {path.name: path.read_bytes() for path in model_directory.iterdir()} == before
+
+
+def test_weights_are_plain_safetensors(model_directory):
+    loaded = load_file(model_directory / "model.safetensors")
+    again = {name: tensor.numpy() for name, tensor in load_model(model_directory).module.state_dict().items()}
+    assert same({name: tensor.numpy() for name, tensor in loaded.items()}, again)
+
+
+def damage_json(directory, **changes):
+    path = directory / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda d: (d / "model.json").unlink(), r"model\.json: cannot be read"),
+        (lambda d: (d / "model.json").write_text("{"), r"model\.json: is not valid json"),
+        (lambda d: (d / "model.safetensors").unlink(), r"model\.safetensors: is not a complete"),
+        (lambda d: (d / "model.safetensors").write_bytes(b"\x00" * 9), r"model\.safetensors: is not a complete"),
+        (lambda d: damage_json(d, format_version=99), r"model\.json: format_version"),
+        (lambda d: damage_json(d, surprise=1), r"model\.json: .*surprise"),
+        (lambda d: damage_json(d, dimension=17), r"model\.safetensors: does not fit"),
+        (lambda d: damage_json(d, architecture={"family": "lstm"}), r"model\.json: architecture\.family = 'lstm'"),
+    ],
+)
+def test_a_damaged_directory_is_one_clear_line(model_directory, harm, words):
+    harm(model_directory)
+    with pytest.raises(LvmError, match=words):
+        load_model(model_directory)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (np.zeros((2, 4, 16), np.float32), r"shape \(2, 4, 16\), the model reads \[B, 5, 16\]"),
+        (np.zeros((5, 15), np.float32), "shape"),
+        (np.full((1, 5, 16), np.nan), "NaN"),
+    ],
+)
+def test_wrong_contexts_are_refused(model_directory, given, words):
+    with pytest.raises(LvmError, match=words):
+        load_model(model_directory).predict(given)
+
+
+def test_an_unknown_phase_is_refused():
+    with pytest.raises(LvmError, match="phases are a, b, c"):
+        phase_directory("p1", "d")

@@ -1,0 +1,127 @@
+"""Every mistake in params.yaml is one line that names the key, the value and what is allowed."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from lvm_core.errors import LvmError
+from lvm_core.params import read_params
+from lvm_core.resolve import resolve_recipes, validate_all
+from tests.imports import ROOT
+
+
+def edited(tmp_path, changes):
+    """params.yaml of the repository with dotted keys changed (None in `changes` of a value removes the key)."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for dotted, value in changes.items():
+        *path, last = dotted.split(".")
+        group = params
+        for part in path:
+            group = group[part]
+        if value is ...:
+            del group[last]
+        else:
+            group[last] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    return path
+
+
+def check(path):
+    params = read_params(path)
+    validate_all(params)
+    return resolve_recipes(params)
+
+
+def test_the_repositorys_parameters_are_valid(tmp_path):
+    recipes, rules = check(edited(tmp_path, {}))
+    assert [recipe.name for recipe in recipes] == ["p1", "p5"] == list(rules)
+
+
+@pytest.mark.parametrize("profile", ["default", "quick", "paper"])
+def test_every_profile_is_valid(tmp_path, profile):
+    check(edited(tmp_path, {"profile": profile}))
+
+
+def test_a_profile_is_laid_over_the_other_values(tmp_path):
+    params = read_params(edited(tmp_path, {"profile": "quick"}))
+    assert params["train"]["epochs"] == {"a": 1, "b": 1, "c": 1}
+    assert params["train"]["lr"] == 0.0005
+    assert params["corpus"]["max_train_articles"] == 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"pos_scaler": 0.2}, ["pos_scaler", "0.2", "unknown key", "pos_scalar"]),
+        ({"seed": ...}, ["seed is missing"]),
+        ({"seed": -1}, ["seed", "-1", "greater than or equal to 0"]),
+        ({"threads": 0}, ["threads", "0", "greater than or equal to 1"]),
+        ({"threads": "2"}, ["threads", "'2'", "integer"]),
+        ({"precision": "fp16"}, ["precision", "'fp16'", "'bf16'"]),
+        ({"device": "gpu"}, ["device", "'gpu'"]),
+        ({"pos_scalar": "strong"}, ["pos_scalar = 'strong'", "number"]),
+        ({"pos_scalar": float("nan")}, ["pos_scalar = nan", "finite"]),
+        ({"profile": "fast"}, ["profile", "'fast'", "default", "paper", "quick"]),
+        (
+            {"profile": "quick", "profiles.quick.corpus.max_articles": 5},
+            ["profiles.quick.corpus.max_articles", "max_tr"],
+        ),
+        ({"train.lr": "1e-3"}, ["train.lr = '1e-3'", "0.001 or 1.0e-3"]),
+        ({"train.lr": 0.0}, ["train.lr", "0.0", "greater than 0"]),
+        ({"train.learning_rate": 0.1}, ["train.learning_rate", "unknown key", "batch_size, lr"]),
+        ({"train.epochs.a": 0}, ["train.epochs.a", "0"]),
+        ({"train.epochs.d": 3}, ["train.epochs.d", "unknown key", "allowed are a, b, c"]),
+        ({"train.schedule.name": "step"}, ["train.schedule", "'plateau'"]),
+        ({"train.best_by": "margin"}, ["train.best_by", "'margin'", "'cosine'"]),
+        ({"model.heads": 5}, ["model", "multiple of heads = 5"]),
+        ({"corpus.min_chunks": 3}, ["corpus.min_chunks", "3"]),
+        ({"corpus.max_chars": 100}, ["corpus.max_chars", "100"]),
+        ({"split.val": 1.0}, ["split.val", "1.0"]),
+        ({"encoder.batch_size": 2.5}, ["encoder.batch_size", "2.5", "integer"]),
+        ({"encoder.model": None}, ["encoder.model", "None", "string"]),
+        ({"data.kind": "numbers"}, ["data.kind", "'numbers'", "'text'"]),
+        ({"score.name": "margin"}, ["score.name", "'margin'", "'distinctness'"]),
+        ({"curriculum.top.a": 0.8}, ["curriculum.top", "must not exceed"]),
+        ({"diagnosis.max_lag": 2}, ["diagnosis.max_lag", "2"]),
+        ({"evaluate.batch_size": 0}, ["evaluate.batch_size", "0"]),
+        ({"names": []}, ["names", "at least 1"]),
+        ({"names": ["p1", "p9"]}, ["names has 'p9'", "defined are p1, p5"]),
+        ({"names": ["p1", "p1"]}, ["names", "twice"]),
+        ({"names": "p1"}, ["names = 'p1'", "list"]),
+        ({"recipes.ridge": {"about": "x"}}, ["recipes.ridge", "none of"]),
+        ({"recipes.p1.loss": 1}, ["recipes.p1.loss", "unknown key", "losses"]),
+        ({"recipes.p1.losses": {"msee": 1.0}}, ["recipes.p1.losses", "msee", "known are mse"]),
+        ({"recipes.p1.losses": ...}, ["recipes.p1.losses is missing"]),
+        ({"recipes.p1.losses": {"mse": "1e0"}}, ["recipes.p1.losses.mse", "'1e0'", "1.0e-3"]),
+        (
+            {"recipes.p5.model.pos_scalar": {"param": "pos_scaler"}},
+            ["recipes.p5.model.pos_scalar", "pos_scaler", "no such"],
+        ),
+        ({"recipes.p5.curriculum.rule": "best"}, ["recipes.p5.curriculum.rule", "'best'", "'top'"]),
+        ({"recipes.p5.train": {"lr": -1.0}}, ["recipes.p5.train.lr", "-1.0"]),
+        ({"recipes.p5.model": 3}, ["recipes.p5.model = 3", "mapping"]),
+    ],
+)
+def test_each_mistake_is_one_clear_line(tmp_path, changes, words):
+    path = edited(tmp_path, changes)
+    with pytest.raises(LvmError) as error:
+        check(path)
+    message = str(error.value)
+    assert "\n" not in message
+    for word in [*words, "params.yaml"]:
+        assert word in message
+
+
+@pytest.mark.parametrize(("text", "word"), [("a: [", "valid YAML"), ("- 1", "mapping"), ("", "mapping")])
+def test_a_file_that_is_no_mapping(tmp_path, text, word):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(LvmError, match=word):
+        read_params(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(LvmError, match=r"nothing\.yaml: cannot be read"):
+        read_params(tmp_path / "nothing.yaml")

@@ -1,0 +1,62 @@
+"""A small bank on disk, a small recipe, and one call that trains it: for every test that needs a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lvm_core.bank import Bank
+from lvm_core.dev_metrics import dev_metrics_on
+from lvm_core.recipe import Recipe
+from lvm_core.trainer import TrainState, start_training, train_phase
+from tests.synthetic import make_bank
+
+MODEL = {"family": "transformer", "d_model": 32, "layers": 2, "heads": 4, "ffn": 64, "dropout": 0.1, "pos_scalar": None}
+TRAIN: dict[str, Any] = {
+    **{"batch_size": 32, "lr": 0.002, "weight_decay": 0.01, "beta1": 0.9, "beta2": 0.999, "clip": 1.0},
+    "epochs": {"a": 2, "b": 1, "c": 2},
+    "schedule": {"name": "plateau", "factor": 0.5, "patience": 3},
+    "best_by": "cosine",
+}
+
+
+def small_bank(seed: int = 0) -> Bank:
+    return make_bank({"train": [40] * 12, "dev": [30] * 3, "val": [30] * 3, "ood": [25] * 3}, dimension=16, seed=seed)
+
+
+def small_recipe(model: dict[str, Any] | None = None, train: dict[str, Any] | None = None, **changes: Any) -> Recipe:
+    values = {"name": "small", "seed": 0, "threads": 2, "precision": "fp32", "device": "cpu", "losses": {"mse": 1.0}}
+    values |= {"model": MODEL | (model or {}), "train": TRAIN | (train or {})} | changes
+    return Recipe.model_validate(values)
+
+
+def train(bank: Bank, recipe: Recipe, phases: str = "abc") -> TrainState:
+    state = start_training(recipe, bank.info.dimension, torch.device("cpu"))
+    vectors = torch.from_numpy(np.array(bank.vectors))
+    measure = dev_metrics_on(bank, torch.device("cpu"))
+    for phase in phases:
+        train_phase(state, recipe, phase, vectors, bank.targets("train"), measure, recipe.precision)
+    return state
+
+
+def weights_of(state: TrainState) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy().copy() for name, tensor in state.model.state_dict().items()}
+
+
+def same(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> bool:
+    return left.keys() == right.keys() and all(np.array_equal(left[name], right[name]) for name in left)
+
+
+def write_inputs(root: Path, bank: Bank, recipe: Recipe) -> None:
+    """Everything that `stages/train.py` reads, under `root`."""
+    from lvm_core.files import write_npy
+    from lvm_core.recipe import write_recipe
+    from tests.synthetic import write_bank
+
+    write_bank(bank, root / "data/bank")
+    write_recipe(root / "data/recipes", recipe)
+    for phase in "abc":
+        write_npy(root / f"data/curriculum/{recipe.name}/{phase}.npy", bank.targets("train"))
