@@ -88,6 +88,10 @@ class Bank:
         """[N] int64: position in `articles` of the article of each row."""
         return np.repeat(np.arange(len(self.articles), dtype=np.int64), self.articles["n_chunks"].to_numpy())
 
+    def read_vectors(self) -> np.ndarray:
+        """[N, D] the vectors in memory, once: read from the file, without touching the pages of the map."""
+        return np.array(self.vectors) if self.directory is None else read_npy(self.directory / "vectors.npy")
+
     def texts(self) -> list[str]:
         """The text of every row (read from disk at each call; empty strings for a bank made in memory)."""
         if self.directory is None:

@@ -34,6 +34,18 @@ BLURRED = ("val_cosine", "val_margin", "val_margin_last", "val_margin_unseen", "
 """Figures that reward blur: shown, but no best value is marked and nothing is sorted by them (design, section 5)."""
 
 
+def about_recipes(names: Sequence[str], recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The line about each named recipe (`recipes.<name>.about` in params.yaml).
+
+    Raises:
+        LvmError: there is no such recipe, or no line about it.
+    """
+    for name in names:
+        if not isinstance(recipes.get(name, {}).get("about"), str):
+            raise LvmError(f"params.yaml: recipes.{name}.about is missing")
+    return {name: recipes[name]["about"] for name in names}
+
+
 def read_summaries(directory: str | Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The `summary.json` of each named folder of `directory`.
 
@@ -94,9 +106,10 @@ def comparison_text(rows: Sequence[Mapping[str, Any]], about: Mapping[str, str],
     lines = [
         "# Comparison",
         "",
-        f"Corrected frame: the prediction is compared with the chunk after the last context chunk. "
-        f"{windows['val']:,} windows of `val`, {windows['ood']:,} of `ood`. Sorted by R@5 on `val` (the 5 context chunks are not among the "
-        "candidates). Cosine, margins and rollout are shown but reward blur: nothing is sorted or marked by them.",
+        "Corrected frame: the prediction is compared with the chunk after the last context chunk. "
+        f"{windows['val']:,} windows of `val`, {windows['ood']:,} of `ood`. Sorted by R@5 on `val` (the 5 context "
+        "chunks are not among the candidates). Cosine, margins and rollout are shown but reward blur: nothing is "
+        "sorted or marked by them.",
         "",
         "## Recipes",
         "",

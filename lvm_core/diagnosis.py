@@ -213,7 +213,7 @@ def diagnosis_text(report: dict[str, Any], near_duplicate: float) -> str:
             "similarity would reach if documents had no subject. It cannot tell a common style from a common topic.",
             "- **Near-duplicates**: windows whose answer stands in the context, and held-out chunks that were seen in "
             "training. They bound how much of a score can be memory; below the threshold they show nothing.",
-            "- **Counts, lengths, norms**: how much there is to learn from, and that rows have unit length (1 up to the "
+            "- **Counts, lengths, norms**: how much there is to learn from; rows have unit length (1 up to the "
             "rounding of the stored type).",
             "",
         ]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
-from lvm_core.comparison import comparison_csv, comparison_rows, comparison_text, read_summaries
+from lvm_core.comparison import about_recipes, comparison_csv, comparison_rows, comparison_text, read_summaries
 from lvm_core.errors import run_stage
 from lvm_core.figures import comparison_figure, offset_profile_figure
 from lvm_core.files import atomic_directory, write_csv, write_json, write_text
 from lvm_core.fivecat.headline import headlines
 from lvm_core.layout import REFERENCES
-from lvm_core.params import load_group, read_params, validate
+from lvm_core.params import load_group, read_params
 
 EVALUATION = "data/evaluation"
 PROFILED = ("oracle", "copy_last", "context_mean", "ridge")
@@ -19,8 +21,10 @@ PROFILED = ("oracle", "copy_last", "context_mean", "ridge")
 def main() -> None:
     """Read the summaries, write the table in three forms, the offset profiles and two pictures."""
     params = read_params()
-    names: list[str] = load_group(params, "names", list[str])
-    about = {name: validate(params["recipes"][name]["about"], str, f"recipes.{name}.about") for name in names}
+    about = about_recipes(
+        load_group(params, "names", list[str]), load_group(params, "recipes", dict[str, dict[str, Any]])
+    )
+    names = list(about)
     after_a, final = (read_summaries(f"{EVALUATION}/{phase}", names) for phase in ("a", "c"))
     references = read_summaries(f"{EVALUATION}/references", REFERENCES)
     rows = comparison_rows(final, references)

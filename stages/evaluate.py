@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from lvm_core.bank import load_bank
 from lvm_core.errors import LvmError, run_stage
 from lvm_core.files import write_json
@@ -15,11 +13,8 @@ from lvm_core.params import Device, Seed, Threads, load_group, read_params
 METRICS = {"a": "metrics/stage_a", "b": "metrics/stage_b", "c": "metrics"}
 
 
-def main() -> None:
+def main(recipe: str, phase: str) -> None:
     """Load the model, check that it fits the bank, evaluate it, write the tables and the headline figures."""
-    if len(sys.argv) != 3:
-        raise LvmError("usage: python -m stages.evaluate RECIPE PHASE")
-    recipe, phase = sys.argv[1:]
     params = read_params()
     directory = phase_directory(recipe, phase)
     evaluate_params = load_group(params, "evaluate", EvaluateParams)
@@ -48,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, "RECIPE", "PHASE")

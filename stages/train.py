@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
-import numpy as np
 import pandas as pd
 import torch
 
@@ -19,11 +16,8 @@ from lvm_core.recipe import read_recipe
 from lvm_core.trainer import train_phase
 
 
-def main() -> None:
+def main(name: str, phase: str) -> None:
     """Go on from the phase before, train, write the model directory (and the curves after the last phase)."""
-    if len(sys.argv) != 3:
-        raise LvmError("usage: python -m stages.train RECIPE PHASE")
-    name, phase = sys.argv[1:]
     phase_directory(name, phase)  # refuses an unknown phase before anything is loaded
     recipe = read_recipe(f"data/recipes/{name}.yaml")
     use_threads(recipe.threads)
@@ -32,7 +26,7 @@ def main() -> None:
     bank = load_bank("data/bank")
     targets = read_npy(f"data/curriculum/{name}/{phase}.npy")
     state = begin_phase(recipe, phase, bank.info, device)
-    vectors = torch.from_numpy(np.array(bank.vectors)).to(device)
+    vectors = torch.from_numpy(bank.read_vectors()).to(device)
     try:
         train_phase(state, recipe, phase, vectors, targets, dev_metrics_on(bank, device), precision)
     except FloatingPointError as error:
@@ -44,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, "RECIPE", "PHASE")

@@ -125,9 +125,8 @@ def test_evaluate_stage(folder: Path) -> None:
 def call_evaluate(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:
     """The stage's `main` in this process (a new one takes seconds), which keeps its own number of threads."""
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["evaluate", *arguments])
     monkeypatch.setattr("lvm_core.hardware.use_threads", lambda threads: None)
-    stages.evaluate.main()
+    stages.evaluate.main(*arguments)
 
 
 @pytest.mark.parametrize("phase", ["a", "b"])
@@ -140,7 +139,6 @@ def test_evaluate_stage_after_a_phase(folder: Path, phase: str, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("p5",), "usage"),
         (("p9", "c"), "data/models/p9/model.json"),
         (("p5", "d"), "phases are a, b, c"),
         (("p1", "c"), "data/models/p1/model.json"),

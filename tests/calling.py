@@ -1,0 +1,53 @@
+"""Running a stage's script as `python -m` does, in this process: a new one takes seconds to import torch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import runpy
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from lvm_core.hardware import use_threads
+
+
+@dataclass
+class Done:
+    """How a stage ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_stage(arguments: list[str], folder: Path) -> Done:
+    """Run `python -m <arguments>` in `folder`; afterwards the process has one thread again."""
+    module, *rest = arguments
+    out, err = io.StringIO(), io.StringIO()
+    before, argv = Path.cwd(), sys.argv
+    code = 0
+    os.chdir(folder)
+    sys.argv = [module, *rest]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*found in sys.modules", category=RuntimeWarning)
+            runpy.run_module(module, run_name="__main__")
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    finally:
+        os.chdir(before)
+        sys.argv = argv
+        use_threads(1)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def one_clear_line(done: Done) -> str:
+    """The stage's only line on stderr, which must be an error with exit code 1."""
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert done.returncode == 1
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    return lines[0]

