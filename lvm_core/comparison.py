@@ -10,7 +10,7 @@ import pandas as pd
 
 from lvm_core.errors import LvmError
 from lvm_core.files import read_json
-from lvm_core.fivecat.headline import HEADLINE, headline
+from lvm_core.fivecat.headline import HEADLINE, headline, headlines
 
 SPLITS = ("val", "ood")
 COLUMNS = ("name", "kind", *(f"{split}_{figure}" for split in SPLITS for figure in HEADLINE))
@@ -91,6 +91,38 @@ def comparison_rows(
 def comparison_csv(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The rows as a data frame with `COLUMNS`."""
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def comparison_details(
+    rows: Sequence[Mapping[str, Any]],
+    summaries: Mapping[str, Mapping[str, Any]],
+    after_a: Mapping[str, Mapping[str, Any]],
+    about: Mapping[str, str],
+) -> dict[str, Any]:
+    """What `metrics/comparison.json` holds: each row with its whole summary, and the recipes' figures after phase A."""
+    details = [
+        {**row, "about": about.get(row["name"]), **{split: summaries[row["name"]][split] for split in SPLITS}}
+        for row in rows
+    ]
+    after = {name: headlines(summary) for name, summary in after_a.items()}
+    return {"frame": "corrected", "rows": details, "after_stage_a": after}
+
+
+def window_counts(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Number of windows by split, which is the same for every row."""
+    some = next(iter(summaries.values()))
+    return {split: some[split]["windows"]["all"] for split in SPLITS}
+
+
+def profile_table(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """The offset profiles of a summary: one column a split, one row an offset `k`, NaN where undefined."""
+    columns = {split: {int(k): value for k, value in summary[split]["profile"].items()} for split in SPLITS}
+    return pd.DataFrame(columns, dtype=float).rename_axis("k")
+
+
+def stack_tables(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables below one another, with a first column `name` that tells them apart; their indices become columns."""
+    return pd.concat(tables, names=["name"]).reset_index()
 
 
 def comparison_text(rows: Sequence[Mapping[str, Any]], about: Mapping[str, str], windows: Mapping[str, int]) -> str:

@@ -109,7 +109,7 @@ def diagnose(bank: Bank, params: DiagnosisParams, seed: int) -> tuple[dict[str, 
 
     Returns:
         A nested dict by split (`train`, `val`, `ood`; splits without windows are left out), and a table with columns
-        `split, lag, similarity`.
+        `name` (the split), `lag`, `similarity`.
     """
     lags = lag_similarities(bank.vectors, max(params.max_lag, CONTEXT))
     position = position_in_article(bank.articles)
@@ -124,7 +124,7 @@ def diagnose(bank: Bank, params: DiagnosisParams, seed: int) -> tuple[dict[str, 
         articles = bank.articles_of(split)
         rows = split_rows(articles)
         curve = lag_curve(lags, rows, position)[: params.max_lag]
-        curves.append(pd.DataFrame({"split": split, "lag": np.arange(1, len(curve) + 1), "similarity": curve}))
+        curves.append(pd.DataFrame({"name": split, "lag": np.arange(1, len(curve) + 1), "similarity": curve}))
         profile = position_profile(lags, targets)
         backwards = reversed_profile(lags, targets)
         adjacent = np.stack([lags[targets - 1 - i, 0] for i in range(CONTEXT - 1)]).mean(dtype=np.float64)

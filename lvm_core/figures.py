@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lvm_core.files import atomic_path
 
@@ -49,12 +50,12 @@ def lag_similarity_figure(curve: pd.DataFrame, between: Mapping[str, float | Non
     """Mean cosine of two chunks of an article against their distance, one line a split.
 
     Args:
-        curve: columns `split, lag, similarity`.
+        curve: columns `name` (the split), `lag`, `similarity`.
         between: mean cosine of chunks of different articles by split (a dotted line), None where undefined.
         path: picture to write.
     """
     with drawing(path, 6.4, 3.6) as (_, (axes,)):
-        for colour, (split, lines) in zip(PALETTE, curve.groupby("split", sort=False), strict=False):
+        for colour, (split, lines) in zip(PALETTE, curve.groupby("name", sort=False), strict=False):
             axes.plot(lines["lag"], lines["similarity"], "o-", color=colour, markersize=3, label=str(split))
             level = between[str(split)]
             if level is not None:
@@ -63,6 +64,7 @@ def lag_similarity_figure(curve: pd.DataFrame, between: Mapping[str, float | Non
         axes.set_ylabel("mean cosine")
         axes.set_title("How fast similarity falls within an article (dotted: different articles)", loc="left")
         axes.set_ylim(bottom=min(0.0, float(curve["similarity"].min())))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
 
 
@@ -84,6 +86,7 @@ def comparison_figure(rows: Sequence[Mapping[str, Any]], path: str | Path) -> No
                         ax.plot(value, place, "o", markeredgecolor=colour, markerfacecolor=fill, markersize=6)
             ax.set_yticks(range(len(rows)), [str(row["name"]) for row in rows])
             ax.invert_yaxis()
+            ax.set_xlim(left=min(-0.03, ax.get_xlim()[0]))
             ax.set_title(title, loc="left")
             for label, row in zip(ax.get_yticklabels(), rows, strict=True):
                 label.set_color(RECIPE if row["kind"] == "recipe" else REFERENCE)
@@ -92,20 +95,18 @@ def comparison_figure(rows: Sequence[Mapping[str, Any]], path: str | Path) -> No
         axes[0].set_xlabel("filled: val, hollow: ood; recipes orange, reference predictors grey")
 
 
-def offset_profile_figure(profiles: Mapping[str, Mapping[int, float | None]], path: str | Path) -> None:
+def offset_profile_figure(profiles: Mapping[str, pd.Series], path: str | Path) -> None:
     """Mean cosine of the prediction with the chunk at each offset; +1 is the next chunk, 0 the last context.
 
     Args:
-        profiles: cosine by offset k, by name; recipes first.
+        profiles: by name, cosines indexed by offset k (NaN where undefined); recipes first.
         path: picture to write.
     """
     with drawing(path, 7.2, 3.8) as (_, (axes,)):
         axes.axvspan(0.5, 1.5, color="#fde68a", alpha=0.5, linewidth=0)
         for index, (name, profile) in enumerate(profiles.items()):
-            points = {k: value for k, value in sorted(profile.items()) if value is not None}
-            axes.plot(
-                list(points), list(points.values()), "o-", markersize=3, color=PALETTE[index % len(PALETTE)], label=name
-            )
+            colour = PALETTE[index % len(PALETTE)]
+            axes.plot(profile.index, profile.to_numpy(), "o-", markersize=3, color=colour, label=name)
         axes.set_xlabel("offset k (0: last context chunk, +1: the next chunk, which is to be predicted)")
         axes.set_ylabel("mean cosine with the prediction")
         axes.set_title("Offset profile on val", loc="left")

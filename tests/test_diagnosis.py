@@ -100,7 +100,7 @@ def test_the_report_covers_every_split_and_says_what_it_means(tmp_path):
     assert report["val"]["between_articles"] is None
     assert report["ood"]["between_articles"] is not None
     assert report["train"]["norm_max"] == pytest.approx(1.0, abs=1e-5)
-    assert set(curve["split"]) == {"train", "val", "ood"}
+    assert set(curve["name"]) == {"train", "val", "ood"}
     text = diagnosis_text(report, PARAMS.near_duplicate)
     for words in ("Temporal signal", "cannot show a direction of time", "Coherence", "Near-duplicates", "| windows |"):
         assert words in text

@@ -1,0 +1,71 @@
+"""What the documents say is true: commands are run by a test or in CI, figures are those of the committed run."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from docs.refresh_readme import refreshed
+from lvm_core.errors import LvmError
+from lvm_core.params import read_params
+from lvm_core.resolve import resolve_recipes, validate_all
+from tests.documents import blocks
+from tests.imports import ROOT
+
+DOCUMENTS = ["README.md", "docs/pipeline.md", "corpora/README.md"]
+RUN_ELSEWHERE = {
+    "make test": ".ci/run",
+    "make repro": "make repro:",  # its recipe, `dvc repro`, is run in test_e2e
+    "source .venv/bin/activate": "tests put the environment first in PATH",
+}
+
+
+def commands():
+    lines = [line for document in DOCUMENTS for block in blocks(document, "bash") for line in block.splitlines()]
+    return sorted({line.split("  #")[0].split(" #")[0].strip() for line in lines if line.strip()})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_is_run_by_a_test_or_in_ci(command):
+    if command not in RUN_ELSEWHERE:
+        assert command in (ROOT / "tests/test_e2e.py").read_text()
+
+
+def test_ci_and_the_makefile_do_what_the_readme_says():
+    assert "make test" in (ROOT / ".ci/run").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(r"^repro: env.*\n\tdvc repro$", makefile, re.MULTILINE)
+    assert re.search(r"^test: env.*\n\tpython -m pytest$", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document):
+    text = (ROOT / document).read_text()
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        assert (ROOT / document).parent.joinpath(target).exists(), target
+
+
+def test_the_results_are_those_of_the_committed_run():
+    readme, comparison = (ROOT / "README.md").read_text(), (ROOT / "metrics/comparison.md").read_text()
+    assert refreshed(readme, comparison) == readme, "run python docs/refresh_readme.py"
+
+
+def test_the_recipe_of_the_readme_is_valid():
+    added = next(block for block in blocks("README.md", "yaml") if "recipes:" in block)
+    new = yaml.safe_load(added)
+    params = read_params(ROOT / "params.yaml")
+    params["names"] = new["names"]
+    params["recipes"] |= new["recipes"]
+    recipes, _ = resolve_recipes(params)
+    assert recipes[-1].name == "p1_wide"
+    assert recipes[-1].model.d_model == 384
+
+
+def test_the_mistake_of_the_readme_says_what_the_readme_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("lr: 0.0005", "lr: 5e-4"))
+    with pytest.raises(LvmError) as error:
+        validate_all(read_params())
+    assert f"error: {error.value}" in (ROOT / "README.md").read_text()
