@@ -142,8 +142,8 @@ def write_parquet(path: str | Path, frame: pd.DataFrame) -> None:
 
 
 def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
-    """Write a data frame as csv without its index, six significant digits after the point, atomically."""
-    write_text(path, frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    """Write a data frame as csv without its index, numbers with seven significant digits, atomically."""
+    write_text(path, frame.to_csv(index=False, float_format="%.7g", lineterminator="\n"))
 
 
 def read_parquet(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:

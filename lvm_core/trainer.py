@@ -83,7 +83,7 @@ def train_phase(
         precision: `bf16` or `fp32`, for the model's arithmetic; losses are in float32.
 
     Raises:
-        FloatingPointError: the loss is no longer finite.
+        FloatingPointError: the loss or the dev figure is no longer finite.
     """
     epochs = recipe.train.epochs
     rows = torch.from_numpy(targets).to(vectors.device)
@@ -96,6 +96,8 @@ def train_phase(
         lr = state.optimizer.param_groups[0]["lr"]
         state.history.append({"epoch": epoch, "phase": phase, "lr": lr, **figures})
         value = figures[f"dev_{recipe.train.best_by}"]
+        if not math.isfinite(value):
+            raise FloatingPointError(f"dev_{recipe.train.best_by} of epoch {epoch} is {value}")
         if value > best_value:
             best_value, state.best_epoch = value, epoch
             state.best = {name: tensor.detach().clone() for name, tensor in state.model.state_dict().items()}
