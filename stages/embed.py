@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lvm_core.encoder import Encoder, EncoderParams, embed_to_file
 from lvm_core.errors import LvmError, run_stage
 from lvm_core.files import read_parquet
 from lvm_core.params import Device, Precision, Threads, load_group, read_params
@@ -11,16 +12,13 @@ BANK = "data/bank"
 
 def main() -> None:
     """Read the texts, encode them in the arithmetic this machine is best at, write the vectors."""
-    from lvm_core.encoder import EncoderParams
-
     params = read_params()
-    encoder_params = load_group(params, "encoder", EncoderParams)
+    settings = load_group(params, "encoder", EncoderParams)
     threads: int = load_group(params, "threads", Threads)
     wanted_precision: str = load_group(params, "precision", Precision)
     wanted_device: str = load_group(params, "device", Device)
 
-    # Heavy imports come after the parameters are known to be good.
-    from lvm_core.encoder import Encoder, embed_to_file
+    # Imports torch, which takes seconds: after the parameters are known to be good.
     from lvm_core.hardware import processor_features, resolve_device, resolve_precision, use_threads
 
     use_threads(threads)
@@ -29,17 +27,10 @@ def main() -> None:
     texts = read_parquet(f"{BANK}/chunks.parquet", ["text"])["text"].tolist()
     if not texts:
         raise LvmError(f"{BANK}/chunks.parquet: holds no chunks; check data.train and corpus.* in params.yaml")
-    encoder = Encoder(encoder_params.model, batch_size=encoder_params.batch_size, precision=precision, device=device)
-    print(
-        f"embed: {len(texts):,} chunks with {encoder.name} ({encoder.dimension}-d, {precision}, {device})", flush=True
-    )
-    info = embed_to_file(
-        texts,
-        encoder,
-        f"{BANK}/vectors.npy",
-        dtype=encoder_params.dtype,
-        features=processor_features(),
-    )
+    encoder = Encoder(settings.model, batch_size=settings.batch_size, precision=precision, device=device)
+    print(f"embed: {len(texts):,} chunks, {encoder.name} ({encoder.dimension}-d, {precision}, {device})", flush=True)
+    path = f"{BANK}/vectors.npy"
+    info = embed_to_file(texts, encoder, path, dtype=settings.dtype, features=processor_features())
     info.write(BANK)
 
 

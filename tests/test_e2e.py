@@ -50,7 +50,6 @@ def clone(tmp_path_factory):
     """A clone of this repository in which `make quick` has run."""
     folder = tmp_path_factory.mktemp("e2e") / "quick"
     sh(f"make quick QUICK={folder}", ROOT)
-    sh("git config user.email test@example.org && git config user.name test", folder)
     sh("git add --all && git commit --quiet --message 'quick profile'", folder)
     return folder
 
