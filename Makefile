@@ -18,10 +18,10 @@ quick: env ## the same pipeline on a small corpus, in a clone in build/quick: no
 	@echo "quick: see $(QUICK)/metrics/comparison.md"
 
 test: env lint ## all tests
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: env ## the tests without the run of the whole pipeline
-	python -m pytest -m 'not e2e'
+	python -m pytest -n 2 --dist loadfile -m 'not e2e'
 
 lint: env ## format, lint and types
 	ruff format --check .

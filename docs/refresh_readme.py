@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 BEGIN, END = "<!-- results: made by docs/refresh_readme.py -->", "<!-- end of results -->"
@@ -10,7 +11,7 @@ BEGIN, END = "<!-- results: made by docs/refresh_readme.py -->", "<!-- end of re
 def results(comparison: str) -> str:
     """The tables of the comparison: from its first section to the pictures."""
     tables = comparison[comparison.index("## Recipes") : comparison.index("![")]
-    return tables.replace("## ", "**").replace("Recipes\n", "Recipes**\n").replace("windows\n", "windows**\n").strip()
+    return re.sub(r"^## (.*)$", r"**\1**", tables, flags=re.MULTILINE).strip()
 
 
 def refreshed(readme: str, comparison: str) -> str:

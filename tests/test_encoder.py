@@ -120,6 +120,19 @@ def test_precision_and_device_by_what_the_machine_has(tmp_path):
             resolve_device("cuda")
 
 
+def test_saved_parts_belong_to_one_set_of_texts_one_encoder_and_one_machine(encoder):
+    key = encoder.fingerprint(TEXTS, ["avx2"])
+    assert key == encoder.fingerprint(list(TEXTS), ["avx2"])
+    larger = Encoder(NAME, batch_size=3, precision="fp32", device=torch.device("cpu"))
+    others = [
+        encoder.fingerprint(TEXTS[:-1], ["avx2"]),
+        encoder.fingerprint([*TEXTS[:-2], "".join(TEXTS[-2:]), ""], ["avx2"]),
+        encoder.fingerprint(TEXTS, ["avx2", "avx512_bf16"]),
+        larger.fingerprint(TEXTS, ["avx2"]),
+    ]
+    assert len({key, *others}) == 5
+
+
 def start_embedding(folder):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
