@@ -156,7 +156,10 @@ def test_an_experiment_with_pos_scalar_runs_p5_alone(clone):
     assert "metrics/p5.json" in changed
     assert "val.cosine" in changed["metrics/p5.json"]
     assert not [path for path in changed if "p1" in path]
-    shown = sh("dvc exp show --only-changed --drop '.*(stage_|unmasked|margin|ood|State|Executor).*'", clone)
+    assert "val.cosine" in sh("dvc metrics diff --targets metrics/p5.json", clone)
+    shown = sh(
+        "dvc exp show --only-changed --drop '.*(stage_|unmasked|margin|ood|State|Executor|data/|plots/).*'", clone
+    )
     assert "pos_scalar" in shown
     assert "0.2" in shown
 
