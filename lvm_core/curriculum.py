@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+import yaml
 from pydantic import Field, model_validator
 
 from lvm_core.distinctness import ScoreName
 from lvm_core.errors import LvmError
-from lvm_core.params import Group
+from lvm_core.params import Group, validate
 
 PHASES = ("a", "b", "c")
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -64,6 +66,20 @@ class Rule(Group):
         if (self.rule == "top") != (self.score is not None):
             raise ValueError("score is needed with rule: top, and only there")
         return self
+
+
+def read_rules(path: str | Path) -> dict[str, Rule]:
+    """Rule of each recipe from data/curricula.yaml.
+
+    Raises:
+        LvmError: the file is missing, not YAML, or a rule is wrong (names the file and the key).
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise LvmError(f"{path}: cannot be read ({error}); run `dvc repro resolve`") from error
+    rules: dict[str, Rule] = validate(raw, dict[str, Rule], "curricula", path)
+    return rules
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,10 @@ def find_model(name: str) -> Path:
     """Folder of a sentence-transformers model: a given folder, an installed package, or the local model cache.
 
     Raises:
-        LvmError: nothing is found, the packaged weights are damaged, or the weights are pickled (`.bin`) only.
+        LvmError: nothing is found, the packaged weights are damaged, or weights are there as a pickle only.
     """
     folder = _model_folder(name)
-    pickled = [p for p in sorted(folder.rglob("*.bin")) if not list(p.parent.glob("*.safetensors"))]
+    pickled = [p for p in sorted(folder.rglob("pytorch_model*.bin")) if not list(p.parent.glob("*.safetensors"))]
     if pickled:
         raise LvmError(f"{pickled[0]}: pickled weights are never read; convert them to safetensors beside that file")
     if not list(folder.rglob("*.safetensors")):

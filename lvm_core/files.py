@@ -146,6 +146,22 @@ def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
     write_text(path, frame.to_csv(index=False, float_format="%.7g", lineterminator="\n"))
 
 
+def read_csv(path: str | Path, index: str) -> pd.DataFrame:
+    """Read a csv file with the column `index` as its index.
+
+    Raises:
+        LvmError: the file is missing, empty or lacks the column (names it).
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, index_col=index)
+    except OSError as error:
+        raise LvmError(f"{path}: cannot be read ({error.strerror}); run `dvc repro` to make it") from error
+    except ValueError as error:
+        raise LvmError(f"{path}: is not the table it should be ({error}); delete it and run `dvc repro`") from error
+
+
 def read_parquet(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a parquet file (or some of its columns).
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-
 from lvm_core import comparison
 from lvm_core.errors import run_stage
 from lvm_core.figures import comparison_figure, offset_profile_figure
-from lvm_core.files import write_csv, write_json, write_text
+from lvm_core.files import read_csv, write_csv, write_json, write_text
 from lvm_core.layout import REFERENCES
 from lvm_core.params import load_group, read_params
 
@@ -27,7 +25,7 @@ def main() -> None:
     rows = comparison.comparison_rows(final, references)
     summaries = final | references
     profiles = {name: comparison.profile_table(summary) for name, summary in summaries.items()}
-    curves = {name: pd.read_csv(f"plots/training/{name}.csv", index_col="epoch") for name in about}
+    curves = {name: read_csv(f"plots/training/{name}.csv", "epoch") for name in about}
 
     table = comparison.comparison_csv(rows)
     write_csv("metrics/comparison.csv", table)

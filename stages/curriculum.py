@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import yaml
-
 from lvm_core.bank import load_bank
-from lvm_core.curriculum import CurriculumParams, Rule, select_phases
+from lvm_core.curriculum import CurriculumParams, read_rules, select_phases
 from lvm_core.curriculum_report import add_measures, curriculum_check
 from lvm_core.errors import run_stage
 from lvm_core.files import atomic_directory, read_parquet, write_json, write_npy, write_text
-from lvm_core.params import Seed, load_group, read_params, validate
-
-RULES = Path("data/curricula.yaml")
+from lvm_core.params import Seed, load_group, read_params
 
 
 def main() -> None:
@@ -21,7 +15,7 @@ def main() -> None:
     params = read_params()
     settings = load_group(params, "curriculum", CurriculumParams)
     seed: int = load_group(params, "seed", Seed)
-    rules: dict[str, Rule] = validate(yaml.safe_load(RULES.read_text()), dict[str, Rule], "curricula", RULES)
+    rules = read_rules("data/curricula.yaml")
     bank = load_bank("data/bank")
     scores = add_measures(read_parquet("data/scores.parquet"), bank.vectors)
     recipes = {name: (rule, select_phases(scores, rule, settings)) for name, rule in rules.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.distinctness import score_windows
+from lvm_core.distinctness import SCORES, score_windows
 from lvm_core.errors import LvmError, run_stage
 from lvm_core.files import write_parquet
 from lvm_core.params import Threads, load_group, read_params, set_threads
@@ -19,8 +19,8 @@ def main() -> None:
         raise LvmError("data/bank: the train split has no window; give data.train more or longer articles")
     scores = score_windows(bank.vectors, targets, bank.article_of_row)
     write_parquet("data/scores.parquet", scores)
-    means = scores[["distinctness", "forward_gain", "similarity"]].mean()
-    print(f"score: {len(scores):,} training windows; means: {means.round(4).to_dict()}")
+    means = ", ".join(f"{name} {scores[name].mean():.4f}" for name in SCORES)
+    print(f"score: {len(scores):,} training windows; means: {means}")
 
 
 if __name__ == "__main__":

@@ -233,4 +233,5 @@ def test_an_empty_folder_stops_and_dvc_brings_the_old_corpus_back(clone):
         params.write_text(before)
         empty.rmdir()
     sh("git checkout --quiet metrics && dvc checkout", clone)
-    assert "up to date" in sh("dvc repro", clone)
+    assert not stages_run(sh("dvc repro", clone))
+    assert not sh("git status --porcelain", clone)

@@ -108,6 +108,13 @@ def test_pickled_weights_are_refused(tmp_path):
         find_model(str(tmp_path))
 
 
+def test_files_of_other_runtimes_beside_the_weights_are_no_reason_to_refuse(tmp_path):
+    (tmp_path / "openvino").mkdir()
+    (tmp_path / "openvino/openvino_model.bin").write_bytes(b"\x00")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert find_model(str(tmp_path)) == tmp_path
+
+
 def test_precision_and_device_by_what_the_machine_has(tmp_path):
     info = tmp_path / "cpuinfo"
     info.write_text("flags\t: fpu avx2 avx512_bf16 avx512f\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from lvm_core.files import (
     atomic_directory,
     atomic_path,
     nan_to_none,
+    read_csv,
     read_json,
     read_npy,
     read_parquet,
@@ -91,7 +93,7 @@ def test_no_code_of_ours_reads_or_writes_pickle():
 
 @pytest.mark.parametrize(
     ("name", "read"),
-    [("x.json", read_json), ("x.npy", read_npy), ("x.parquet", read_parquet)],
+    [("x.json", read_json), ("x.npy", read_npy), ("x.parquet", read_parquet), ("x.csv", partial(read_csv, index="k"))],
 )
 def test_missing_and_damaged_files_are_named(tmp_path, name, read):
     with pytest.raises(LvmError, match=re.escape(name)):

@@ -82,6 +82,13 @@ def test_a_bank_without_training_windows(folder):
     assert "train split has no window" in one_clear_line(run_stage(["stages.score"], folder))
 
 
+def test_curricula_that_are_missing_or_damaged(folder):
+    assert "data/curricula.yaml: cannot be read" in one_clear_line(run_stage(["stages.curriculum"], folder))
+    (folder / "data/curricula.yaml").write_text("p1: {rule: best, score: null}")
+    line = one_clear_line(run_stage(["stages.curriculum"], folder))
+    assert "data/curricula.yaml: curricula.p1.rule = 'best'" in line
+
+
 def test_an_evaluation_that_is_missing(folder):
     write_json(folder / "data/evaluation/a/p1/summary.json", {})
     assert "summary.json: cannot be read" in one_clear_line(run_stage(["stages.compare"], folder))
