@@ -15,7 +15,6 @@ from lvm_core.distinctness import ScoreName
 from lvm_core.errors import LvmError
 from lvm_core.params import Group, validate
 
-PHASES = ("a", "b", "c")
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Cosine = Annotated[float, Field(ge=-2.0, le=2.0)]
 
