@@ -2,7 +2,8 @@
 
 import os
 
-# Before any numeric library is loaded: idle OpenMP threads spin only briefly before they sleep. With the default two
-# busy programs starve each other (training beside an embedding run became 40 times slower); without any spinning a
-# quiet machine loses half its speed. 1,000 rounds cost nothing measurable on a quiet one.
+# Before any numeric library is loaded: idle OpenMP threads spin only briefly before they sleep. With the default, two
+# busy programs on 2 cores starve each other: training beside a matrix product fell to a fifth or stood still. 1,000
+# rounds keep 1,000 windows/s there and cost about a quarter of the speed on a quiet machine (medians 1,830 against
+# 2,480 windows/s); 6,000 cost next to nothing when quiet, but leave 400 beside the other program. The environment wins.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")

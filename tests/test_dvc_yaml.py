@@ -57,9 +57,10 @@ def test_metrics_and_plots_are_in_git_and_the_rest_is_cached():
             assert options["cache"] is False
 
 
-def test_every_recipe_is_an_artifact():
+def test_artifacts_are_models_of_recipes():
+    """Not every recipe has to be one: adding a recipe is an edit of params.yaml alone."""
     names = yaml.safe_load((ROOT / "params.yaml").read_text())["names"]
-    assert {name: entry["path"] for name, entry in PIPELINE["artifacts"].items()} == {
-        name: f"data/models/{name}" for name in names
-    }
-    assert {entry["type"] for entry in PIPELINE["artifacts"].values()} == {"model"}
+    assert PIPELINE["artifacts"]
+    for name, entry in PIPELINE["artifacts"].items():
+        assert name in names
+        assert (entry["path"], entry["type"]) == (f"data/models/{name}", "model")

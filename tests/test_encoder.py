@@ -78,6 +78,17 @@ def test_a_local_folder_is_a_model_too(tmp_path, encoder):
     assert own.weights_sha256 == encoder.weights_sha256
 
 
+def test_a_name_in_the_local_model_cache_is_found(tmp_path, monkeypatch):
+    cached = tmp_path / "models--sentence-transformers--all-mpnet-base-v2"
+    weights = cached / "snapshots" / "0123abc"
+    shutil.copytree(find_model(NAME), weights)
+    (cached / "refs").mkdir()
+    (cached / "refs/main").write_text("0123abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for name in ("all-mpnet-base-v2", "sentence-transformers/all-mpnet-base-v2"):
+        assert find_model(name) == weights
+
+
 def test_an_encoder_of_another_dimension_needs_nothing_but_the_name(tmp_path):
     """A freshly made 48-d BERT in the format of sentence-transformers stands in for weights that are not at hand."""
     from sentence_transformers import SentenceTransformer

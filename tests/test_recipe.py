@@ -35,6 +35,12 @@ def test_score_name_changes_the_rule_but_not_the_training(params):
     assert (rules["p5"].score, other_rules["p5"].score) == ("distinctness", "forward_gain")
 
 
+def test_a_better_description_does_not_retrain(params):
+    before = resolve_recipes(params)
+    params["recipes"]["p1"]["about"] = "described in other words"
+    assert resolve_recipes(params) == before
+
+
 def test_a_recipe_is_laid_over_the_defaults(params):
     params["recipes"]["p1"]["train"] = {"lr": 0.01, "epochs": {"a": 7}}
     p1 = resolved(params)["p1"]
