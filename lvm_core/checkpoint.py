@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -106,10 +106,10 @@ class LoadedModel:
         return unit if array.ndim == 3 else unit[0]
 
 
-def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write tensors as .safetensors, atomically."""
+def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], notes: dict[str, str] | None = None) -> None:
+    """Write tensors (and `notes`, texts by name) as .safetensors, atomically."""
     with atomic_path(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, notes)
 
 
 def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:
@@ -123,6 +123,19 @@ def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:
     except (OSError, SafetensorError) as error:
         raise LvmError(f"{path}: is not a complete .safetensors file ({error}); run `dvc repro` to make it") from error
     return tensors
+
+
+def load_notes(path: str | Path) -> dict[str, str]:
+    """The notes in a .safetensors file.
+
+    Raises:
+        LvmError: as `load_tensors`.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise LvmError(f"{path}: is not a complete .safetensors file ({error}); run `dvc repro` to make it") from error
 
 
 def save_model(directory: str | Path, weights: dict[str, torch.Tensor], info: ModelInfo) -> None:

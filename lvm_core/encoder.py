@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -19,6 +18,7 @@ from lvm_core.errors import LvmError
 from lvm_core.files import atomic_path, read_npy, sha256_of, write_npy
 from lvm_core.params import Group
 from lvm_core.progress import Progress
+from lvm_core.resume import fingerprint, source_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -154,40 +154,36 @@ class Encoder:
         return vectors / norms
 
     def fingerprint(self, texts: Sequence[str], features: Sequence[str]) -> str:
-        """Hash of everything that shapes `encode(texts)`: names the resume folder."""
+        """Hash of everything that shapes `encode(texts)`: names the folder of saved work."""
         import torch
         import transformers
 
         parts = [self.weights_sha256, self.precision, self.batch_size, BATCHES_PER_SHARD, torch.__version__]
-        parts += [transformers.__version__, torch.get_num_threads(), *features]
-        digest = hashlib.sha256("|".join(map(str, parts)).encode())
-        for text in texts:
-            digest.update(f"{len(text)}:".encode() + text.encode())
-        return digest.hexdigest()
+        parts += [transformers.__version__, torch.get_num_threads(), list(features), source_sha256()]
+        return fingerprint(*parts, *texts)
 
 
 def embed_to_file(
     texts: Sequence[str],
     encoder: Encoder,
     path: str | Path,
+    shards: Path,
     *,
     dtype: str,
     features: Sequence[str],
-    resume_root: str | Path = ".resume",
 ) -> BankInfo:
     """Encode `texts` into a .npy file, one unit row a text, in the order given.
 
-    Texts are sorted by length so that a batch needs little padding, and saved in shards under
-    `resume_root/embed-<fingerprint>`; a later call with the same inputs continues after the last whole shard and
-    writes the same bytes. The shards are removed at the end.
+    Texts are sorted by length so that a batch needs little padding, and saved in shards; a later call with the same
+    inputs and folder of shards goes on after the last whole shard and writes the same bytes.
 
     Args:
         texts: N texts.
         encoder: the encoder.
         path: of the .npy file to write.
+        shards: folder of saved work, named by `encoder.fingerprint(texts, features)`.
         dtype: `float32` or `float16`.
         features: processor features to record.
-        resume_root: where unfinished work is kept.
 
     Returns:
         What `bank.json` records.
@@ -195,14 +191,13 @@ def embed_to_file(
     order = sorted(range(len(texts)), key=lambda index: (-len(texts[index]), index))
     shard_size = encoder.batch_size * BATCHES_PER_SHARD
     starts = range(0, len(order), shard_size)
-    shards = Path(resume_root) / f"embed-{encoder.fingerprint(texts, features)[:16]}"
-    done = sum(_is_shard(shards / f"{start:09d}.npy") for start in starts)
+    done = sum((shards / f"{start:09d}.npy").exists() for start in starts)
     if done:
         print(f"embed: {done} of {len(starts)} saved parts found in {shards}, going on from there", flush=True)
     progress = Progress("embed", len(texts), "chunks", done=min(done * shard_size, len(texts)))
     for start in starts:
         shard = shards / f"{start:09d}.npy"
-        if not _is_shard(shard):
+        if not shard.exists():  # it is renamed into place when it is whole, so that its presence is enough
             batch = [texts[index] for index in order[start : start + shard_size]]
             write_npy(shard, encoder.encode(batch))
             progress.update(len(batch))
@@ -213,7 +208,6 @@ def embed_to_file(
             out[order[start : start + shard_size]] = read_npy(shards / f"{start:09d}.npy").astype(dtype)
         out.flush()
         del out
-    shutil.rmtree(shards, ignore_errors=True)
     return BankInfo(
         encoder=encoder.name,
         weights_sha256=encoder.weights_sha256,
@@ -223,8 +217,3 @@ def embed_to_file(
         n_chunks=len(texts),
         content_sha256=content_sha256(read_npy(path, mmap=True)),
     )
-
-
-def _is_shard(path: Path) -> bool:
-    """A shard is renamed into place when it is whole, so that its presence is enough."""
-    return path.is_file()

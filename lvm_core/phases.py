@@ -6,6 +6,8 @@ the phase; phases A and B also hold `last.safetensors` and `optimizer.safetensor
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from lvm_core.bank import BankInfo
@@ -21,6 +23,11 @@ from lvm_core.trainer import TrainState, optimizer_tensors, restore_optimizer, s
 PREVIOUS = {"b": "a", "c": "b"}
 
 
+def directory_before(recipe: str, phase: str) -> Path | None:
+    """Folder of the phase before; None for phase A."""
+    return phase_directory(recipe, PREVIOUS[phase]) if phase in PREVIOUS else None
+
+
 def begin_phase(recipe: Recipe, phase: str, info: BankInfo, device: torch.device) -> TrainState:
     """The state to train from: fresh for phase A, else the last weights and moments of the phase before.
 
@@ -28,9 +35,9 @@ def begin_phase(recipe: Recipe, phase: str, info: BankInfo, device: torch.device
         LvmError: the phase before is missing, damaged, or was trained on other data or by another architecture.
     """
     state = start_training(recipe, info.dimension, device)
-    if phase == "a":
+    directory = directory_before(recipe.name, phase)
+    if directory is None:
         return state
-    directory = phase_directory(recipe.name, PREVIOUS[phase])
     before = load_model(directory).info
     if before.data_sha256 != info.content_sha256:
         raise LvmError(f"{directory}/model.json: was trained on another bank (data_sha256); run `dvc repro`")
@@ -39,7 +46,7 @@ def begin_phase(recipe: Recipe, phase: str, info: BankInfo, device: torch.device
         restore_optimizer(state.optimizer, load_tensors(directory / "optimizer.safetensors"))
     except (RuntimeError, KeyError, ValueError) as error:
         raise LvmError(f"{directory}: does not fit recipe {recipe.name} ({error}); run `dvc repro`") from error
-    state.history = list(before.history)
+    state.history, state.epoch = list(before.history), recipe.train.epochs.before(phase)
     return state
 
 

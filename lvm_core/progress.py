@@ -37,8 +37,10 @@ class Progress:
             self._print(now)
 
     def close(self) -> None:
-        """Print the last line."""
-        self._print(time.monotonic())
+        """Print the last line, unless everything took less than a second."""
+        now = time.monotonic()
+        if now - self.start >= 1.0:
+            self._print(now)
 
     def _print(self, now: float) -> None:
         elapsed = max(now - self.start, 1e-9)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lvm_core.interrupts import uninterrupted
 from lvm_core.losses import Batch, total_loss
 from lvm_core.models import build_model
 from lvm_core.progress import Progress
@@ -33,6 +34,10 @@ class TrainState:
         history: one dict for each finished epoch of every phase so far.
         best: weights of the best epoch of the phase in training.
         best_epoch: that epoch, counted from 1 over all phases.
+        best_value: its dev figure, minus infinity before the first one.
+        epoch: finished epochs of all phases.
+        step: optimiser steps done in the epoch in progress.
+        loss_sum: of the windows of those steps, a tensor without dimensions, on the device.
     """
 
     model: nn.Module
@@ -40,6 +45,20 @@ class TrainState:
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     best_epoch: int = 0
+    best_value: float = -math.inf
+    epoch: int = 0
+    step: int = 0
+    loss_sum: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
+
+
+class Saver(Protocol):
+    """Keeps the state of a training for a later run to go on from. It is called between two steps only."""
+
+    def now_and_then(self, state: TrainState) -> None:
+        """Save if the last time is long enough ago."""
+
+    def save(self, state: TrainState) -> None:
+        """Save."""
 
 
 def epoch_seed(seed: int, epoch: int, purpose: int) -> int:
@@ -70,73 +89,98 @@ def train_phase(
     targets: np.ndarray,
     dev_metrics: DevMetrics,
     precision: str,
+    saver: Saver | None = None,
 ) -> None:
-    """Train `state` for one phase, in place.
+    """Train `state` for one phase, in place: from its beginning, or from where `state` stands in it.
 
     Args:
-        state: from `start_training` or from the end of the phase before.
+        state: from `start_training`, from the end of the phase before, or as a saver saved it within this phase.
         recipe: what to do.
         phase: `a`, `b` or `c`.
         vectors: [N, D] the bank, on the device to train on; gathered by index, never copied per window.
         targets: [W] int64 target rows of the phase's windows.
         dev_metrics: called after each epoch; `best_by` picks among its figures (higher is better, first of equals).
         precision: `bf16` or `fp32`, for the model's arithmetic; losses are in float32.
+        saver: called after each step, and when Ctrl-C or SIGTERM ends the training.
 
     Raises:
         FloatingPointError: the loss or the dev figure is no longer finite.
+        KeyboardInterrupt: after the state was saved.
     """
-    epochs = recipe.train.epochs
+    if state.epoch == recipe.train.epochs.before(phase):
+        state.best, state.best_epoch, state.best_value = {}, 0, -math.inf
     rows = torch.from_numpy(targets).to(vectors.device)
-    first = epochs.before(phase) + 1
-    state.best, state.best_epoch = {}, 0
-    best_value = -math.inf
-    for epoch in range(first, first + getattr(epochs, phase)):
-        figures = {"train_loss": _train_epoch(state, recipe, epoch, vectors, rows, precision)}
-        figures |= dev_metrics(state.model)
-        lr = state.optimizer.param_groups[0]["lr"]
-        state.history.append({"epoch": epoch, "phase": phase, "lr": lr, **figures})
-        value = figures[f"dev_{recipe.train.best_by}"]
-        if not math.isfinite(value):
-            raise FloatingPointError(f"dev_{recipe.train.best_by} of epoch {epoch} is {value}")
-        if value > best_value:
-            best_value, state.best_epoch = value, epoch
-            state.best = {name: tensor.detach().clone() for name, tensor in state.model.state_dict().items()}
-        shown = ", ".join(f"{key} {number:.4f}" for key, number in figures.items())
-        print(f"train {recipe.name} phase {phase}: epoch {epoch}/{epochs.total}, lr {lr:.2g}, {shown}", flush=True)
+    try:
+        while state.epoch < recipe.train.epochs.before(phase) + getattr(recipe.train.epochs, phase):
+            _train_epoch(state, recipe, vectors, rows, precision, saver)
+            if saver:
+                saver.now_and_then(state)
+            _end_epoch(state, recipe, phase, len(rows), dev_metrics(state.model))
+    except KeyboardInterrupt:  # comes between two steps, never within one
+        if saver:
+            saver.save(state)
+        raise
 
 
 def _train_epoch(
-    state: TrainState, recipe: Recipe, epoch: int, vectors: torch.Tensor, rows: torch.Tensor, precision: str
-) -> float:
-    """One pass over `rows` in a seeded order; returns the mean training loss."""
-    train = recipe.train
+    state: TrainState,
+    recipe: Recipe,
+    vectors: torch.Tensor,
+    rows: torch.Tensor,
+    precision: str,
+    saver: Saver | None,
+) -> None:
+    """The steps of the epoch after `state.epoch` that are still to do, over `rows` in a seeded order."""
+    train, epoch = recipe.train, state.epoch + 1
     model, optimizer = state.model.train(), state.optimizer
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(epoch_seed(recipe.seed, epoch, 1)))
-    torch.manual_seed(epoch_seed(recipe.seed, epoch, 2))  # dropout
     batches = rows[order.to(rows.device)].split(train.batch_size)
     window = torch.arange(-CONTEXT, 1, device=rows.device)
     dev_losses = [1.0 - past["dev_cosine"] for past in state.history]
-    progress = Progress(f"train {recipe.name}: epoch {epoch}/{train.epochs.total}", len(rows), "windows")
-    loss_sum = torch.zeros((), device=rows.device)  # read once an epoch: no synchronisation in the step loop
-    for step, targets in enumerate(batches):
-        factor = rate_factor(train.schedule, epoch - 1 + step / len(batches), train.epochs.total, dev_losses)
-        for group in optimizer.param_groups:
-            group["lr"] = train.lr * factor
-        chunks = vectors[targets[:, None] + window].float()  # [B, 6, D]
-        contexts, truth = chunks[:, :CONTEXT], chunks[:, CONTEXT]
-        with torch.autocast(rows.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            raw = model(contexts)
-        loss = total_loss(Batch(raw.float(), contexts, truth), recipe.losses)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), train.clip)
-        optimizer.step()
-        loss_sum += loss.detach() * len(targets)
+    done = min(state.step * train.batch_size, len(rows))
+    progress = Progress(f"train {recipe.name}: epoch {epoch}/{train.epochs.total}", len(rows), "windows", done=done)
+    if state.step == 0:
+        torch.manual_seed(epoch_seed(recipe.seed, epoch, 2))  # dropout
+        state.loss_sum = torch.zeros((), device=rows.device)  # read once an epoch: no synchronisation in the step loop
+    for targets in batches[state.step :]:
+        factor = rate_factor(train.schedule, epoch - 1 + state.step / len(batches), train.epochs.total, dev_losses)
+        with uninterrupted():
+            for group in optimizer.param_groups:
+                group["lr"] = train.lr * factor
+            chunks = vectors[targets[:, None] + window].float()  # [B, 6, D]
+            contexts, truth = chunks[:, :CONTEXT], chunks[:, CONTEXT]
+            with torch.autocast(rows.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+                raw = model(contexts)
+            loss = total_loss(Batch(raw.float(), contexts, truth), recipe.losses)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), train.clip)
+            optimizer.step()
+            state.loss_sum += loss.detach() * len(targets)
+            state.step += 1
         progress.update(len(targets))
-    mean = float(loss_sum) / len(rows)
-    if not math.isfinite(mean):
-        raise FloatingPointError(f"the loss of epoch {epoch} is {mean}")
-    return mean
+        if saver:
+            saver.now_and_then(state)
+    if not math.isfinite(float(state.loss_sum)):
+        raise FloatingPointError(f"the loss of epoch {epoch} is {float(state.loss_sum)}")
+
+
+def _end_epoch(state: TrainState, recipe: Recipe, phase: str, windows: int, dev: dict[str, float]) -> None:
+    """Enter the figures of the epoch into the history, keep its weights if they are the best, count it as finished."""
+    epoch, key = state.epoch + 1, f"dev_{recipe.train.best_by}"
+    figures = {"train_loss": float(state.loss_sum) / windows, **dev}
+    if not math.isfinite(figures[key]):
+        raise FloatingPointError(f"{key} of epoch {epoch} is {figures[key]}")
+    lr = state.optimizer.param_groups[0]["lr"]
+    with uninterrupted():
+        state.history.append({"epoch": epoch, "phase": phase, "lr": lr, **figures})
+        if figures[key] > state.best_value:
+            state.best_value, state.best_epoch = figures[key], epoch
+            state.best = {name: tensor.detach().clone() for name, tensor in state.model.state_dict().items()}
+        state.epoch, state.step = epoch, 0
+    shown = ", ".join(f"{name} {number:.4f}" for name, number in figures.items())
+    total = recipe.train.epochs.total
+    print(f"train {recipe.name} phase {phase}: epoch {epoch}/{total}, lr {lr:.2g}, {shown}", flush=True)
 
 
 @torch.inference_mode()

@@ -11,8 +11,10 @@ from lvm_core.errors import LvmError, run_stage
 from lvm_core.files import read_npy, write_csv
 from lvm_core.hardware import resolve_device, resolve_precision, use_threads
 from lvm_core.layout import phase_directory
-from lvm_core.phases import begin_phase, end_phase
+from lvm_core.phases import begin_phase, directory_before, end_phase
 from lvm_core.recipe import read_recipe
+from lvm_core.resume import progress_folder
+from lvm_core.train_resume import StateFile, phase_key
 from lvm_core.trainer import train_phase
 
 
@@ -27,13 +29,20 @@ def main(name: str, phase: str) -> None:
     targets = read_npy(f"data/curriculum/{name}/{phase}.npy")
     state = begin_phase(recipe, phase, bank.info, device)
     vectors = torch.from_numpy(bank.read_vectors()).to(device)
-    try:
-        train_phase(state, recipe, phase, vectors, targets, dev_metrics_on(bank, device), precision)
-    except FloatingPointError as error:
-        raise LvmError(f"recipe {name}, phase {phase}: {error}; lower recipes.{name}.train.lr in params.yaml") from None
-    end_phase(state, recipe, phase, bank.info, precision)
-    if phase == "c":
-        write_csv(f"plots/training/{name}.csv", pd.DataFrame(state.history))
+    measure = dev_metrics_on(bank, device, recipe.train.best_by)
+    key = phase_key(recipe, phase, bank.info, targets, directory_before(name, phase), precision, device)
+    with progress_folder(f"train-{name}-{phase}", key) as folder:
+        saved = StateFile(folder / "state.safetensors")
+        if saved.restore(state, device):
+            print(f"train {name} phase {phase}: going on after epoch {state.epoch}, step {state.step}", flush=True)
+        try:
+            train_phase(state, recipe, phase, vectors, targets, measure, precision, saved)
+        except FloatingPointError as error:
+            remedy = f"lower recipes.{name}.train.lr in params.yaml"
+            raise LvmError(f"recipe {name}, phase {phase}: {error}; {remedy}") from None
+        end_phase(state, recipe, phase, bank.info, precision)
+        if phase == "c":
+            write_csv(f"plots/training/{name}.csv", pd.DataFrame(state.history))
     print(f"train {name} phase {phase}: kept epoch {state.best_epoch}", flush=True)
 
 

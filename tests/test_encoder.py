@@ -16,8 +16,10 @@ import torch
 
 from lvm_core.encoder import BATCHES_PER_SHARD, PACKAGED, Encoder, embed_to_file, find_model
 from lvm_core.errors import LvmError
-from lvm_core.files import read_json, write_parquet
+from lvm_core.files import write_parquet
 from lvm_core.hardware import processor_features, resolve_device, resolve_precision
+from lvm_core.imported import ImportInfo
+from lvm_core.interrupts import MESSAGE
 from tests.imports import ROOT
 
 NAME = "all-MiniLM-L6-v2"
@@ -43,16 +45,15 @@ def test_vectors_are_unit_rows_and_mean_something(encoder):
 
 
 def test_the_file_is_in_the_order_of_the_texts_whatever_the_batches(encoder, tmp_path):
-    info = embed_to_file(TEXTS, encoder, tmp_path / "v.npy", dtype="float32", features=["x"], resume_root=tmp_path)
+    info = embed_to_file(TEXTS, encoder, tmp_path / "v.npy", tmp_path / "shards", dtype="float32", features=["x"])
     np.testing.assert_allclose(np.load(tmp_path / "v.npy"), encoder.encode(TEXTS), atol=1e-5)
     assert (info.n_chunks, info.dimension, info.encoder, info.precision) == (4, 384, NAME, "fp32")
     assert info.weights_sha256 == PACKAGED[NAME].weights_sha256
-    assert [path.name for path in tmp_path.iterdir()] == ["v.npy"]  # nothing is left of the saved parts
 
 
 def test_bf16_is_close_and_float16_halves_the_file(tmp_path, encoder):
     rounded = Encoder(NAME, batch_size=2, precision="bf16", device=torch.device("cpu"))
-    info = embed_to_file(TEXTS, rounded, tmp_path / "v.npy", dtype="float16", features=[], resume_root=tmp_path)
+    info = embed_to_file(TEXTS, rounded, tmp_path / "v.npy", tmp_path / "shards", dtype="float16", features=[])
     vectors = np.load(tmp_path / "v.npy")
     assert vectors.dtype == np.float16
     assert info.precision == "bf16"
@@ -102,7 +103,7 @@ def test_an_encoder_of_another_dimension_needs_nothing_but_the_name(tmp_path):
     body = Transformer(str(tmp_path / "bert"))
     SentenceTransformer(modules=[body, Pooling(48)], device="cpu").save(str(tmp_path / "small"))
     small = Encoder(str(tmp_path / "small"), batch_size=2, precision="fp32", device=torch.device("cpu"))
-    info = embed_to_file(TEXTS, small, tmp_path / "v.npy", dtype="float32", features=[], resume_root=tmp_path)
+    info = embed_to_file(TEXTS, small, tmp_path / "v.npy", tmp_path / "shards", dtype="float32", features=[])
     assert info.dimension == 48
     assert np.load(tmp_path / "v.npy").shape == (4, 48)
 
@@ -154,36 +155,60 @@ def test_saved_parts_belong_to_one_set_of_texts_one_encoder_and_one_machine(enco
 def start_embedding(folder):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-m", "stages.embed"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "stages.embed"],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
-def test_a_killed_embedding_goes_on_and_ends_with_the_same_bytes(tmp_path):
+LONG = [f"{text} Paragraph {index} of the report." for index in range(80) for text in TEXTS]
+
+
+def write_texts(folder):
+    """What the stage reads, with small batches."""
     params = (ROOT / "params.yaml").read_text().replace("  batch_size: 64\n  dtype", "  batch_size: 4\n  dtype")
-    texts = [f"{text} Paragraph {index} of the report." for index in range(80) for text in TEXTS]
-    folders = [tmp_path / "whole", tmp_path / "killed"]
-    for folder in folders:
-        folder.mkdir()
-        (folder / "params.yaml").write_text(params)
-        write_parquet(folder / "data/bank/chunks.parquet", pd.DataFrame({"text": texts}))
-    whole = start_embedding(folders[0])
-    assert whole.communicate()[0] is not None
-    assert whole.returncode == 0
+    folder.mkdir()
+    (folder / "params.yaml").write_text(params)
+    ImportInfo("text").write(folder / "data/imported")
+    write_parquet(folder / "data/bank/chunks.parquet", pd.DataFrame({"text": LONG}))
 
-    killed = start_embedding(folders[1])
-    while len(list(folders[1].glob(".resume/*/*.npy"))) < 2 and killed.poll() is None:
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The folder of an embedding that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("embedding") / "whole"
+    write_texts(folder)
+    whole = start_embedding(folder)
+    _, errors = whole.communicate()
+    assert whole.returncode == 0, errors
+    return folder
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_embedding_goes_on_and_ends_with_the_same_bytes(undisturbed, tmp_path, number):
+    folder = tmp_path / "interrupted"
+    write_texts(folder)
+    process = start_embedding(folder)
+    while len(list(folder.glob(".resume/*/*.npy"))) < 2 and process.poll() is None:
         time.sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    saved = len(list(folders[1].glob(".resume/*/*.npy")))
-    assert 2 <= saved < len(texts) / (4 * BATCHES_PER_SHARD), "the kill came too late to test anything"
-    assert not (folders[1] / "data/bank/vectors.npy").exists()
+    signalled = time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert time.monotonic() - signalled < 2.0
+    if number == signal.SIGINT:
+        assert (process.returncode, errors.splitlines()[-1]) == (130, MESSAGE)
+        assert "Traceback" not in errors
+    saved = len(list(folder.glob(".resume/*/*.npy")))
+    assert 2 <= saved < len(LONG) / (4 * BATCHES_PER_SHARD), "the signal came too late to test anything"
+    assert not (folder / "data/bank/vectors.npy").exists()
 
-    again = start_embedding(folders[1])
-    output = again.communicate()[0]
-    assert again.returncode == 0
+    again = start_embedding(folder)
+    output, errors = again.communicate()
+    assert again.returncode == 0, errors
     assert f"{saved} of " in output
-    first, second = (folder / "data/bank/vectors.npy" for folder in folders)
-    assert first.read_bytes() == second.read_bytes()
-    assert read_json(folders[0] / "data/bank/bank.json") == read_json(folders[1] / "data/bank/bank.json")
-    assert not list(folders[1].glob(".resume/*"))
+    for name in ("vectors.npy", "bank.json"):
+        assert (folder / "data/bank" / name).read_bytes() == (undisturbed / "data/bank" / name).read_bytes()
+    assert not (folder / ".resume").exists()

@@ -42,7 +42,7 @@ def test_phases_from_disk_equal_phases_in_one_go(tmp_path):
     resumed = start_training(recipe, bank.info.dimension, torch.device("cpu"))
     resumed.model.load_state_dict(load_tensors(tmp_path / "weights.safetensors"))
     restore_optimizer(resumed.optimizer, load_tensors(tmp_path / "moments.safetensors"))
-    resumed.history = list(first.history)
+    resumed.history, resumed.epoch = list(first.history), first.epoch
     measure = dev_metrics_on(bank, torch.device("cpu"))
     vectors = torch.from_numpy(np.array(bank.vectors))
     train_phase(resumed, recipe, "b", vectors, bank.targets("train"), measure, "fp32")

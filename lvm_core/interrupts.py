@@ -1,0 +1,141 @@
+"""Ctrl-C, SIGTERM, a closed terminal: a stage ends within two seconds, and never within a step that must stay whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+GRACE_SECONDS = 1.5
+"""How long a stage may take to save its progress and end by itself before it is ended."""
+
+MESSAGE = "interrupted: run `dvc repro` again to go on from the last saved point"
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asks the stage to end.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def signals() -> list[signal.Signals]:
+    """Ctrl-C, `kill` and a closed terminal (unless the program was started with nohup)."""
+    hangup = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
+    return [signal.SIGINT, signal.SIGTERM, *hangup]
+
+
+def exit_code(interrupt: KeyboardInterrupt) -> int:
+    """What a shell reports of a program that a signal ended: 128 + the signal's number."""
+    return 128 + (interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT)
+
+
+def exit_at_once() -> None:
+    """Until `interruptible` is entered, a signal prints the one line and ends the process: there is nothing to save.
+
+    For the seconds in which a stage imports its libraries, where an exception would end in a traceback.
+    """
+    for number in signals():
+        signal.signal(number, lambda number, frame: _end(number))
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Inside, the first signal raises `Interrupted` in the main thread, and later ones are ignored.
+
+    If the process has not ended `GRACE_SECONDS` later (a long computation in C notices no signal), it is ended: all
+    files are written whole or not at all, so that only work since the last saved point is lost. Elsewhere than in the
+    main thread this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _raise_once()) for number in signals()}
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    # The interpreter writes to this at once, also while the main thread is in a C function.
+    fd_before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reader,), daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(fd_before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        writer.close()
+
+
+def _raise_once() -> Callable[[int, FrameType | None], None]:
+    received: list[int] = []
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) == 1:
+            raise Interrupted(number)
+
+    return handler
+
+
+def _watch(reader: socket.socket) -> None:
+    """Wait for a signal; if the process is still there after the grace, end it. Ends when the other side is closed."""
+    with reader:
+        while received := reader.recv(1):
+            if received[0] in signals():
+                time.sleep(GRACE_SECONDS)
+                reader.setblocking(False)
+                if _closed(reader):
+                    return  # it ended by itself, or went on in a caller's `except`
+                _end(received[0])
+
+
+def _closed(reader: socket.socket) -> bool:
+    try:
+        while reader.recv(64):
+            pass  # further signals
+    except BlockingIOError:
+        return False
+    return True
+
+
+def say_how_to_go_on() -> None:
+    """Print the one line of an interrupted stage."""
+    with suppress(OSError):  # the terminal may be gone
+        print(MESSAGE, file=sys.stderr, flush=True)
+
+
+def _end(number: int) -> None:
+    say_how_to_go_on()
+    os._exit(128 + number)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Inside, a signal waits for the end of the block: for steps that must be done whole or not at all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[tuple[int, FrameType | None]] = []
+    before = {number: signal.signal(number, lambda *signalled: received.append(signalled)) for number in signals()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        first, frame = received[0]
+        handler = before[signal.Signals(first)]
+        if callable(handler):
+            handler(first, frame)
+        else:
+            os.kill(os.getpid(), first)

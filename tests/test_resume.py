@@ -1,0 +1,314 @@
+"""Work that goes on where it was interrupted, in real processes with real signals, ends with the same bytes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lvm_core.dev_metrics import dev_metrics_on
+from lvm_core.errors import LvmError
+from lvm_core.interrupts import MESSAGE, Interrupted, interruptible, uninterrupted
+from lvm_core.resume import fingerprint, progress_folder
+from lvm_core.train_resume import StateFile, phase_key
+from lvm_core.trainer import TrainState, start_training, train_phase
+from tests.imports import ROOT
+from tests.synthetic import make_bank
+from tests.training import same, small_bank, small_recipe, weights_of, write_inputs
+
+CPU = torch.device("cpu")
+STAGE = [sys.executable, "-m", "stages.train", "small", "a"]
+SAVES_OFTEN = [
+    sys.executable,
+    "-c",
+    "import runpy, sys, lvm_core.train_resume as resume; resume.SAVE_SECONDS, resume.SAVE_SHARE = 0.1, 0.5;"
+    "sys.argv = ['stages.train', 'small', 'a']; runpy.run_module('stages.train', run_name='__main__')",
+]
+
+
+class InterruptAt(StateFile):
+    """Saves like the real one, and behaves as if Ctrl-C came after a given number of steps."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        super().__init__(path)
+        self.left = step
+
+    def now_and_then(self, state: TrainState) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Interrupted(signal.SIGINT)
+
+
+def run_phase(bank, recipe, saver=None, measure=None):
+    state = start_training(recipe, bank.info.dimension, CPU)
+    if saver:
+        saver.restore(state, CPU)
+    vectors = torch.from_numpy(np.array(bank.vectors))
+    train_phase(state, recipe, "a", vectors, bank.targets("train"), measure or dev_metrics_on(bank, CPU), "fp32", saver)
+    return state
+
+
+def equal_states(left, right):
+    moments = [state.optimizer.state_dict()["state"] for state in (left, right)]
+    return (
+        same(weights_of(left), weights_of(right))
+        and all(torch.equal(moments[0][i][key], moments[1][i][key]) for i in moments[0] for key in moments[0][i])
+        and left.history == right.history
+        and left.best_epoch == right.best_epoch
+        and all(torch.equal(left.best[name], right.best[name]) for name in left.best)
+    )
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
+def test_a_phase_interrupted_anywhere_ends_as_an_undisturbed_one(tmp_path, schedule):
+    """Dropout on, so that the random state matters; with 7 steps an epoch and the place after them there are 16."""
+    bank = make_bank({"train": [42] * 6, "dev": [30] * 2}, dimension=16)
+    schedules = {
+        "plateau": {"name": "plateau", "factor": 0.5, "patience": 1},
+        "cosine": {"name": "cosine", "warmup_epochs": 1, "floor": 0.1},
+    }
+    recipe = small_recipe(train={"epochs": {"a": 2, "b": 1, "c": 1}, "schedule": schedules[schedule]})
+    whole = run_phase(bank, recipe)
+    for step in range(1, 17):
+        path = tmp_path / f"{step}.safetensors"
+        with pytest.raises(KeyboardInterrupt):
+            run_phase(bank, recipe, InterruptAt(path, step))
+        torch.manual_seed(999)  # whatever the next process has drawn before
+        assert equal_states(run_phase(bank, recipe, StateFile(path)), whole)
+
+
+def test_an_interrupt_while_dev_is_measured_loses_nothing(tmp_path):
+    bank = small_bank()
+    whole = run_phase(bank, small_recipe())
+    calls = []
+
+    def measure(model):
+        calls.append(1)
+        if len(calls) == 2:
+            raise Interrupted(signal.SIGTERM)
+        return dev_metrics_on(bank, CPU)(model)
+
+    saver = StateFile(tmp_path / "state.safetensors")
+    with pytest.raises(KeyboardInterrupt):
+        run_phase(bank, small_recipe(), saver, measure)
+    state = start_training(small_recipe(), bank.info.dimension, CPU)
+    saver.restore(state, CPU)
+    assert (state.epoch, state.step) == (1, 14)  # every step of the second epoch is done
+    assert equal_states(run_phase(bank, small_recipe(), saver), whole)
+
+
+def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def state_file(folder: Path) -> Path | None:
+    return next(folder.glob(".resume/train-small-a-*/state.safetensors"), None)
+
+
+def wait_for(condition, process, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, f"ended too early: {process.communicate()}"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with inputs, and what an undisturbed run of the stage makes of them."""
+    folder = tmp_path_factory.mktemp("trained")
+    bank = make_bank({"train": [200] * 16, "dev": [30] * 3, "val": [30] * 3, "ood": [30] * 3}, dimension=16)
+    write_inputs(folder, bank, small_recipe(train={"epochs": {"a": 4, "b": 1, "c": 1}}))
+    subprocess.run(STAGE, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    expected = contents(folder / "data/phases/a/small")
+    assert "optimizer.safetensors" in expected
+    return folder, expected
+
+
+def fresh_copy(folder: Path, tmp_path: Path) -> Path:
+    """The same inputs without outputs."""
+    copy = tmp_path / "copy"
+    for name in ("bank", "recipes", "curriculum"):
+        (copy / "data").mkdir(parents=True, exist_ok=True)
+        (copy / "data" / name).symlink_to(folder / "data" / name)
+    return copy
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_training_soon_and_the_next_run_goes_on(trained, tmp_path, number):
+    folder, expected = trained
+    copy = fresh_copy(folder, tmp_path)
+    process = start(STAGE, copy)
+    wait_for(lambda: list(copy.glob(".resume/train-small-a-*")), process)
+    time.sleep(1.0)  # somewhere in the phase
+    signalled = time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - signalled < 2.0
+    assert process.returncode == 128 + number
+    assert errors.splitlines()[-1] == MESSAGE
+    assert "Traceback" not in errors
+    assert not (copy / "data/phases").exists()
+    assert state_file(copy)
+
+    again = start(STAGE, copy)
+    output, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert re.search(r"going on after epoch \d, step \d+", output)
+    assert contents(copy / "data/phases/a/small") == expected
+    assert not (copy / ".resume").exists()
+
+
+def test_killed_again_and_again_training_ends_with_the_same_bytes(trained, tmp_path):
+    folder, expected = trained
+    copy = fresh_copy(folder, tmp_path)
+    seen = b""
+    for _ in range(3):
+        process = start(SAVES_OFTEN, copy)
+
+        def saved_anew(before=seen):
+            path = state_file(copy)
+            return path is not None and path.read_bytes() != before
+
+        wait_for(saved_anew, process)
+        process.kill()
+        process.communicate()
+        path = state_file(copy)
+        assert path
+        seen = path.read_bytes()
+    again = start(SAVES_OFTEN, copy)
+    output, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert "going on after epoch" in output
+    assert contents(copy / "data/phases/a/small") == expected
+
+
+def test_a_signal_while_the_libraries_are_imported_is_one_line_too(tmp_path):
+    for wait in (0.1, 0.6):
+        process = start(STAGE, tmp_path)
+        time.sleep(wait)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+        if process.returncode == 130:
+            assert errors.splitlines() == [MESSAGE]
+        assert process.returncode in (130, 1, -signal.SIGINT)  # -SIGINT: before Python had started
+
+
+def test_a_state_is_keyed_by_everything_that_shapes_the_phase(tmp_path):
+    bank, recipe = small_bank(), small_recipe()
+    (tmp_path / "before").mkdir()
+    (tmp_path / "before/last.safetensors").write_bytes(b"x")
+    usual: dict[str, Any] = {
+        **{"recipe": recipe, "phase": "b", "info": bank.info, "targets": bank.targets("train")},
+        **{"start": tmp_path / "before", "precision": "fp32", "device": CPU},
+    }
+    keys = [phase_key(**usual)]
+    assert phase_key(**usual) == keys[0]
+    changes: list[tuple[str, Any]] = [
+        ("recipe", small_recipe(train={"lr": 0.003})),
+        ("recipe", small_recipe(seed=1)),
+        ("recipe", small_recipe(losses={"mse": 2.0})),
+        ("phase", "c"),
+        ("info", small_bank(seed=1).info),
+        ("targets", bank.targets("train")[1:]),
+        ("precision", "bf16"),
+    ]
+    keys += [phase_key(**usual | {name: value}) for name, value in changes]
+    (tmp_path / "before/last.safetensors").write_bytes(b"y")
+    keys.append(phase_key(**usual))
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    keys.append(phase_key(**usual))
+    torch.set_num_threads(torch.get_num_threads() - 1)
+    assert len(set(keys)) == len(keys)
+
+
+def signal_self(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(0.05)
+
+
+def test_a_hangup_counts_unless_nohup_ignores_it():
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with pytest.raises(Interrupted), interruptible():
+            signal_self(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with interruptible():
+            signal_self(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_two_processes_are_not_at_the_same_work(tmp_path):
+    busy = rf"train-x-a\.lock: process {os.getpid()} is still at this work"
+    with progress_folder("train-x-a", "0" * 64, tmp_path):
+        with pytest.raises(LvmError, match=busy), progress_folder("train-x-a", "1" * 64, tmp_path):
+            pass
+        with progress_folder("train-x-b", "0" * 64, tmp_path):
+            pass
+
+
+def test_progress_is_kept_on_failure_and_removed_at_success(tmp_path):
+    root = tmp_path / ".resume"
+    for key in ("a" * 64, "b" * 64):
+        with suppress(RuntimeError), progress_folder("embed", key, root) as folder:
+            (folder / "part").write_text("x")
+            raise RuntimeError
+    assert sorted(path.name for path in root.glob("embed-*")) == [f"embed-{'a' * 16}", f"embed-{'b' * 16}"]
+    with progress_folder("embed", "b" * 64, root) as folder:
+        assert (folder / "part").exists()
+    assert not root.exists()
+
+
+def test_a_fingerprint_tells_parts_apart():
+    assert fingerprint("ab", "c") != fingerprint("a", "bc") != fingerprint("abc")
+    assert fingerprint(1, "x") == fingerprint(1, "x")
+
+
+def test_a_signal_waits_for_the_end_of_an_uninterrupted_block():
+    done = []
+
+    def work():
+        with interruptible(), uninterrupted():
+            signal_self(signal.SIGTERM)
+            done.append(1)
+
+    with pytest.raises(Interrupted):
+        work()
+    assert done == [1]
+
+
+def test_a_long_computation_in_c_does_not_delay_the_end():
+    """Sorting gives no chance to Python's handlers for many seconds."""
+    code = (
+        "import numpy as np\nfrom lvm_core.errors import run_stage\n"
+        "def main():\n x = np.random.default_rng(0).random(60_000_000)\n print('go', flush=True)\n x.sort()\n"
+        " np.sort(-x, kind='stable')\nrun_stage(main)"
+    )
+    process = start([sys.executable, "-c", code], ROOT)
+    assert process.stdout
+    assert process.stdout.readline() == "go\n"
+    time.sleep(0.2)
+    signalled = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - signalled < 2.0
+    assert (process.returncode, errors.splitlines()) == (130, [MESSAGE])
