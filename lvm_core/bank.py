@@ -33,10 +33,10 @@ class BankInfo:
     """What shaped the vectors of a bank (`bank.json`).
 
     Attributes:
-        encoder: name of the encoder as given in `encoder.model`.
+        encoder: name of the encoder as given in `encoder.model`; of imported vectors as in `data.encoder`, or "".
         weights_sha256: of the encoder's weights ("" for imported vectors).
-        precision: arithmetic of the encoder, `bf16` or `fp32`.
-        processor_features: of the machine that encoded and that change the result, sorted.
+        precision: arithmetic of the encoder, `bf16` or `fp32` ("" for imported vectors).
+        processor_features: of the machine that encoded and that change the result, sorted (none for imported ones).
         dimension: D.
         n_chunks: N.
         content_sha256: of the vectors' bytes in row order.
@@ -101,10 +101,15 @@ class Bank:
 
 def content_sha256(vectors: np.ndarray, block: int = 65_536) -> str:
     """Hex sha256 of an array's rows in order, read in blocks of rows."""
-    digest = hashlib.sha256(f"{vectors.dtype.str}{vectors.shape}".encode())
+    digest = start_content_sha256(vectors.dtype, vectors.shape)
     for start in range(0, len(vectors), block):
-        digest.update(np.ascontiguousarray(vectors[start : start + block]).tobytes())
+        digest.update(np.ascontiguousarray(vectors[start : start + block]).data)
     return digest.hexdigest()
+
+
+def start_content_sha256(dtype: np.dtype, shape: tuple[int, ...]) -> hashlib._Hash:
+    """The hash of `content_sha256` before the first row: to be updated with the bytes of the rows in order."""
+    return hashlib.sha256(f"{dtype.str}{shape}".encode())
 
 
 def load_bank(directory: str | Path) -> Bank:

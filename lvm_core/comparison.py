@@ -135,6 +135,7 @@ def comparison_text(rows: Sequence[Mapping[str, Any]], about: Mapping[str, str],
     """
     recipes = [row for row in rows if row["kind"] == "recipe"]
     references = [row for row in rows if row["kind"] == "reference"]
+    undefined = any(row[column] is None for row in rows for column in SHOWN)
     lines = [
         "# Comparison",
         "",
@@ -156,6 +157,7 @@ def comparison_text(rows: Sequence[Mapping[str, Any]], about: Mapping[str, str],
         "`oracle` answers with the true chunk and shows what a perfect predictor scores; `article_centroid` cheats (it "
         "sees the whole article); the others have nothing or little to learn, and are what a recipe has to beat.",
         "",
+        *(["`-`: undefined on these data; [diagnosis.md](diagnosis.md) says why.", ""] if undefined else []),
         "![R@5 and cosine of all rows](../plots/comparison.svg)",
         "",
         "![offset profile](../plots/offset_profile.svg)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -90,7 +91,12 @@ def curriculum_check(
 
 
 def _row(rule: str, phase: str, count: int, means: Mapping[str, float]) -> str:
-    return f"| {rule} | {phase} | {count:,} | " + " | ".join(f"{means[name]:.4f}" for name in MEASURES) + " |"
+    return f"| {rule} | {phase} | {count:,} | " + " | ".join(_number(means[name]) for name in MEASURES) + " |"
+
+
+def _number(value: float, form: str = ".4f") -> str:
+    """A dash where the value is undefined: no window of 6-row articles has a next chunk."""
+    return "-" if math.isnan(value) else format(value, form)
 
 
 def _in_force(recipes: Mapping[str, tuple[Rule, Mapping[str, Selection]]]) -> list[str]:
@@ -144,13 +150,14 @@ def _answer(
         following = means["next"] - everything["next"]
         lines.append(
             f"- **{title}**: copying the last chunk scores {copying:+.4f} in phase A against all windows, the mean of "
-            f"the context {predictable:+.4f}, and the target's similarity to what follows it is {following:+.4f}. "
-            + _verdict(copying, predictable)
+            f"the context {predictable:+.4f}, and the target's similarity to what follows it is "
+            f"{_number(following, '+.4f')}. " + _verdict(copying, predictable)
         )
     lines += [
         f"- **Direction**: distinctness and similarity look at the pair (last context, target), which is the same pair "
         f"when an article is read backwards; forward_gain compares two neighbouring pairs, so its mean telescopes to "
-        f"almost nothing whatever the text (here {gain:+.5f}). None of them can tell forward from backward.",
+        f"almost nothing whatever the text (here {_number(gain, '+.5f')}). None of them can tell forward from "
+        "backward.",
         "",
         "**Answer: no score of this kind is a measure of forward predictability.** All of them look at the target, so "
         "they select on the outcome: they change which targets occur, not what the context says about them. "

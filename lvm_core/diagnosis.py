@@ -14,8 +14,13 @@ from pydantic import Field
 
 from lvm_core.bank import Bank
 from lvm_core.distinctness import lag_similarities
+from lvm_core.fivecat.defined import FIGURES, defined_windows, needs
+from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.params import Group
 from lvm_core.windows import CONTEXT
+
+SPLITS = ("train", "val", "ood")
+"""The splits that are looked at."""
 
 
 class DiagnosisParams(Group):
@@ -104,8 +109,16 @@ def leaked_share(bank: Bank, split: str, threshold: float, block: int = 1024) ->
     return float((best >= threshold).mean())
 
 
-def diagnose(bank: Bank, params: DiagnosisParams, seed: int) -> tuple[dict[str, Any], pd.DataFrame]:
+def diagnose(
+    bank: Bank, params: DiagnosisParams, evaluation: EvaluateParams, seed: int
+) -> tuple[dict[str, Any], pd.DataFrame]:
     """Every figure of the diagnosis, and the lag-similarity curve.
+
+    Args:
+        bank: to look at.
+        params: of the diagnosis.
+        evaluation: of the evaluation, whose figures need windows with certain neighbours.
+        seed: of the pairs drawn for `between_articles`.
 
     Returns:
         A nested dict by split (`train`, `val`, `ood`; splits without windows are left out), and a table with columns
@@ -117,7 +130,7 @@ def diagnose(bank: Bank, params: DiagnosisParams, seed: int) -> tuple[dict[str, 
     texts = np.array([len(text) for text in bank.texts()])
     report: dict[str, Any] = {}
     curves = []
-    for split in ("train", "val", "ood"):
+    for split in SPLITS:
         targets = bank.targets(split)
         if not len(targets):
             continue
@@ -133,7 +146,7 @@ def diagnose(bank: Bank, params: DiagnosisParams, seed: int) -> tuple[dict[str, 
             "chunks": len(rows),
             "windows": len(targets),
             "chunks_per_article": float(articles["n_chunks"].mean()),
-            "characters_per_chunk": float(texts[rows].mean()),
+            "characters_per_chunk": float(texts[rows].mean()) if texts[rows].any() else None,
             "temporal_signal": float(profile[-1] - profile[0]),
             "temporal_signal_reversed": float(backwards[-1] - backwards[0]),
             "coherence": float(adjacent),
@@ -145,6 +158,7 @@ def diagnose(bank: Bank, params: DiagnosisParams, seed: int) -> tuple[dict[str, 
             "near_duplicate_in_train": None if split == "train" else leaked_share(bank, split, params.near_duplicate),
             "norm_min": float(norms[rows].min()),
             "norm_max": float(norms[rows].max()),
+            "windows_of": defined_windows(bank, split, evaluation),
         }
     return report, pd.concat(curves, ignore_index=True)
 
@@ -157,7 +171,19 @@ def _norms(vectors: np.ndarray, block: int = 65_536) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def diagnosis_text(report: dict[str, Any], near_duplicate: float) -> str:
+def undefined_lines(report: dict[str, Any], evaluation: EvaluateParams) -> list[str]:
+    """One line for each figure that is undefined on some split, and why; or one line that says there is none."""
+    missing = [split for split in SPLITS if split not in report]
+    lines = [f"- `{split}`: every figure, because the split has no window." for split in missing]
+    for figure, title in FIGURES.items():
+        without = [split for split in report if not report[split]["windows_of"][figure]]
+        if without:
+            splits = ", ".join(f"`{split}`" for split in without)
+            lines.append(f"- {splits}: {title}, because {needs(figure, evaluation)}.")
+    return lines or ["None: every figure of the evaluation is defined on every split."]
+
+
+def diagnosis_text(report: dict[str, Any], near_duplicate: float, evaluation: EvaluateParams) -> str:
     """The diagnosis as Markdown: every measure with what it can and what it cannot show."""
     splits = list(report)
 
@@ -197,6 +223,10 @@ def diagnosis_text(report: dict[str, Any], near_duplicate: float) -> str:
             row("largest norm", "norm_max", form=".6f"),
             "",
             "![mean cosine of two chunks of an article by distance](../plots/lag_similarity.svg)",
+            "",
+            "## Figures of the evaluation that are undefined on these data",
+            "",
+            *undefined_lines(report, evaluation),
             "",
             "## What these can and cannot show",
             "",

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +77,20 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def link_or_copy(source: str | Path, path: str | Path) -> None:
+    """Give a file a second place, atomically: without copying its bytes where the file system can.
+
+    Raises:
+        LvmError: the source cannot be read, or the place not be written to (names it).
+    """
+    with atomic_path(path) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic_path(path) as temporary:
@@ -119,6 +133,25 @@ def write_npy(path: str | Path, array: np.ndarray) -> None:
     """Write one array as .npy (never pickled), atomically."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.save(file, array, allow_pickle=False)
+
+
+def write_npy_blocks(path: str | Path, dtype: np.dtype, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
+    """Write one array as .npy from blocks of its rows, atomically, with no more than a block in memory.
+
+    Raises:
+        ValueError: the blocks do not make up an array of this type and shape.
+    """
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        rows = 0
+        for block in blocks:
+            if block.dtype != dtype or block.shape[1:] != shape[1:]:
+                raise ValueError(f"a block is {block.dtype} {block.shape}, the array {dtype} {shape}")
+            file.write(np.ascontiguousarray(block).data)
+            rows += len(block)
+        if rows != shape[0]:
+            raise ValueError(f"the blocks have {rows} rows, the array {shape[0]}")
 
 
 def read_npy(path: str | Path, *, mmap: bool = False) -> np.ndarray:

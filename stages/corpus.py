@@ -1,48 +1,45 @@
-"""Pipeline stage `corpus`: articles of two sources to chunks, with splits by article."""
+"""Pipeline stage `corpus`: the bank's tables, chunks and articles with their splits, of text or of imported vectors."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from lvm_core.corpus.build import bank_frames, chunk_source, corpus_metrics, require_articles, split_articles
+from lvm_core.corpus.build import build_corpus
 from lvm_core.corpus.params import CorpusParams, DataParams, SplitParams
-from lvm_core.corpus.sources import check_distinct, open_source
-from lvm_core.errors import LvmError, run_stage
-from lvm_core.files import atomic_path, write_json, write_parquet
-from lvm_core.params import PARAMS_FILE, Seed, read_params, validate
+from lvm_core.errors import run_stage
+from lvm_core.files import atomic_path, link_or_copy, write_json, write_parquet
+from lvm_core.imported import DIRECTORY, read_import_info, split_imported, split_sizes
+from lvm_core.params import Seed, load_group, read_params
 
 BANK = Path("data/bank")
 METRICS = Path("metrics/corpus.json")
 
 
 def main() -> None:
-    """Read both sources, check everything, then write all three files."""
-    raw = read_params()
-    data: DataParams = validate(raw["data"], DataParams, "data")
-    corpus: CorpusParams = validate(raw["corpus"], CorpusParams, "corpus")
-    split: SplitParams = validate(raw["split"], SplitParams, "split")
-    seed: int = validate(raw["seed"], Seed, "seed")
+    """Make everything, check everything, then write all three files."""
+    params = read_params()
+    data: DataParams = load_group(params, "data", DataParams)
+    corpus: CorpusParams = load_group(params, "corpus", CorpusParams)
+    split: SplitParams = load_group(params, "split", SplitParams)
+    seed: int = load_group(params, "seed", Seed)
     if data.kind == "vectors":
-        raise LvmError(f"{PARAMS_FILE}: data.kind = 'vectors': vectors cannot be imported yet; set it to 'text'")
-
-    train_source, ood_source = open_source(data.train, "data.train"), open_source(data.ood, "data.ood")
-    check_distinct(train_source, ood_source)
-    train, train_keys = chunk_source(train_source, corpus, corpus.max_train_articles)
-    require_articles(train, 3, "data.train", data.train, corpus)
-    ood, _ = chunk_source(ood_source, corpus, corpus.max_ood_articles, train_keys)
-    require_articles(ood, 1, "data.ood", data.ood, corpus)
-    splits = split_articles(train, ood, split, seed)
-
-    chunks, articles = bank_frames([train, ood], splits)
+        chunks = None
+        articles = split_imported(split.dev, split.val, seed)
+        metrics = {**read_import_info().sources, "splits": split_sizes(articles)}
+    else:
+        chunks, articles, metrics = build_corpus(data, corpus, split, seed)
     # each file is complete beside its target before the first one is renamed into place
     with (
         atomic_path(BANK / "chunks.parquet") as chunks_path,
         atomic_path(BANK / "articles.parquet") as articles_path,
         atomic_path(METRICS) as metrics_path,
     ):
-        write_parquet(chunks_path, chunks)
+        if chunks is None:
+            link_or_copy(DIRECTORY / "chunks.parquet", chunks_path)
+        else:
+            write_parquet(chunks_path, chunks)
         write_parquet(articles_path, articles)
-        write_json(metrics_path, corpus_metrics(train, ood, splits))
+        write_json(metrics_path, metrics)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from lvm_core.diagnosis import DiagnosisParams, diagnose, diagnosis_text
 from lvm_core.errors import LvmError, run_stage
 from lvm_core.figures import lag_similarity_figure
 from lvm_core.files import write_csv, write_json, write_text
+from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.params import Seed, Threads, load_group, read_params, set_threads
 
 
@@ -14,14 +15,15 @@ def main() -> None:
     """Measure, then write the figures, the explanation and the picture."""
     params = read_params()
     settings = load_group(params, "diagnosis", DiagnosisParams)
+    evaluation = load_group(params, "evaluate", EvaluateParams)
     set_threads(load_group(params, "threads", Threads))
     seed: int = load_group(params, "seed", Seed)
     bank = load_bank("data/bank")
     if not len(bank.targets(["train", "val", "ood"])):
         raise LvmError("data/bank: no article has 6 chunks, so there is no window to diagnose; lower corpus.min_chars")
-    report, curve = diagnose(bank, settings, seed)
+    report, curve = diagnose(bank, settings, evaluation, seed)
     write_json("metrics/diagnosis.json", report)
-    write_text("metrics/diagnosis.md", diagnosis_text(report, settings.near_duplicate))
+    write_text("metrics/diagnosis.md", diagnosis_text(report, settings.near_duplicate, evaluation))
     write_csv("plots/lag_similarity.csv", curve)
     lag_similarity_figure(
         curve, {split: report[split]["between_articles"] for split in report}, "plots/lag_similarity.svg"

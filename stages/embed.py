@@ -1,22 +1,32 @@
-"""Encode every chunk of data/bank/chunks.parquet into data/bank/vectors.npy and bank.json."""
+"""Encode every chunk of data/bank/chunks.parquet into data/bank/vectors.npy and bank.json, or take imported vectors."""
 
 from __future__ import annotations
 
+from lvm_core.bank import BankInfo
 from lvm_core.encoder import Encoder, EncoderParams, embed_to_file
 from lvm_core.errors import LvmError, run_stage
-from lvm_core.files import read_parquet
+from lvm_core.files import link_or_copy, read_parquet
+from lvm_core.imported import DIRECTORY, read_import_info
 from lvm_core.params import Device, Precision, Threads, load_group, read_params
+from lvm_core.resume import progress_folder
 
 BANK = "data/bank"
 
 
 def main() -> None:
-    """Read the texts, encode them in the arithmetic this machine is best at, write the vectors."""
+    """Read the texts, encode them in the arithmetic this machine is best at, write the vectors (unless imported)."""
     params = read_params()
     settings = load_group(params, "encoder", EncoderParams)
     threads: int = load_group(params, "threads", Threads)
     wanted_precision: str = load_group(params, "precision", Precision)
     wanted_device: str = load_group(params, "device", Device)
+    imported = read_import_info()
+    if imported.kind == "vectors":
+        link_or_copy(DIRECTORY / "vectors.npy", f"{BANK}/vectors.npy")
+        info = BankInfo(imported.encoder, "", "", [], imported.dimension, imported.n_chunks, imported.content_sha256)
+        info.write(BANK)
+        print(f"embed: {imported.n_chunks:,} vectors were imported ({imported.dimension}-d), nothing to encode")
+        return
 
     # Imports torch, which takes seconds: after the parameters are known to be good.
     from lvm_core.hardware import processor_features, resolve_device, resolve_precision, use_threads
@@ -29,9 +39,11 @@ def main() -> None:
         raise LvmError(f"{BANK}/chunks.parquet: holds no chunks; check data.train and corpus.* in params.yaml")
     encoder = Encoder(settings.model, batch_size=settings.batch_size, precision=precision, device=device)
     print(f"embed: {len(texts):,} chunks, {encoder.name} ({encoder.dimension}-d, {precision}, {device})", flush=True)
-    path = f"{BANK}/vectors.npy"
-    info = embed_to_file(texts, encoder, path, dtype=settings.dtype, features=processor_features())
-    info.write(BANK)
+    features = processor_features()
+    with progress_folder("embed", encoder.fingerprint(texts, features)) as shards:
+        path = f"{BANK}/vectors.npy"
+        info = embed_to_file(texts, encoder, path, shards, dtype=settings.dtype, features=features)
+        info.write(BANK)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lvm_core.corpus.article import Article, Source
 from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs
-from lvm_core.corpus.params import CorpusParams, SplitParams
+from lvm_core.corpus.params import CorpusParams, DataParams, SplitParams
+from lvm_core.corpus.sources import check_distinct, open_source
 from lvm_core.errors import LvmError
 from lvm_core.params import PARAMS_FILE
 from lvm_core.progress import Progress
@@ -83,6 +84,34 @@ class ChunkedSource:
             "paragraphs": asdict(self.paragraphs),
             "chunks": asdict(self.chunks) | {"mean_chars": round(characters / max(self.chunks.kept, 1), 2)},
         }
+
+
+def build_corpus(
+    data: DataParams, params: CorpusParams, split: SplitParams, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Read both sources, check everything, and make the bank's tables.
+
+    Args:
+        data: which sources.
+        params: of the chunker.
+        split: shares of the splits.
+        seed: of the draw of splits.
+
+    Returns:
+        The `chunks` and `articles` tables, and the metrics.
+
+    Raises:
+        LvmError: a source cannot be read or gives too little (names the file or the parameter).
+    """
+    ood_name = data.ood or ""
+    train_source, ood_source = open_source(data.train, "data.train"), open_source(ood_name, "data.ood")
+    check_distinct(train_source, ood_source)
+    train, train_keys = chunk_source(train_source, params, params.max_train_articles)
+    require_articles(train, 3, "data.train", data.train, params)
+    ood, _ = chunk_source(ood_source, params, params.max_ood_articles, train_keys)
+    require_articles(ood, 1, "data.ood", ood_name, params)
+    splits = split_articles(train, ood, split, seed)
+    return *bank_frames([train, ood], splits), corpus_metrics(train, ood, splits)
 
 
 def chunk_source(

@@ -16,13 +16,26 @@ class DataParams(Group):
 
     Attributes:
         kind: `text` (chunked and encoded here) or `vectors` (brought by the user).
-        train: source of the splits train, dev and val: a name of `READERS`, or a folder.
-        ood: source of the split ood, another one.
+        train: source of the splits train, dev and val. Text: a name of `READERS`, or a folder. Vectors: a file, or a
+            folder of files.
+        ood: source of the split ood, another one; null, with vectors, for none.
+        encoder: name of the encoder of the vectors brought, for the record; null if unknown.
     """
 
     kind: Literal["text", "vectors"]
     train: Annotated[str, Field(min_length=1)]
-    ood: Annotated[str, Field(min_length=1)]
+    ood: Annotated[str, Field(min_length=1)] | None
+    encoder: Annotated[str, Field(min_length=1)] | None
+
+    @field_validator("ood", "encoder")
+    @classmethod
+    def _fits_the_kind(cls, value: str | None, info: ValidationInfo) -> str | None:
+        text = info.data.get("kind") == "text"
+        if text and info.field_name == "ood" and value is None:
+            raise PydanticCustomError("missing_ood", "must be another source than data.train when data.kind is 'text'")
+        if text and info.field_name == "encoder" and value is not None:
+            raise PydanticCustomError("foreign_encoder", "is for data.kind 'vectors'; of text set encoder.model")
+        return value
 
 
 class CorpusParams(Group):

@@ -1,0 +1,1 @@
+"""Reading embeddings that someone else saved, without trusting the file."""

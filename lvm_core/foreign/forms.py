@@ -1,0 +1,194 @@
+"""The forms in which vectors come: which members of a file mean what, and whether their shapes fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lvm_core.errors import LvmError
+from lvm_core.foreign.arrays import DiskArray, open_npy
+from lvm_core.foreign.ids import Values, WindowIds, article_ids, indices, read_metadata, texts
+from lvm_core.foreign.npz import NpzFile, open_npz
+from lvm_core.foreign.tables import read_id_table, unpack_vector_column
+from lvm_core.windows import CONTEXT
+
+# Names that the files and loaders of the earlier work use for the same thing (prior results, sections 1.2 and 1.3).
+CONTEXTS = ("context_sequences", "contexts", "context", "X", "train_context_sequences")
+TARGETS = ("target_vectors", "targets", "target", "y", "train_target_vectors")
+TARGET_INDICES = ("target_indices", "target_chunk_indices")
+VECTORS = ("vectors", "embeddings", "X")
+ARTICLES = ("article_indices", "article_ids")
+CHUNK_INDICES = ("chunk_indices", "seq_idx")
+TEXTS = ("concept_texts", "texts", "text")
+TITLES = ("titles", "title")
+
+WANTED = (
+    f"windows ({'|'.join(CONTEXTS)} and {'|'.join(TARGETS)}, with article_ids and target_indices or metadata) or a "
+    f"bank ({'|'.join(VECTORS)} and {'|'.join(ARTICLES)})"
+)
+
+
+@dataclass(frozen=True)
+class WindowsFile:
+    """A file of windows.
+
+    Attributes:
+        contexts: [W, 5, D], oldest first.
+        targets: [W, D].
+        ids: of the windows; None if the file has none.
+    """
+
+    contexts: DiskArray
+    targets: DiskArray
+    ids: WindowIds | None
+
+    @property
+    def dimension(self) -> int:
+        """D."""
+        return self.targets.shape[1]
+
+
+@dataclass(frozen=True)
+class BankFile:
+    """A file of chunk vectors.
+
+    Attributes:
+        vectors: [N, D].
+        article: [N] str, id of each row's article.
+        chunk_index: [N] int64, position in the article; None: the order of the file.
+        texts: of the rows; None if the file has none.
+        where_ids: name of the ids, for messages.
+    """
+
+    vectors: DiskArray
+    article: np.ndarray
+    chunk_index: np.ndarray | None
+    texts: list[str] | None
+    where_ids: str
+
+    @property
+    def dimension(self) -> int:
+        """D."""
+        return self.vectors.shape[1]
+
+
+VectorFile = WindowsFile | BankFile
+
+
+def open_vector_file(path: Path, unpack_to: Path) -> VectorFile:
+    """Open an .npz, .npy (with ids in a .csv or .parquet of the same name beside it) or .parquet file.
+
+    Args:
+        path: of the file.
+        unpack_to: folder for what must be unpacked to be read in parts; what is there already is used again.
+
+    Raises:
+        LvmError: the file is damaged, lacks something or holds it in a wrong shape or type (names file and member).
+    """
+    if path.suffix == ".npz":
+        with open_npz(path, unpack_to) as file:
+            return _read_npz(file, path)
+    if path.suffix == ".npy":
+        vectors = _check_vectors(open_npy(path), 2, "[N, D]")
+        table = read_id_table(path)
+        return _bank(vectors, table.columns, table.where)
+    if path.suffix == ".parquet":
+        vectors, table = unpack_vector_column(path, VECTORS, unpack_to)
+        return _bank(_check_vectors(vectors, 2, "[N, D]"), table.columns, table.where)
+    raise LvmError(
+        f"{path}: unknown kind of file; vectors come as .npz, as .npy with a .csv or .parquet, or as .parquet"
+    )
+
+
+def _read_npz(file: NpzFile, path: Path) -> VectorFile:
+    targets, vectors = _find(file.names, TARGETS), _find(file.names, VECTORS)
+    contexts = _find(file.names, CONTEXTS)
+    if contexts and targets:
+        used = _read_windows(file, str(path), contexts, targets)
+    elif vectors and not targets and len(file.header(vectors)[0]) == 2:
+        members = {
+            name: _values(file, str(path), name) for name in file.names if name in (*ARTICLES, *CHUNK_INDICES, *TEXTS)
+        }
+        return _bank(_check_vectors(file.array(vectors), 2, "[N, D]"), members, str(path))
+    else:
+        missing = "targets" if contexts else "contexts" if targets else "vectors"
+        raise LvmError(
+            f"{path}: has no {missing}; wanted: {WANTED}; there are: {', '.join(file.names) or 'no members'}"
+        )
+    return used
+
+
+def _read_windows(file: NpzFile, where: str, contexts_name: str, targets_name: str) -> WindowsFile:
+    ids = _window_ids(file, where)  # first: small, and a mistake in them should not wait for gigabytes
+    contexts = _check_vectors(file.array(contexts_name), 3, f"[W, {CONTEXT}, D]")
+    targets = _check_vectors(file.array(targets_name), 2, "[W, D]")
+    if contexts.shape[1] != CONTEXT:
+        raise LvmError(f"{contexts.where}: has {contexts.shape[1]} context chunks a window, need {CONTEXT}")
+    if (contexts.shape[0], contexts.shape[2]) != targets.shape:
+        raise LvmError(f"{contexts.where} is {contexts.shape}, {targets.where} is {targets.shape}: they do not fit")
+    if contexts.dtype != targets.dtype:
+        raise LvmError(
+            f"{contexts.where} is {contexts.dtype}, {targets.where} is {targets.dtype}: the same chunk would not have "
+            "the same vector in both; save both with one type"
+        )
+    if ids:
+        _check_length(len(ids.article), len(targets), targets.where, "ids")
+    return WindowsFile(contexts, targets, ids)
+
+
+def _window_ids(file: NpzFile, where: str) -> WindowIds | None:
+    article, target = _find(file.names, ("article_ids", "article_indices")), _find(file.names, TARGET_INDICES)
+    if article and target:
+        ids = article_ids(_values(file, where, article), f"{where}: {article}")
+        positions = indices(_values(file, where, target), f"{where}: {target}")
+        _check_length(len(positions), len(ids), f"{where}: {article}", target)
+        return WindowIds(ids, positions, np.zeros(len(ids), dtype=bool))
+    if "metadata" in file.names:
+        return read_metadata(list(_values(file, where, "metadata")), f"{where}: metadata")
+    if article or target:
+        there, lacking = (article, "target_indices") if article else (target, "article_ids")
+        raise LvmError(f"{where}: has {there} but no {lacking}; give both, or neither to import each window by itself")
+    return None
+
+
+def _bank(vectors: DiskArray, members: dict[str, Values], where: str) -> BankFile:
+    article, chunk, text = (_find(members, names) for names in (ARTICLES, CHUNK_INDICES, TEXTS))
+    if article is None:
+        there = ", ".join(members) or "none"
+        raise LvmError(f"{where}: has no ids of articles; wanted: {' or '.join(ARTICLES)}; there are: {there}")
+    for name in filter(None, (article, chunk, text)):
+        _check_length(len(members[name]), len(vectors), vectors.where, f"{where}: {name}")
+    return BankFile(
+        vectors,
+        article_ids(members[article], f"{where}: {article}"),
+        indices(members[chunk], f"{where}: {chunk}") if chunk else None,
+        texts(members[text], f"{where}: {text}") if text else None,
+        f"{where}: {article}" + (f", {chunk}" if chunk else ""),
+    )
+
+
+def _values(file: NpzFile, where: str, name: str) -> Values:
+    shape, _ = file.header(name)
+    if len(shape) != 1:
+        raise LvmError(f"{where}: {name}: has shape {shape}, need one value a row")
+    return file.objects(name) if file.is_object(name) else file.values(name)
+
+
+def _find(there: Sequence[str] | dict[str, Values], names: Sequence[str]) -> str | None:
+    return next((name for name in names if name in there), None)
+
+
+def _check_length(length: int, rows: int, where_rows: str, what: str) -> None:
+    if length != rows:
+        raise LvmError(f"{where_rows}: has {rows:,} rows, {what} {length:,}; they must agree")
+
+
+def _check_vectors(array: DiskArray, dimensions: int, wanted: str) -> DiskArray:
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise LvmError(f"{array.where}: holds {array.dtype}, need float16, float32 or float64")
+    if len(array.shape) != dimensions or 0 in array.shape:
+        raise LvmError(f"{array.where}: has shape {array.shape}, need {wanted}, none of them 0")
+    return array

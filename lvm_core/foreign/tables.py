@@ -1,0 +1,194 @@
+"""Ids and vectors out of tables: a .csv or .parquet beside an .npy file, and .parquet with a column of vectors."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lvm_core.errors import LvmError
+from lvm_core.files import write_npy_blocks
+from lvm_core.foreign.arrays import DiskArray, open_npy
+from lvm_core.foreign.ids import Values
+from lvm_core.progress import Progress
+from lvm_core.resume import fingerprint
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+ALIASES = {
+    **dict.fromkeys(("article_id", "article_ids", "article_index", "article_indices"), "article_ids"),
+    **dict.fromkeys(("chunk_index", "chunk_indices", "seq_idx"), "chunk_indices"),
+    **dict.fromkeys(("text", "texts", "concept_texts"), "texts"),
+}
+"""Columns by the names they may have, and the name of the member that means the same in an .npz file."""
+
+VECTOR_COLUMNS = ("vector", "vectors", "embedding", "embeddings")
+BATCH = 4096
+
+
+@dataclass(frozen=True)
+class IdTable:
+    """Columns of ids and texts, by member name.
+
+    Attributes:
+        columns: the values.
+        where: name of the file, for messages.
+    """
+
+    columns: dict[str, Values]
+    where: str
+
+
+def read_id_table(vectors: Path) -> IdTable:
+    """The .csv or .parquet file of the same name beside an .npy file.
+
+    Raises:
+        LvmError: there is none, there are both, or it cannot be read (names it).
+    """
+    beside = [vectors.with_suffix(suffix) for suffix in (".csv", ".parquet")]
+    found = [path for path in beside if path.is_file()]
+    if len(found) != 1:
+        problem = "both are there, remove one" if found else "neither is there"
+        raise LvmError(f"{vectors}: needs the ids of its rows in {' or '.join(map(str, beside))}; {problem}")
+    path = found[0]
+    columns = _read_csv(path) if path.suffix == ".csv" else _read_parquet_ids(path)
+    return IdTable(columns, str(path))
+
+
+def _read_csv(path: Path) -> dict[str, Values]:
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:  # also of text that is not UTF-8, and pandas' parser errors
+        raise LvmError(f"{path}: cannot be read as csv ({error})") from error
+    columns: dict[str, Values] = {}
+    for name in frame:
+        member = ALIASES.get(str(name))
+        if member:
+            values = frame[name].tolist()
+            columns[member] = [_number(value) for value in values] if member == "chunk_indices" else values
+    return columns
+
+
+def _number(value: str) -> int | str:
+    """A whole number if the text is one; else the text, which the check of indices will name."""
+    try:
+        return int(value)
+    except ValueError:
+        return value
+
+
+def _open_parquet(path: Path) -> pq.ParquetFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise LvmError(f"{path}: does not exist") from None
+    except (OSError, pa.ArrowException) as error:
+        raise LvmError(f"{path}: is not a complete parquet file ({error}); copy it again") from error
+
+
+def _read_parquet_ids(path: Path) -> dict[str, Values]:
+    import pyarrow as pa
+
+    file = _open_parquet(path)
+    names = [name for name in file.schema_arrow.names if name in ALIASES]
+    try:
+        table = file.read(columns=names)
+    except (OSError, pa.ArrowException) as error:
+        raise LvmError(f"{path}: is not a complete parquet file ({error}); copy it again") from error
+    return {ALIASES[name]: _values(table.column(name), f"{path}: {name}") for name in names}
+
+
+def _values(column: pa.ChunkedArray, where: str) -> Values:
+    import pyarrow as pa
+
+    if pa.types.is_integer(column.type) and column.null_count == 0:
+        array: np.ndarray = column.to_numpy()
+        return array
+    values: list[object] = column.to_pylist()
+    if None in values and not where.endswith(tuple(name for name in ALIASES if ALIASES[name] == "texts")):
+        raise LvmError(f"{where}: row {values.index(None)}: is null")
+    return values
+
+
+def unpack_vector_column(path: Path, names: tuple[str, ...], unpack_to: Path) -> tuple[DiskArray, IdTable]:
+    """The column of vectors of a .parquet file as an array on disk, and its columns of ids.
+
+    Args:
+        path: of the file.
+        names: further names that the column may have.
+        unpack_to: folder for the array; a whole one that is there already is used again.
+
+    Raises:
+        LvmError: the file is damaged, lacks the column, or a row's vector is null or has another length.
+    """
+    import pyarrow as pa
+
+    file = _open_parquet(path)
+    wanted = dict.fromkeys((*VECTOR_COLUMNS, *names))
+    column = next((name for name in wanted if name in file.schema_arrow.names), None)
+    if column is None:
+        there = ", ".join(file.schema_arrow.names)
+        raise LvmError(f"{path}: has no column of vectors; wanted: {' or '.join(wanted)}; there are: {there}")
+    where = f"{path}: {column}"
+    kind = file.schema_arrow.field(column).type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        raise LvmError(f"{where}: holds {kind}, need lists of float16, float32 or float64")
+    if not pa.types.is_floating(kind.value_type):
+        raise LvmError(f"{where}: holds {kind}, need lists of float16, float32 or float64")
+    target = unpack_to / f"{fingerprint(path.resolve(), column)[:16]}.npy"
+    if not target.exists():
+        rows = file.metadata.num_rows
+        dtype = np.dtype(kind.value_type.to_pandas_dtype())
+        batches = _batches(file, column, path)
+        first = next(batches, None)
+        if first is None:
+            raise LvmError(f"{path}: has no rows")
+        dimension = len(first[0].as_py() or [])
+        blocks = _blocks(itertools.chain([first], batches), rows, where, dimension)
+        write_npy_blocks(target, dtype, (rows, dimension), blocks)
+    array = open_npy(target)
+    array.where = where
+    return array, IdTable(_read_parquet_ids(path), str(path))
+
+
+def _batches(file: pq.ParquetFile, column: str, path: Path) -> Iterator[pa.Array]:
+    """The column in parts."""
+    import pyarrow as pa
+
+    try:
+        for batch in file.iter_batches(BATCH, columns=[column]):
+            if len(batch):
+                yield batch.column(0)
+    except (OSError, pa.ArrowException) as error:
+        raise LvmError(f"{path}: is not a complete parquet file ({error}); copy it again") from error
+
+
+def _blocks(batches: Iterator[pa.Array], rows: int, where: str, dimension: int) -> Iterator[np.ndarray]:
+    """The lists of each part as [n, D]."""
+    progress = Progress(f"import: unpack {where}", rows, "rows")
+    start = 0
+    for lists in batches:
+        lengths = np.array([-1 if length is None else length for length in lists.value_lengths().to_pylist()])
+        bad = np.flatnonzero(lengths != dimension)
+        if len(bad):
+            holds = "is null" if lengths[bad[0]] < 0 else f"has {lengths[bad[0]]} numbers, row 0 has {dimension}"
+            raise LvmError(f"{where}: row {start + bad[0]}: {holds}")
+        values = lists.flatten()
+        if values.null_count:
+            position = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
+            raise LvmError(f"{where}: row {start + position // dimension}: holds a null")
+        yield values.to_numpy(zero_copy_only=False).reshape(-1, dimension)
+        start += len(lists)
+        progress.update(len(lists))
+    progress.close()

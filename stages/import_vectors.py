@@ -1,0 +1,40 @@
+"""Vectors that the user brings, in our own form: data/imported/ (almost empty when data.kind is text)."""
+
+from __future__ import annotations
+
+from lvm_core.corpus.params import DataParams
+from lvm_core.errors import run_stage
+from lvm_core.files import atomic_directory
+from lvm_core.imported import DIRECTORY, ImportInfo
+from lvm_core.params import load_group, read_params
+from lvm_core.resume import fingerprint, progress_folder, source_sha256
+
+
+def main() -> None:
+    """Open and check all files, find every row's place, then write the folder as a whole."""
+    data: DataParams = load_group(read_params(), "data", DataParams)
+    if data.kind == "text":
+        with progress_folder("import_vectors", fingerprint("text")), atomic_directory(DIRECTORY) as directory:
+            ImportInfo("text").write(directory)
+        return
+
+    # Not before they are needed: imports and their errors cost time.
+    from lvm_core.foreign.identity import file_identities
+    from lvm_core.foreign.sources import check_same_dimension, open_source, read_rows
+    from lvm_core.foreign.write import write_import
+
+    named = {"train": data.train} | ({"ood": data.ood} if data.ood else {})
+    identities = {origin: file_identities(value, f"data.{origin}") for origin, value in named.items()}
+    key = fingerprint(identities, source_sha256())
+    with progress_folder("import_vectors", key, keep_after_error=False) as work:
+        opened = {origin: open_source(value, f"data.{origin}", work) for origin, value in named.items()}
+        check_same_dimension(list(opened.values()))
+        sources = {origin: read_rows(source, work) for origin, source in opened.items()}
+        with atomic_directory(DIRECTORY) as directory:
+            info = write_import(sources, data.encoder or "", work, directory)
+    for origin, counts in info.sources.items():
+        print(f"import {origin}: " + ", ".join(f"{name} {value}" for name, value in counts.items()), flush=True)
+
+
+if __name__ == "__main__":
+    run_stage(main)
