@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 QUICK ?= build/quick
 
-.PHONY: env repro quick test test-fast lint format clean
+.PHONY: env repro quick test test-fast soak lint format clean
 
 repro: env ## the whole pipeline
 	dvc repro
@@ -21,7 +21,10 @@ test: env lint ## all tests
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: env ## the tests without the run of the whole pipeline
-	python -m pytest -n 2 --dist loadfile -m 'not e2e'
+	python -m pytest -n 2 --dist loadfile -m 'not e2e and not soak'
+
+soak: env ## long runs: 4 GB imports, hundreds of kills, thousands of damaged files (half an hour, 20 GB of disk)
+	python -m pytest -m soak -s
 
 lint: env ## format, lint and types
 	ruff format --check .

@@ -28,7 +28,7 @@ PARAMS: dict[str, Any] = {key: {} for key in TOP_LEVEL} | {
     "profile": "full",
     "profiles": {"full": {}},
     "seed": 7,
-    "data": {"kind": "text", "train": "mine", "ood": "other"},
+    "data": {"kind": "text", "train": "mine", "ood": "other", "encoder": None},
     "corpus": {
         "min_chars": 40,
         "max_chars": 120,
@@ -254,7 +254,8 @@ def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None
     [
         ({"data.trian": "mine"}, ("params.yaml", "data.trian", "unknown key", "train")),
         ({"data.kind": "texts"}, ("data.kind", "texts", "'vectors'")),
-        ({"data.kind": "vectors"}, ("data.kind", "vectors", "not", "'text'")),
+        ({"data.ood": None}, ("data.ood", "None", "another source", "'text'")),
+        ({"data.encoder": "mine"}, ("data.encoder", "mine", "data.kind 'vectors'")),
         ({"data.train": "sotuu"}, ("data.train", "sotuu", "sotu, wikipedia", "folder")),
         ({"data.train": "x" * 300}, ("data.train", "sotu, wikipedia", "folder")),
         ({"data.ood": "mine"}, ("data.train", "data.ood", "same folder")),

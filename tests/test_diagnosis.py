@@ -21,6 +21,9 @@ from lvm_core.diagnosis import (
     split_rows,
 )
 from lvm_core.distinctness import lag_similarities, score_windows
+from lvm_core.fivecat.defined import defined_windows, needs
+from lvm_core.fivecat.evaluate import evaluate
+from lvm_core.fivecat.params import EvaluateParams
 from tests.synthetic import articles_in, bank_of, make_bank, published_articles, write_bank
 
 PARAMS = DiagnosisParams(max_lag=8, near_duplicate=0.95)
@@ -59,7 +62,7 @@ def test_published_lags_give_the_published_signal_in_both_directions():
     """The published +0.117 comes out of data with no direction at all: it cannot be evidence of one."""
     articles = published_articles(40, 60, 512, seed=0)
     bank = bank_of([(f"a{i}", "train", vectors) for i, vectors in enumerate(articles)])
-    report, _ = diagnose(bank, PARAMS, seed=0)
+    report, _ = diagnose(bank, PARAMS, EvaluateParams(), seed=0)
     assert report["train"]["temporal_signal"] == pytest.approx(0.4569 - 0.3399, abs=0.01)
     assert report["train"]["temporal_signal_reversed"] == pytest.approx(0.4569 - 0.3399, abs=0.01)
     assert report["train"]["coherence"] == pytest.approx(0.4569, abs=0.01)
@@ -94,16 +97,39 @@ def test_leaks_are_found():
 def test_the_report_covers_every_split_and_says_what_it_means(tmp_path):
     write_bank(make_bank({"train": [30, 20], "dev": [10], "val": [12], "ood": [9, 9]}), tmp_path)
     bank = load_bank(tmp_path)
-    report, curve = diagnose(bank, PARAMS, seed=0)
+    report, curve = diagnose(bank, PARAMS, EvaluateParams(), seed=0)
     assert list(report) == ["train", "val", "ood"]
     assert report["val"]["windows"] == 7
     assert report["val"]["between_articles"] is None
     assert report["ood"]["between_articles"] is not None
     assert report["train"]["norm_max"] == pytest.approx(1.0, abs=1e-5)
     assert set(curve["name"]) == {"train", "val", "ood"}
-    text = diagnosis_text(report, PARAMS.near_duplicate)
+    text = diagnosis_text(report, PARAMS.near_duplicate, EvaluateParams())
     for words in ("Temporal signal", "cannot show a direction of time", "Coherence", "Near-duplicates", "| windows |"):
         assert words in text
+    # articles of 12 and 9 chunks: val has one rank in no window (12 - 5 candidates), ood no rollout of 5 steps either
+    assert report["val"]["windows_of"] == {
+        **{"cosine": 7, "margin": 5, "margin_unseen": 4, "retrieval": 0, "rollout": 3}
+    }
+    assert "- `val`, `ood`: retrieval in the article (R@1, R@5, MRR), because no article has the 15 chunks" in text
+    assert "- `ood`: rollout, because no article has the 10 chunks that it takes." in text
+
+
+def test_the_counts_of_defined_windows_are_those_of_the_evaluation():
+    bank = make_bank({"val": [6, 7, 9, 10, 14, 15, 30]})
+    params = EvaluateParams()
+    windows = evaluate(bank, "val", lambda contexts: contexts[:, -1], params).summary
+    assert defined_windows(bank, "val", params) == {
+        "cosine": windows["windows"]["all"],
+        "margin": windows["windows"]["margin"],
+        "margin_unseen": windows["windows"]["margin_unseen"],
+        "retrieval": windows["retrieval"]["windows"],
+        "rollout": windows["rollout"]["windows"],
+    }
+    for length, figure in [(8, "margin"), (9, "margin_unseen"), (10, "rollout"), (15, "retrieval")]:
+        assert f"the {length} chunks" in needs(figure, params)
+        assert defined_windows(make_bank({"val": [length]}), "val", params)[figure] > 0
+        assert defined_windows(make_bank({"val": [length - 1]}), "val", params)[figure] == 0
 
 
 def test_split_rows():

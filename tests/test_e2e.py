@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,28 +19,9 @@ from lvm_core.files import read_npy, read_parquet
 from lvm_core.layout import REFERENCES
 from tests.documents import blocks
 from tests.imports import ROOT
+from tests.shell import sh, stages_run
 
 pytestmark = pytest.mark.e2e
-
-
-def sh(command: str, cwd: Path, *, ok: bool = True) -> str:
-    """Run a shell command as a user would in the activated environment; its output, both streams."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        f"({command}) 2>&1",
-        shell=True,
-        cwd=cwd,
-        text=True,
-        env=os.environ | {"PATH": path},
-        stdout=subprocess.PIPE,
-        check=False,
-    )
-    assert (done.returncode == 0) == ok, done.stdout
-    return done.stdout
-
-
-def stages_run(output: str) -> set[str]:
-    return set(re.findall(r"Running stage '([^']+)'", output))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lvm_core.files import read_parquet, write_json
+from lvm_core.imported import ImportInfo
 from tests.calling import one_clear_line, run_stage
 from tests.imports import ROOT
 from tests.synthetic import make_bank, write_bank
@@ -16,6 +17,7 @@ def folder(tmp_path):
     write_bank(
         make_bank({"train": [60] * 6, "dev": [20] * 2, "val": [20] * 2, "ood": [20] * 2}), tmp_path / "data/bank"
     )
+    ImportInfo("text").write(tmp_path / "data/imported")
     return tmp_path
 
 

@@ -1,0 +1,34 @@
+"""Commands of a user, run by a shell."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+
+def environment() -> dict[str, str]:
+    """This environment, activated."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def sh(command: str, cwd: Path, *, ok: bool = True) -> str:
+    """Run a shell command as a user would in the activated environment; its output, both streams."""
+    done = subprocess.run(
+        f"({command}) 2>&1",
+        shell=True,
+        cwd=cwd,
+        text=True,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    assert (done.returncode == 0) == ok, done.stdout
+    return done.stdout
+
+
+def stages_run(output: str) -> set[str]:
+    """Stages that DVC says it ran."""
+    return set(re.findall(r"Running stage '([^']+)'", output))

@@ -1,0 +1,100 @@
+"""The README's way with vectors, in a fresh clone under real DVC, and Ctrl-C in the middle of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pandas as pd
+import pytest
+import yaml
+
+from lvm_core.bank import load_bank
+from lvm_core.interrupts import MESSAGE
+from tests.imports import ROOT
+from tests.shell import environment, sh, stages_run
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A clone in which the commands of the section "I already have embeddings" have run."""
+    folder = tmp_path_factory.mktemp("e2e") / "vectors"
+    sh(f"git clone --quiet --no-hardlinks {ROOT} {folder}", ROOT)
+    sh(f"git diff --binary HEAD | git -C {folder} apply --allow-empty", ROOT)
+    sh("git config user.name test && git config user.email test@localhost", folder)
+    sh("python data/example/write_forms.py", folder)
+    output = sh(
+        "dvc exp run -S profile=quick -S data.kind=vectors -S data.train=corpora/example/sequences_train.npz "
+        "-S data.ood=corpora/example/sequences_ood.npz",
+        folder,
+    )
+    assert {"import_vectors", "embed", "train_c@p5", "compare"} <= stages_run(output)
+    return folder
+
+
+def test_the_metrics_are_those_of_the_vectors(clone):
+    bank = load_bank(clone / "data/bank")
+    assert bank.articles["article_id"].tolist() == [str(number) for number in range(11)]
+    shown = json.loads(sh("dvc metrics show --json", clone))[""]["data"]
+    corpus = shown["metrics/corpus.json"]["data"]
+    assert corpus["train"]["crossing_windows"] == 7 * 5
+    assert corpus["splits"]["val"]["windows"] > 0
+    assert "recall_at_5" in sh("dvc metrics show", clone)
+    table = pd.read_csv(clone / "metrics/comparison.csv", index_col="name")
+    assert table.loc[["p1", "p5"], "val_recall_at_5"].notna().all()
+    assert table.loc["oracle", "val_recall_at_5"] == 1
+
+
+@pytest.mark.parametrize("form", ["windows_{}.npz", "plain_{}.npz", "bank_{}.npz", "array_{}.npy", "table_{}.parquet"])
+def test_every_other_form_gives_the_same_vectors(clone, form):
+    """Up to the bank; the stages after it read nothing else."""
+    params = clone / "params.yaml"
+    before = params.read_text()
+    values = yaml.safe_load(before)
+    for name, key in (("train", "train"), ("ood", "ood")):
+        values["data"][key] = f"corpora/example/{form.format(name)}"
+    params.write_text(yaml.safe_dump(values, sort_keys=False))
+    expected = load_bank(clone / "data/bank").info.content_sha256
+    try:
+        assert "import_vectors" in stages_run(sh("dvc repro import_vectors", clone))
+        imported = json.loads((clone / "data/imported/import.json").read_text())
+        assert (imported["content_sha256"] == expected) == (not form.startswith("plain"))
+    finally:
+        params.write_text(before)
+    sh("dvc repro import_vectors", clone)  # comes back from DVC's cache
+
+
+def test_ctrl_c_under_dvc_loses_nothing(clone):
+    params = clone / "params.yaml"
+    values = yaml.safe_load(params.read_text())
+    values["train"]["epochs"]["a"] = 40
+    values["profiles"]["quick"]["train"]["epochs"]["a"] = 40
+    params.write_text(yaml.safe_dump(values, sort_keys=False))
+    command = ["dvc", "repro", "train_a@p1"]
+    output = clone.parent / "interrupted.log"
+    with open(output, "w") as log:
+        process = subprocess.Popen(
+            command, cwd=clone, env=environment(), stdout=log, stderr=log, start_new_session=True
+        )
+        deadline = time.monotonic() + 120
+        while not list(clone.glob(".resume/train-p1-a-*/state.safetensors")):
+            assert process.poll() is None, output.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+        assert process.wait(timeout=30) != 0
+    text = output.read_text()
+    assert text.count(MESSAGE) == 1
+    assert "Traceback" not in text
+    assert not (clone / "data/phases/a/p1/model.json").exists()
+    again = sh("dvc repro train_a@p1", clone)
+    assert re.search(r"train p1 phase a: going on after epoch \d+, step \d+", again)
+    assert stages_run(again) == {"train_a@p1"}
+    assert not (clone / ".resume").exists()
+    assert "up to date" in sh("dvc repro train_a@p1", clone)

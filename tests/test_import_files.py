@@ -1,0 +1,158 @@
+"""Foreign files that are damaged, not there, or do not fit together; tables of ids and of vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.forms import refused, sample
+
+DATA = sample([30] * 4)
+BANK: dict[str, Any] = {"vectors": DATA.vectors, "article_indices": DATA.article, "chunk_indices": DATA.chunk}
+
+
+def write_bank(path: Path, **changes: Any) -> None:
+    np.savez(path, **BANK | changes)
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[2000] ^= 1  # within the first member's data
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("damage", [cut_off, flip_a_byte])
+def test_damaged_archives(tmp_path, damage: Callable[[Path], None], compressed):
+    (np.savez_compressed if compressed else np.savez)(tmp_path / "x.npz", **BANK)
+    damage(tmp_path / "x.npz")
+    line = refused(tmp_path, "x.npz")
+    assert "x.npz" in line
+    assert "again" in line
+
+
+def test_files_that_are_not_there_or_something_else(tmp_path):
+    for name, words in {
+        "no.npz": "data.train = 'no.npz': no such file or folder",
+        "empty": "data.train = 'empty': the folder holds no .npz, .npy, .parquet file",
+        "x.pkl": "x.pkl: unknown kind of file",
+        "junk.npz": "junk.npz",
+        "junk.parquet": "junk.parquet: is not a complete parquet file",
+        "junk.npy": "junk.npy",
+    }.items():
+        folder = tmp_path / name.replace(".", "_")
+        (folder / "empty").mkdir(parents=True)
+        for file in ("x.pkl", "junk.npz", "junk.parquet", "junk.npy"):
+            (folder / file).write_bytes(b"nothing of the kind")
+        assert words in refused(folder, name)
+
+
+def test_an_ood_file_of_another_dimension(tmp_path):
+    write_bank(tmp_path / "x.npz")
+    write_bank(tmp_path / "y.npz", vectors=np.ascontiguousarray(DATA.vectors[:, :8]))
+    line = refused(tmp_path, "x.npz", "y.npz")
+    assert "y.npz: data.ood has 8-d vectors, x.npz 16-d" in line
+
+
+def test_an_article_in_both_sources(tmp_path):
+    write_bank(tmp_path / "x.npz")
+    part = DATA.article == 2
+    np.savez(tmp_path / "y.npz", **{name: value[part] for name, value in BANK.items()})
+    line = refused(tmp_path, "x.npz", "y.npz")
+    assert "article 2 is in data.train and in data.ood" in line
+    assert "x.npz: vectors row " in line
+    assert "y.npz: vectors row " in line
+
+
+def test_files_of_a_folder_that_do_not_fit_together(tmp_path):
+    (tmp_path / "mine").mkdir()
+    write_bank(tmp_path / "mine/a.npz")
+    np.savez(tmp_path / "mine/b.npz", contexts=DATA.vectors[:30].reshape(6, 5, 16), targets=DATA.vectors[:6])
+    assert "mine/b.npz: holds windows without ids, mine/a.npz bank" in refused(tmp_path, "mine")
+
+
+def with_ids(folder: Path, table: dict[str, Any], suffix: str = ".csv") -> None:
+    np.save(folder / "v.npy", DATA.vectors)
+    frame = pd.DataFrame(table)
+    frame.to_csv(folder / "v.csv", index=False) if suffix == ".csv" else frame.to_parquet(folder / "v.parquet")
+
+
+IDS = {"article_id": DATA.article.tolist(), "chunk_index": DATA.chunk.tolist()}
+
+
+def test_an_array_without_ids_or_with_two_tables(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    np.save(tmp_path / "one/v.npy", DATA.vectors)
+    assert "v.npy: needs the ids of its rows in v.csv or v.parquet; neither is there" in refused(
+        tmp_path / "one", "v.npy"
+    )
+    with_ids(tmp_path / "two", IDS)
+    with_ids(tmp_path / "two", IDS, ".parquet")
+    assert "both are there" in refused(tmp_path / "two", "v.npy")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"article_id": None}, "has no ids of articles"),
+        ({"chunk_index": [*DATA.chunk[:-1].tolist(), -4]}, "row 119: -4 is negative"),
+        ({"chunk_index": ["x", *DATA.chunk[1:].astype(str).tolist()]}, "row 0: 'x' is not a whole number"),
+        ({"article_id": ["", *DATA.article[1:].astype(str).tolist()]}, "row 0: the id is empty"),
+    ],
+)
+def test_tables_of_ids(tmp_path, suffix, change, words):
+    table = {name: values for name, values in (IDS | change).items() if values is not None}
+    with_ids(tmp_path, table, suffix)
+    line = refused(tmp_path, "v.npy")
+    assert f"v{suffix}" in line
+    assert words in line
+
+
+def test_a_table_of_ids_of_another_length(tmp_path):
+    with_ids(tmp_path, {name: values[1:] for name, values in IDS.items()})
+    assert "v.npy: has 120 rows, v.csv: article_ids 119" in refused(tmp_path, "v.npy")
+
+
+@pytest.mark.parametrize(
+    ("vectors", "words"),
+    [
+        ([*DATA.vectors[:-1], DATA.vectors[0, :5]], "t.parquet: vector: row 119: has 5 numbers, row 0 has 16"),
+        ([DATA.vectors[0], None, *DATA.vectors[2:]], "t.parquet: vector: row 1: is null"),
+        (["text"] * 120, "string, need lists of float16"),
+        ([[1, 2]] * 120, "t.parquet: vector: holds list<element: int64>, need lists"),
+        ([[0.5, None]] * 120, "t.parquet: vector: row 0: holds a null"),
+        ([[0.0, 0.0]] * 120, "t.parquet: vector: row 0: is zero"),
+    ],
+)
+def test_columns_of_vectors(tmp_path, vectors, words):
+    pd.DataFrame(IDS | {"vector": vectors}).to_parquet(tmp_path / "t.parquet")
+    assert words in refused(tmp_path, "t.parquet")
+
+
+def test_a_table_without_vectors_lists_its_columns(tmp_path):
+    pd.DataFrame(IDS).to_parquet(tmp_path / "t.parquet")
+    line = refused(tmp_path, "t.parquet")
+    assert "has no column of vectors; wanted: vector or" in line
+    assert "there are: article_id, chunk_index" in line
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    write_bank(tmp_path / "x.npz")
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lvm_core.files._fsync", full)
+    line = refused(tmp_path, "x.npz")
+    assert "No space left on device" in line

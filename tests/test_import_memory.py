@@ -1,0 +1,85 @@
+"""Files larger than memory: what an import keeps in memory does not grow with the vectors (real processes)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.forms import set_data
+from tests.imports import ROOT
+
+DIMENSION = 768
+IMPORT = """
+import re, runpy, sys
+sys.argv = ["stages.import_vectors"]
+runpy.run_module("stages.import_vectors", run_name="__main__")
+# not ru_maxrss, which counts what the parent had in memory when it forked
+print("peak MB", int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024)
+"""
+
+
+def write_windows(path: Path, windows: int, compression: int) -> None:
+    """Windows as published, across borders of articles of 66 chunks, with metadata; never in memory as a whole."""
+    rng = np.random.default_rng(0)
+    some = rng.standard_normal((997, DIMENSION), dtype=np.float32)
+
+    def chunks(first: int, last: int) -> np.ndarray:
+        """Rows first..last of a long walk through combinations of a few vectors: all distinct, cheap to make."""
+        numbers = np.arange(first, last)
+        return some[numbers % 997] + some[numbers // 997 % 997] * np.float32(0.5)
+
+    def blocks(low: int, high: int) -> Iterator[np.ndarray]:
+        for start in range(5, windows + 5, 4096):
+            stop = min(start + 4096, windows + 5)
+            rows = chunks(start - 5, stop)
+            yield rows[np.arange(5, len(rows))[:, None] + np.arange(low, high)]
+
+    metadata = np.empty(windows, dtype=object)
+    for number in range(windows):
+        article, chunk = divmod(number + 5, 66)
+        metadata[number] = {"article_index": article, "target_chunk_index": chunk, "target_cpe_id": str(number)}
+    with zipfile.ZipFile(path, "w", compression, compresslevel=1) as archive:
+        for name, axis, (low, high) in (("context_sequences", (5,), (-5, 0)), ("target_vectors", (), (0, 1))):
+            shape = (windows, *axis, DIMENSION)
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for block in blocks(low, high):
+                    file.write(np.ascontiguousarray(block).data)
+        with archive.open("metadata.npy", "w") as file:
+            np.lib.format.write_array(file, metadata, allow_pickle=True)
+
+
+@pytest.mark.parametrize(
+    ("windows", "compression", "limit"),
+    [
+        pytest.param(40_000, zipfile.ZIP_STORED, 450, id="0.7 GB"),
+        pytest.param(220_000, zipfile.ZIP_STORED, 1000, id="4 GB", marks=pytest.mark.soak),
+        pytest.param(220_000, zipfile.ZIP_DEFLATED, 1000, id="4 GB compressed", marks=pytest.mark.soak),
+    ],
+)
+def test_peak_memory_of_an_import(tmp_path, windows, compression, limit):
+    write_windows(tmp_path / "w.npz", windows, compression)
+    set_data(tmp_path, "w.npz", None)
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    size = windows * 6 * DIMENSION * 4 / 2**20
+    for path in (tmp_path / "w.npz", tmp_path / "data/imported/vectors.npy"):
+        path.unlink(missing_ok=True)
+    assert done.returncode == 0, done.stderr
+    peak = float(done.stdout.split("peak MB")[1])
+    print(f"{size:.0f} MB of vectors, peak {peak:.0f} MB")
+    assert peak < limit < size
