@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import resource
 import shutil
+import struct
 import zipfile
 from contextlib import suppress
 from typing import Any
@@ -121,11 +122,15 @@ def test_one_wrong_byte_is_found(tmp_path, method):
 def test_a_damaged_directory(tmp_path, method, position, new, reason):
     path = write_npz(tmp_path / "a.npz", {"contexts": numbers((50, 8))}, method)
     change(path, central(path) + position, new)
-    with opened(path) as file:
-        message = message_of(file.array, "contexts")
+    message = message_of(read_contexts, path)
     assert message.startswith(f"{path}: contexts: ")
     assert reason in message
     assert not list(tmp_path.rglob("*.npy"))
+
+
+def read_contexts(path):
+    with opened(path) as file:
+        return file.array("contexts")
 
 
 @pytest.mark.parametrize("position", [0, 26, 28, 30])
@@ -133,8 +138,7 @@ def test_a_damaged_local_header(tmp_path, position):
     for method in METHODS[:2]:
         path = write_npz(tmp_path / "a.npz", {"contexts": numbers((50, 8))}, method)
         change(path, position, b"\x20")
-        with opened(path) as file:
-            assert f"{path}: contexts: " in message_of(file.array, "contexts")
+        assert f"{path}: contexts: " in message_of(read_contexts, path)
 
 
 def test_truncated_archives(tmp_path):
@@ -187,3 +191,18 @@ def test_mutated_archives_give_arrays_or_an_lvm_error(tmp_path_factory, data):
             for action in (file.header, file.array, file.values, file.objects):
                 with suppress(LvmError):
                     action(name)
+
+
+def test_a_damaged_name_in_the_table_of_contents_is_damage_not_a_missing_member(tmp_path):
+    path = write_npz(tmp_path / "a.npz", {"contexts": numbers((5, 4)), "metadata": numbers((5, 4))}, METHODS[0])
+    content = path.read_bytes()
+    place = content.rindex(b"metadata")
+    path.write_bytes(content[:place] + b"metodata" + content[place + 8 :])
+    assert "metodata" in message_of(opened, path)
+
+
+def test_members_swallowed_by_a_damaged_table_of_contents_are_missed(tmp_path):
+    path = write_npz(tmp_path / "a.npz", {"contexts": numbers((5, 4)), "metadata": numbers((5, 4))}, METHODS[0])
+    change(path, central(path) + 32, struct.pack("<H", 46 + len("metadata.npy")))  # a comment as long as the next entry
+    assert zipfile.ZipFile(path).namelist() == ["contexts.npy"]
+    assert "its table of contents names 1 members, its end 2" in message_of(opened, path)

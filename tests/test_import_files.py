@@ -46,7 +46,7 @@ def test_files_that_are_not_there_or_something_else(tmp_path):
         "empty": "data.train = 'empty': the folder holds no .npz, .npy, .parquet file",
         "x.pkl": "x.pkl: unknown kind of file",
         "junk.npz": "junk.npz",
-        "junk.parquet": "junk.parquet: is not a complete parquet file",
+        "junk.parquet": "junk.parquet: cannot be read",
         "junk.npy": "junk.npy",
     }.items():
         folder = tmp_path / name.replace(".", "_")

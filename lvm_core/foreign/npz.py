@@ -13,6 +13,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, cast
@@ -32,6 +33,8 @@ BLOCK_BYTES = 8 * 2**20
 """A member is checked or unpacked in blocks of so many bytes."""
 
 _MEGABYTE = 10**6
+_LONGEST_END = 22 + 65_535
+"""Bytes of the record at the end of an archive, with the longest comment."""
 
 
 def open_npz(path: str | Path, unpack_to: Path) -> NpzFile:
@@ -61,6 +64,7 @@ class NpzFile:
         try:
             with readable(str(path)):
                 self._zip = zipfile.ZipFile(self._file)
+                self._check_directory()
             arrays = [info for info in self._zip.infolist() if info.filename.endswith(".npy")]
             self._members = {info.filename.removesuffix(".npy"): info for info in arrays}
             self.names = list(self._members)
@@ -71,6 +75,24 @@ class NpzFile:
             raise
         self._headers: dict[str, Header] = {}
         self._arrays: dict[str, DiskArray] = {}
+
+    def _check_directory(self) -> None:
+        """Make sure that the table of contents, which has no checksum, names all members and as they call themselves.
+
+        Otherwise damage to it would make members look as if they were not there, and ids may be left out.
+        """
+        infos = self._zip.infolist()
+        size = os.fstat(self._file.fileno()).st_size
+        self._file.seek(max(size - _LONGEST_END, 0))
+        end = self._file.read()
+        (declared,) = struct.unpack_from("<H", end, end.rindex(b"PK\x05\x06") + 10)
+        if declared not in (len(infos), 0xFFFF):  # all ones: the number is in a record of zip64
+            raise zipfile.BadZipFile(f"its table of contents names {len(infos)} members, its end {declared}")
+        for info in infos:
+            name = printable(info.filename.removesuffix(".npy"))
+            # A kind that cannot be read matters only if it is needed.
+            with readable(f"{self.path}: {name}"), suppress(NotImplementedError, RuntimeError):
+                self._zip.open(info).close()  # compares the names
 
     def __enter__(self) -> NpzFile:
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import numpy as np
 from lvm_core.errors import LvmError
 from lvm_core.files import write_npy_blocks
 from lvm_core.foreign.arrays import DiskArray, open_npy
+from lvm_core.foreign.damage import open_regular_file, readable
 from lvm_core.foreign.ids import Values
 from lvm_core.progress import Progress
 from lvm_core.resume import fingerprint
@@ -64,10 +66,8 @@ def read_id_table(vectors: Path) -> IdTable:
 def _read_csv(path: Path) -> dict[str, Values]:
     import pandas as pd
 
-    try:
+    with readable(str(path)):  # also text that is not UTF-8, and what pandas' parser does not understand
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:  # also of text that is not UTF-8, and pandas' parser errors
-        raise LvmError(f"{path}: cannot be read as csv ({error})") from error
     columns: dict[str, Values] = {}
     for name in frame:
         member = ALIASES.get(str(name))
@@ -85,28 +85,34 @@ def _number(value: str) -> int | str:
         return value
 
 
-def _open_parquet(path: Path) -> pq.ParquetFile:
+@contextmanager
+def _readable_parquet(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises at a damaged file into an LvmError."""
     import pyarrow as pa
+
+    with readable(str(path)):
+        try:
+            yield
+        except pa.ArrowException as error:
+            raise ValueError(str(error)) from error
+
+
+def _open_parquet(path: Path) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
-    try:
-        return pq.ParquetFile(path)
-    except FileNotFoundError:
-        raise LvmError(f"{path}: does not exist") from None
-    except (OSError, pa.ArrowException) as error:
-        raise LvmError(f"{path}: is not a complete parquet file ({error}); copy it again") from error
+    open_regular_file(path).close()  # says plainly if it is not there
+    with _readable_parquet(path):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        _ = file.schema_arrow.names, file.metadata.num_rows  # decoded now, while errors are looked for
+    return file
 
 
 def _read_parquet_ids(path: Path) -> dict[str, Values]:
-    import pyarrow as pa
-
     file = _open_parquet(path)
     names = [name for name in file.schema_arrow.names if name in ALIASES]
-    try:
+    with _readable_parquet(path):
         table = file.read(columns=names)
-    except (OSError, pa.ArrowException) as error:
-        raise LvmError(f"{path}: is not a complete parquet file ({error}); copy it again") from error
-    return {ALIASES[name]: _values(table.column(name), f"{path}: {name}") for name in names}
+        return {ALIASES[name]: _values(table.column(name), f"{path}: {name}") for name in names}
 
 
 def _values(column: pa.ChunkedArray, where: str) -> Values:
@@ -164,14 +170,14 @@ def unpack_vector_column(path: Path, names: tuple[str, ...], unpack_to: Path) ->
 
 def _batches(file: pq.ParquetFile, column: str, path: Path) -> Iterator[pa.Array]:
     """The column in parts."""
-    import pyarrow as pa
-
-    try:
-        for batch in file.iter_batches(BATCH, columns=[column]):
-            if len(batch):
-                yield batch.column(0)
-    except (OSError, pa.ArrowException) as error:
-        raise LvmError(f"{path}: is not a complete parquet file ({error}); copy it again") from error
+    batches = file.iter_batches(BATCH, columns=[column])
+    while True:
+        with _readable_parquet(path):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        if len(batch):
+            yield batch.column(0)
 
 
 def _blocks(batches: Iterator[pa.Array], rows: int, where: str, dimension: int) -> Iterator[np.ndarray]:
