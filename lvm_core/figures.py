@@ -69,10 +69,10 @@ def lag_similarity_figure(curve: pd.DataFrame, between: Mapping[str, float | Non
 
 
 def comparison_figure(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
-    """Masked R@5 and cosine of every row, val filled and ood hollow, in the order given.
+    """Masked R@5 and cosine of every row with intervals, val filled and ood hollow, in the order given.
 
     Args:
-        rows: of the comparison table: `name`, `kind`, `val_recall_at_5`, ... (None where undefined).
+        rows: of the comparison table: `name`, `kind`, `val_recall_at_5`, `val_recall_at_5_lo`, ... (None: undefined).
         path: picture to write.
     """
     panels = (("recall_at_5", "masked R@5 in the article"), ("cosine", "cosine with the next chunk"))
@@ -83,6 +83,9 @@ def comparison_figure(rows: Sequence[Mapping[str, Any]], path: str | Path) -> No
                 for split, fill in (("ood", "none"), ("val", colour)):
                     value = row[f"{split}_{measure}"]
                     if value is not None:
+                        ends = [row[f"{split}_{measure}_{end}"] for end in ("lo", "hi")]
+                        if None not in ends:
+                            ax.plot(ends, [place, place], color=colour, linewidth=1.5 if split == "val" else 0.8)
                         ax.plot(value, place, "o", markeredgecolor=colour, markerfacecolor=fill, markersize=6)
             ax.set_yticks(range(len(rows)), [str(row["name"]) for row in rows])
             ax.invert_yaxis()
@@ -92,7 +95,7 @@ def comparison_figure(rows: Sequence[Mapping[str, Any]], path: str | Path) -> No
                 label.set_color(RECIPE if row["kind"] == "recipe" else REFERENCE)
                 label.set_fontweight("bold" if row["kind"] == "recipe" else "normal")
         axes[1].tick_params(labelleft=False)
-        axes[0].set_xlabel("filled: val, hollow: ood; recipes orange, reference predictors grey")
+        axes[0].set_xlabel("filled: val, hollow: ood; line: 95 % interval; recipes orange, reference predictors grey")
 
 
 def offset_profile_figure(profiles: Mapping[str, pd.Series], path: str | Path) -> None:

@@ -9,7 +9,7 @@ from lvm_core.errors import run_stage
 from lvm_core.figures import comparison_figure, offset_profile_figure
 from lvm_core.files import read_csv, write_csv, write_json, write_text
 from lvm_core.layout import REFERENCES
-from lvm_core.params import load_group, read_params
+from lvm_core.params import Seed, load_group, read_params
 
 EVALUATION = "data/evaluation"
 PROFILED = ("oracle", "copy_last", "context_mean", "ridge")
@@ -19,10 +19,13 @@ def main() -> None:
     """Read the summaries, write the table in three forms, the offset profiles, the curves and two pictures."""
     params = read_params()
     recipes = load_group(params, "recipes", dict[str, dict[str, Any]])
+    seed: int = load_group(params, "seed", Seed)
     about = comparison.about_recipes(load_group(params, "names", list[str]), recipes)
     after_a, final = (comparison.read_summaries(f"{EVALUATION}/{phase}", list(about)) for phase in ("a", "c"))
     references = comparison.read_summaries(f"{EVALUATION}/references", REFERENCES)
-    rows = comparison.comparison_rows(final, references)
+    windows = comparison.read_windows(f"{EVALUATION}/c", list(about))
+    windows |= comparison.read_windows(f"{EVALUATION}/references", REFERENCES)
+    rows = comparison.with_intervals(comparison.comparison_rows(final, references), windows, seed)
     summaries = final | references
     profiles = {name: comparison.profile_table(summary) for name, summary in summaries.items()}
     curves = {name: read_csv(f"plots/training/{name}.csv", "epoch") for name in about}
@@ -30,7 +33,8 @@ def main() -> None:
     table = comparison.comparison_csv(rows)
     write_csv("metrics/comparison.csv", table)
     write_json("metrics/comparison.json", comparison.comparison_details(rows, summaries, after_a, about))
-    write_text("metrics/comparison.md", comparison.comparison_text(rows, about, comparison.window_counts(summaries)))
+    text = comparison.comparison_text(rows, about, *comparison.window_counts(summaries))
+    write_text("metrics/comparison.md", text)
     write_csv("plots/offset_profile.csv", comparison.stack_tables(profiles))
     write_csv("plots/training.csv", comparison.stack_tables(curves))
     comparison_figure(rows, "plots/comparison.svg")

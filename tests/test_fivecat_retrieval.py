@@ -95,6 +95,8 @@ def plain_loop(bank: Bank, params: EvaluateParams, seed: int) -> list[dict[str, 
             fed = np.concatenate([fed[1:], prediction[None]])
             whole, due = p - 1 + params.rollout_steps < n, p - 1 + h
             out[f"rollout_cosine_{h}"] = article[due] @ prediction if whole else np.nan
+            late = p + params.rollout_steps < n
+            out[f"published_rollout_cosine_{h}"] = article[due + 1] @ prediction if late else np.nan
             greater, tied = ranks(article @ prediction, due, True) if whole else (0, 0)
             ranked = whole and n - 5 >= params.min_candidates
             out[f"rollout_recall_at_5_{h}"] = np.clip((5 - greater) / (tied + 1), 0, 1) if ranked else np.nan

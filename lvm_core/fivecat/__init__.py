@@ -4,7 +4,7 @@ A offset profile and margins (`profile`), B retrieval within the article (`retri
 D rollout (`rollout`), E coherence bins (`coherence`); all on the same windows (`window_sets`) of one split. Corrected
 frame: offset k is bank row `t - 1 + k` of the window whose target is row t, so k=+1 is the target and k=0 the last
 context chunk. (The earlier public reports stored the target's index and called it k=0, which made every offset one
-late; nothing in this package uses that frame.)
+late; `published` has their figures, under names of their own, and nothing else uses that frame.)
 
 Evaluate anything that maps contexts [B, 5, D] to predictions [B, D]:
 

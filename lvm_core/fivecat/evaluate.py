@@ -14,12 +14,13 @@ from torch import Tensor
 from lvm_core.bank import Bank
 from lvm_core.fivecat.batches import Batch, gather_chunks, iterate_batches
 from lvm_core.fivecat.coherence import coherence_of
+from lvm_core.fivecat.names import offset_column, published_step_column, step_columns
 from lvm_core.fivecat.order import ABLATIONS, order_columns
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import Predictor, from_callable, unit_predictions
-from lvm_core.fivecat.profile import offset_column, profile_columns
+from lvm_core.fivecat.profile import profile_columns
 from lvm_core.fivecat.retrieval import RANKS, article_scores, retrieval_columns
-from lvm_core.fivecat.rollout import rollout_columns, step_columns
+from lvm_core.fivecat.rollout import rollout_columns
 from lvm_core.fivecat.summary import summarise
 from lvm_core.fivecat.window_sets import OFFSETS, canonical_windows, foreign_rows, shuffled_orders
 from lvm_core.progress import Progress
@@ -36,8 +37,8 @@ class Evaluation:
         windows: one row a window in canonical order (article id, position): `row` (bank row of the target), `article`
             (its id), `position` (in the article), `candidates[_unmasked]`, and the measures, NaN where undefined:
             `cos_k-4` .. `cos_k+4`, `recall_at_1`, `recall_at_5`, `mrr` (and `_unmasked`), `cos_<ablation>`,
-            `rollout_cosine_<h>`, `rollout_recall_at_5_<h>`, `coherence`, `raw_norm` (float32, but
-            means are taken in float64).
+            `rollout_cosine_<h>`, `rollout_recall_at_5_<h>`, `published_rollout_cosine_<h>`, `coherence`, `raw_norm`
+            (float32, but means are taken in float64).
         summary: the figures (`summary.summarise`), json values.
     """
 
@@ -135,7 +136,7 @@ def _measured(steps: int) -> list[str]:
         *(f"{name}{suffix}" for suffix in ("", "_unmasked") for name in ranked),
         *(offset_column(k) for k in OFFSETS),
         *(f"cos_{name}" for name in ABLATIONS),
-        *(name for step in range(1, steps + 1) for name in step_columns(step)),
+        *(name for step in range(1, steps + 1) for name in (*step_columns(step), published_step_column(step))),
         "coherence",
         "raw_norm",
     ]

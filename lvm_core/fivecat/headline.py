@@ -17,8 +17,11 @@ HEADLINE = (
     "recall_at_1_unmasked",
     "recall_at_5_unmasked",
     "mrr_unmasked",
+    "published_margin",
+    "published_rollout",
 )
-"""Names of the headline figures of a split, in the order of the tables; retrieval is masked unless named otherwise."""
+"""Names of the headline figures of a split, in the order of the tables; retrieval is masked unless named otherwise, and
+the frame is the corrected one unless the name begins with `published`."""
 
 
 def headline(summary: Mapping[str, Any]) -> dict[str, float | None]:
@@ -29,6 +32,7 @@ def headline(summary: Mapping[str, Any]) -> dict[str, float | None]:
         **{name: masked[name] for name in ("recall_at_1", "recall_at_5", "mrr")},
         "rollout": summary["rollout"]["cosine"],
         **{f"{name}_unmasked": unmasked[name] for name in ("recall_at_1", "recall_at_5", "mrr")},
+        **{f"published_{name}": summary["published"][name] for name in ("margin", "rollout")},
     }
     return {name: values[name] for name in HEADLINE}
 

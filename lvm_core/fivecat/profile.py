@@ -12,13 +12,9 @@ import numpy as np
 from torch import Tensor
 
 from lvm_core.fivecat.batches import Batch
+from lvm_core.fivecat.names import offset_column
 from lvm_core.fivecat.retrieval import column
 from lvm_core.fivecat.window_sets import MARGIN_OFFSETS, OFFSETS, UNSEEN_OFFSETS, has_offset
-
-
-def offset_column(k: int) -> str:
-    """Name of the window table's column of offset k: `cos_k-1`, `cos_k0`, `cos_k+1`."""
-    return f"cos_k{k:+d}" if k else "cos_k0"
 
 
 def profile_columns(scores: Tensor, batch: Batch) -> dict[str, np.ndarray]:

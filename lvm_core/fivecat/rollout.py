@@ -11,24 +11,20 @@ import torch
 from torch import Tensor
 
 from lvm_core.fivecat.batches import Batch
+from lvm_core.fivecat.names import ROLLOUT_RANK, published_step_column, step_columns
 from lvm_core.fivecat.predictor import Predictor, unit_predictions
 from lvm_core.fivecat.retrieval import article_scores, column, rank_counts, recall_at
 from lvm_core.fivecat.window_sets import has_offset
 from lvm_core.windows import CONTEXT
-
-ROLLOUT_RANK = 5
-"""The k of the R@k of each step."""
-
-
-def step_columns(step: int) -> tuple[str, str]:
-    """Names of the window table's columns of a step (1..H): cosine and R@5."""
-    return f"rollout_cosine_{step}", f"rollout_recall_at_{ROLLOUT_RANK}_{step}"
 
 
 def rollout_columns(
     predictor: Predictor, batch: Batch, predictions: Tensor, scores: Tensor, steps: int, min_candidates: int
 ) -> dict[str, np.ndarray]:
     """The window table's columns of test D, NaN for windows whose article ends before k=+`steps`.
+
+    Beside the cosine with the chunk due at each step stands that with the chunk after it, which the earlier work took
+    for the one due (`published`; NaN for windows whose article ends before k=+`steps`+1).
 
     A predictor that uses `rows` is asked for the chunk due at each step, so the oracle is the true chunk throughout.
 
@@ -41,13 +37,15 @@ def rollout_columns(
         min_candidates: R@5 is NaN where the article minus the 5 context chunks has fewer candidates.
     """
     whole = has_offset(batch.position, batch.n_chunks, steps)
-    columns = {name: np.full(len(batch), np.nan) for step in range(1, steps + 1) for name in step_columns(step)}
+    names = [name for step in range(1, steps + 1) for name in (*step_columns(step), published_step_column(step))]
+    columns = {name: np.full(len(batch), np.nan) for name in names}
     if not whole.any():
         return columns
     chosen = torch.from_numpy(np.flatnonzero(whole)).to(scores.device)
     part, step_scores, last = batch.where(whole), scores[chosen], predictions[chosen]
     contexts = part.contexts()
     enough = part.n_chunks - CONTEXT >= min_candidates
+    goes_on = has_offset(part.position, part.n_chunks, steps + 1)
     for step in range(1, steps + 1):
         if step > 1:
             contexts = torch.cat([contexts[:, 1:], last[:, None]], dim=1)
@@ -57,5 +55,7 @@ def rollout_columns(
         greater, tied = rank_counts(step_scores, due, part.position)
         cosine_name, recall_name = step_columns(step)
         columns[cosine_name][whole] = column(step_scores, due).cpu().numpy()
+        after = column(step_scores, np.where(goes_on, due + 1, due)).cpu().numpy()
+        columns[published_step_column(step)][whole] = np.where(goes_on, after, np.nan)
         columns[recall_name][whole] = np.where(enough, recall_at(ROLLOUT_RANK, greater[0], tied[0]), np.nan)
     return columns

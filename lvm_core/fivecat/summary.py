@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from lvm_core.fivecat.coherence import summarise_coherence
+from lvm_core.fivecat.names import ROLLOUT_RANK, offset_column, step_columns
 from lvm_core.fivecat.order import ABLATIONS
 from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.fivecat.profile import mean_or_none, offset_column, summarise_profile
+from lvm_core.fivecat.profile import mean_or_none, summarise_profile
+from lvm_core.fivecat.published import summarise_published
 from lvm_core.fivecat.retrieval import RANKS, chance_at
-from lvm_core.fivecat.rollout import ROLLOUT_RANK, step_columns
 
 Columns = Mapping[str, np.ndarray]
 
@@ -27,7 +28,8 @@ def summarise(columns: Columns, params: EvaluateParams) -> dict[str, Any]:
     Returns:
         `windows` (counts by window set), `articles` (with a window), `cosine` (over all windows), `margin`,
         `margin_last`, `margin_unseen`, `profile`, `retrieval`, `retrieval_unmasked`, `order` (changes of the cosine),
-        `rollout`, `coherence`, `raw_norm`; json values, None where undefined.
+        `rollout`, `coherence`, `raw_norm`, all in the corrected frame, and `published`, the other one; json values,
+        None where undefined.
     """
     cosine = columns[offset_column(1)]
     profile = summarise_profile(columns)
@@ -43,6 +45,7 @@ def summarise(columns: Columns, params: EvaluateParams) -> dict[str, Any]:
         "rollout": _rollout(columns, params.rollout_steps),
         "coherence": summarise_coherence(columns["coherence"], cosine, params.coherence_cuts),
         "raw_norm": mean_or_none(columns["raw_norm"]),
+        "published": summarise_published(columns, params.rollout_steps),
     }
 
 

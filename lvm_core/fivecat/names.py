@@ -1,0 +1,26 @@
+"""Names of the columns of window tables, and the offsets of the published frame; imports no numerical library."""
+
+from __future__ import annotations
+
+ROLLOUT_RANK = 5
+"""The k of the R@k of each rollout step."""
+
+LATE = 1
+"""Offset k of the published frame is offset k + LATE of the corrected one."""
+PUBLISHED_OFFSETS = range(-3, 4)
+"""Offsets of the published margin, in the published frame."""
+
+
+def offset_column(k: int) -> str:
+    """Name of the window table's column of offset k: `cos_k-1`, `cos_k0`, `cos_k+1`."""
+    return f"cos_k{k:+d}" if k else "cos_k0"
+
+
+def step_columns(step: int) -> tuple[str, str]:
+    """Names of the window table's columns of a rollout step (1..H): cosine and R@5."""
+    return f"rollout_cosine_{step}", f"rollout_recall_at_{ROLLOUT_RANK}_{step}"
+
+
+def published_step_column(step: int) -> str:
+    """Name of the column of a rollout step in the published frame: cosine with the chunk after the one due."""
+    return f"published_rollout_cosine_{step}"

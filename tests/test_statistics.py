@@ -1,0 +1,108 @@
+"""Intervals by bootstrap over articles, and the headline figures computed from means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lvm_core.fivecat.evaluate import evaluate
+from lvm_core.fivecat.headline import HEADLINE, headline
+from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.fivecat.resampled import headline_of_means, resampled_headline, window_terms
+from lvm_core.references import copy_last, oracle
+from lvm_core.statistics import article_totals, draw_articles, interval, intervals, weighted_means
+from tests.synthetic import make_bank
+
+
+@given(st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_a_draw_has_as_many_articles_as_there_are(articles, seed):
+    drawn = draw_articles(articles, 20, seed)
+    assert (drawn.sum(axis=1) == articles).all()
+    assert (drawn >= 0).all()
+    np.testing.assert_array_equal(drawn, draw_articles(articles, 20, seed))
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=20), st.integers(0, 2**32 - 1))
+def test_weights_of_one_give_the_plain_means(lengths, seed):
+    rng = np.random.default_rng(seed)
+    article = rng.permutation(np.repeat(np.arange(len(lengths)), lengths))
+    values = rng.standard_normal((len(article), 3))
+    values[rng.random(values.shape) < 0.3] = np.nan
+    values[:, 2] = np.nan
+    sums, counts = article_totals(article, values)
+    means = weighted_means(np.ones((1, len(sums))), sums, counts)[0]
+    for column in range(2):
+        there = values[~np.isnan(values[:, column]), column]
+        assert means[column] == pytest.approx(there.mean()) if len(there) else np.isnan(means[column])
+    assert np.isnan(means[2])
+
+
+def test_an_article_drawn_twice_counts_twice():
+    sums, counts = article_totals(np.array([0, 0, 1]), np.array([[1.0], [3.0], [8.0]]))
+    weights = np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
+    assert weighted_means(weights, sums, counts)[:, 0].tolist() == [2.0, 4.0, 8.0]
+
+
+def test_the_interval_of_a_mean_is_as_wide_as_theory_says():
+    """100 articles of 20 equal windows each: the standard error is that of 100 values, not of 2,000."""
+    rng = np.random.default_rng(0)
+    level = rng.standard_normal(100)
+    article = np.repeat(np.arange(100), 20)
+    sums, counts = article_totals(article, level[article][:, None])
+    low, high = interval(weighted_means(draw_articles(100, 4000, 1), sums, counts)[:, 0])
+    assert low is not None
+    assert high is not None
+    assert high - low == pytest.approx(2 * 1.96 * level.std() / 10, rel=0.06)
+    assert low < level.mean() < high
+
+
+def test_95_of_100_intervals_hold_the_truth():
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(300):
+        values = rng.standard_normal((60, 1)) + 0.5
+        sums, counts = article_totals(np.arange(60), values)
+        low, high = interval(weighted_means(draw_articles(60, 500, int(rng.integers(2**32))), sums, counts)[:, 0])
+        assert low is not None
+        assert high is not None
+        held += low <= 0.5 <= high
+    assert 0.90 < held / 300 < 0.98  # percentile intervals of 60 values hold it a little less often than 95 %
+
+
+def test_what_is_undefined_has_no_interval():
+    assert interval(np.full(10, np.nan)) == (None, None)
+    assert interval(np.array([])) == (None, None)
+    assert interval(np.array([1.0] + [np.nan] * 9)) == (None, None)
+    assert intervals({"x": np.arange(101.0)})["x"] == pytest.approx((2.5, 97.5))
+
+
+@pytest.mark.parametrize("lengths", [[6, 7, 8, 40], [30, 30], [6], []])
+def test_the_figures_of_the_means_are_those_of_the_evaluation(lengths):
+    bank = make_bank({"train": [20], "val": lengths})
+    for predictor in (copy_last(), oracle(bank)):
+        evaluation = evaluate(bank, "val", predictor, EvaluateParams(rollout_steps=3))
+        terms = window_terms(evaluation.windows)
+        article = pd.factorize(evaluation.windows["article"])[0]
+        sums, counts = article_totals(article, np.stack(list(terms.values()), axis=1))
+        means = weighted_means(np.ones((1, len(sums))), sums, counts)
+        figures = headline_of_means(dict(zip(terms, means.T, strict=True)))
+        for name, value in headline(evaluation.summary).items():
+            if value is None:
+                assert np.isnan(figures[name][0])
+            else:
+                assert figures[name][0] == pytest.approx(value, abs=1e-6)
+
+
+def test_draws_are_paired():
+    """The difference of two predictors from the same draws is far less uncertain than that of independent ones."""
+    bank = make_bank({"train": [20], "val": [30] * 20})
+    last = evaluate(bank, "val", copy_last()).windows
+    blurred = evaluate(bank, "val", lambda contexts: contexts[:, -1] + 0.1 * contexts[:, -2]).windows
+    one, other = (resampled_headline(windows, 1000, 3)["cosine"] for windows in (last, blurred))
+    again = resampled_headline(last, 1000, 3)["cosine"]
+    np.testing.assert_array_equal(one, again)
+    assert (one - other).std() < 0.5 * np.hypot(one.std(), other.std())
+    assert set(resampled_headline(last, 10, 0)) == set(HEADLINE)
