@@ -107,9 +107,16 @@ class LoadedModel:
 
 
 def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], notes: dict[str, str] | None = None) -> None:
-    """Write tensors (and `notes`, texts by name) as .safetensors, atomically."""
+    """Write tensors (and `notes`, texts by name) as .safetensors, atomically.
+
+    Raises:
+        LvmError: the file cannot be written (names it).
+    """
     with atomic_path(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, notes)
+        try:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, notes)
+        except SafetensorError as error:  # what it makes of a full disk
+            raise OSError(str(error)) from error
 
 
 def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:

@@ -15,10 +15,10 @@ from pydantic import Field
 
 from lvm_core.bank import BankInfo, content_sha256
 from lvm_core.errors import LvmError
-from lvm_core.files import atomic_path, read_npy, sha256_of, write_npy
+from lvm_core.files import atomic_path, read_npy, sha256_of
 from lvm_core.params import Group
 from lvm_core.progress import Progress
-from lvm_core.resume import fingerprint, source_sha256
+from lvm_core.resume import find_sealed, fingerprint, saved_array, source_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -133,7 +133,7 @@ class Encoder:
             )
         except (OSError, ValueError, KeyError) as error:
             raise LvmError(f"{folder}: is not a sentence-transformers model ({error})") from error
-        self.name, self.precision, self.batch_size = name, precision, batch_size
+        self.name, self.precision, self.batch_size, self._folder = name, precision, batch_size, folder
         self.weights_sha256 = weights_sha256(folder)
         self.dimension = int(self._model.get_embedding_dimension() or 0)
 
@@ -160,6 +160,8 @@ class Encoder:
 
         parts = [self.weights_sha256, self.precision, self.batch_size, BATCHES_PER_SHARD, torch.__version__]
         parts += [transformers.__version__, torch.get_num_threads(), list(features), source_sha256()]
+        parts += [metadata.version("sentence-transformers"), metadata.version("tokenizers"), np.__version__]
+        parts += [self._model.device.type, *(sha256_of(file) for file in sorted(self._folder.rglob("*.json")))]
         return fingerprint(*parts, *texts)
 
 
@@ -191,21 +193,23 @@ def embed_to_file(
     order = sorted(range(len(texts)), key=lambda index: (-len(texts[index]), index))
     shard_size = encoder.batch_size * BATCHES_PER_SHARD
     starts = range(0, len(order), shard_size)
-    done = sum((shards / f"{start:09d}.npy").exists() for start in starts)
+    done = sum(find_sealed(shards / f"{start:09d}.npy") is not None for start in starts)
     if done:
         print(f"embed: {done} of {len(starts)} saved parts found in {shards}, going on from there", flush=True)
     progress = Progress("embed", len(texts), "chunks", done=min(done * shard_size, len(texts)))
     for start in starts:
-        shard = shards / f"{start:09d}.npy"
-        if not shard.exists():  # it is renamed into place when it is whole, so that its presence is enough
-            batch = [texts[index] for index in order[start : start + shard_size]]
-            write_npy(shard, encoder.encode(batch))
+        batch = [texts[index] for index in order[start : start + shard_size]]
+        made = find_sealed(shards / f"{start:09d}.npy") is None
+        saved_array(shards / f"{start:09d}.npy", lambda: encoder.encode(batch))  # noqa: B023 - called at once
+        if made:
             progress.update(len(batch))
     progress.close()
     with atomic_path(path) as temporary:
         out = np.lib.format.open_memmap(temporary, "w+", dtype=np.dtype(dtype), shape=(len(texts), encoder.dimension))
         for start in starts:
-            out[order[start : start + shard_size]] = read_npy(shards / f"{start:09d}.npy").astype(dtype)
+            batch = [texts[index] for index in order[start : start + shard_size]]
+            rows = saved_array(shards / f"{start:09d}.npy", lambda: encoder.encode(batch))  # noqa: B023
+            out[order[start : start + shard_size]] = rows.astype(dtype)
         out.flush()
         del out
     return BankInfo(

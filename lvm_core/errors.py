@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from lvm_core.interrupts import exit_code, interruptible, say_how_to_go_on
+from lvm_core.interrupts import exit_code, ignore_further_signals, interruptible, say_how_to_go_on
 
 
 class LvmError(Exception):
@@ -24,14 +24,16 @@ def run_stage(main: Callable[..., None], *arguments: str) -> None:
     """
     try:
         with interruptible():
-            given = sys.argv[1:]
-            if len(given) != len(arguments):
-                wanted = " ".join([sys.argv[0], *arguments])
-                raise LvmError(f"usage: python {wanted}; got {' '.join(given) or 'nothing'}")
-            main(*given)
+            try:
+                given = sys.argv[1:]
+                if len(given) != len(arguments):
+                    wanted = " ".join([sys.argv[0], *arguments])
+                    raise LvmError(f"usage: python {wanted}; got {' '.join(given) or 'nothing'}")
+                main(*given)
+            except KeyboardInterrupt as interrupt:
+                ignore_further_signals()
+                say_how_to_go_on()
+                raise SystemExit(exit_code(interrupt)) from None
     except LvmError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt as interrupt:
-        say_how_to_go_on()
-        raise SystemExit(exit_code(interrupt)) from None

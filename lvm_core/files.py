@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvm_core.errors import LvmError
+from lvm_core.interrupts import uninterrupted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,26 +56,33 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def atomic_directory(path: str | Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; on success it takes the place of `path` as a whole.
 
-    The old folder is moved aside before the new one is renamed in, and deleted last, so that a reader sees either
-    the old or the new contents and a kill between the two renames loses nothing (the next run starts afresh).
+    The old folder is moved aside before the new one is renamed in, and deleted last. No signal comes between the two
+    renames; after a kill between them the next call finds the old folder and puts it back.
+
+    Raises:
+        LvmError: the folder cannot be written to (names it).
     """
     path = Path(path)
     temporary, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
-    for leftover in (temporary, old):
-        shutil.rmtree(leftover, ignore_errors=True)
     try:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)
         temporary.mkdir(parents=True)
         yield temporary
         for file in sorted(temporary.rglob("*")):
             _fsync(file)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
+        with uninterrupted():
+            if path.exists():
+                os.replace(path, old)
+            os.replace(temporary, path)
     except OSError as error:
         raise LvmError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def link_or_copy(source: str | Path, path: str | Path) -> None:

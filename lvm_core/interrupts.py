@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-GRACE_SECONDS = 1.5
+GRACE_SECONDS = 1.0
 """How long a stage may take to save its progress and end by itself before it is ended."""
 
 MESSAGE = "interrupted: run `dvc repro` again to go on from the last saved point"
@@ -61,7 +61,8 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _raise_once()) for number in signals()}
+    handler = _raise_once()
+    before = {number: signal.signal(number, handler) for number in signals()}
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     # The interpreter writes to this at once, also while the main thread is in a C function.
@@ -71,8 +72,9 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(fd_before)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            if signal.getsignal(number) is handler:  # else they are ignored from now on
+                signal.signal(number, earlier)
         writer.close()
 
 
@@ -108,10 +110,17 @@ def _closed(reader: socket.socket) -> bool:
     return True
 
 
+def ignore_further_signals() -> None:
+    """From now on nothing more is said or done at a signal: the stage is ending."""
+    for number in signals():
+        signal.signal(number, signal.SIG_IGN)
+
+
 def say_how_to_go_on() -> None:
-    """Print the one line of an interrupted stage."""
-    with suppress(OSError):  # the terminal may be gone
-        print(MESSAGE, file=sys.stderr, flush=True)
+    """Print the one line of an interrupted stage, if anybody can take it: a pipe that nobody reads must not keep us."""
+    with suppress(OSError, ValueError):  # the terminal may be gone
+        if select.select([], [2], [], 0)[1]:
+            os.write(2, f"{MESSAGE}\n".encode())
 
 
 def _end(number: int) -> None:

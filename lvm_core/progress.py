@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 
 
 def human_seconds(seconds: float) -> str:
@@ -51,4 +52,5 @@ class Progress:
         )
         share = 100 * self.done / max(self.total, 1)
         count = f"{self.done:,}/{self.total:,} {self.unit} ({share:.0f} %)"
-        print(f"{self.label}: {count}, {rate:,.0f} {self.unit}/s, {tail}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # the terminal may be gone, which is no reason to stop
+            print(f"{self.label}: {count}, {rate:,.0f} {self.unit}/s, {tail}", file=sys.stderr, flush=True)

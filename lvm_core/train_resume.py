@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import torch
 
 from lvm_core.bank import BankInfo
 from lvm_core.checkpoint import load_notes, load_tensors, save_tensors
+from lvm_core.errors import LvmError
 from lvm_core.files import sha256_of
 from lvm_core.hardware import processor_features
 from lvm_core.recipe import Recipe
-from lvm_core.resume import fingerprint, source_sha256
+from lvm_core.resume import find_sealed, fingerprint, keep_sealed, source_sha256
 from lvm_core.trainer import TrainState, optimizer_tensors, restore_optimizer
 
 SAVE_SECONDS = 5.0
@@ -28,6 +30,7 @@ def phase_key(
     phase: str,
     info: BankInfo,
     targets: np.ndarray,
+    articles: Path,
     start: Path | None,
     precision: str,
     device: torch.device,
@@ -39,23 +42,25 @@ def phase_key(
         phase: `a`, `b` or `c`.
         info: of the bank.
         targets: [W] int64 target rows of the phase's windows.
+        articles: the bank's table of articles, which says which windows are `dev`.
         start: folder that the phase before left, None for phase A.
         precision: `bf16` or `fp32`.
         device: trained on.
     """
-    before = [sha256_of(file) for file in sorted(start.iterdir())] if start else []
+    files = [articles, *(sorted(start.iterdir()) if start else [])]
+    read = [sha256_of(file) for file in files]
     machine = processor_features() if device.type == "cpu" else torch.cuda.get_device_name(device)
     return fingerprint(
-        *(recipe.model_dump_json(), phase, info.content_sha256, targets.tobytes(), before, precision),
+        *(recipe.model_dump_json(), phase, info.content_sha256, targets.tobytes(), read, precision),
         *(device.type, machine, torch.get_num_threads(), torch.__version__, np.__version__, source_sha256()),
     )
 
 
 class StateFile:
-    """Keeps a `TrainState` in one .safetensors file (a `Saver`).
+    """Keeps a `TrainState` in one sealed .safetensors file (a `Saver`).
 
     Attributes:
-        path: of the file.
+        path: of the file, without its seal.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,8 +69,13 @@ class StateFile:
 
     def now_and_then(self, state: TrainState) -> None:
         """Save if the last time is `SAVE_SECONDS` ago, or longer where saving takes long."""
-        if time.monotonic() >= self._due:
+        if time.monotonic() < self._due:
+            return
+        try:
             self.save(state)
+        except LvmError as error:  # a full disk, say: training goes on, and from an earlier point if it is interrupted
+            print(f"train: the state was not saved: {error}", file=sys.stderr, flush=True)
+            self._due = time.monotonic() + 60.0
 
     def save(self, state: TrainState) -> None:
         """Write weights, best weights, moments, sums, random state, position and history."""
@@ -82,24 +92,23 @@ class StateFile:
             **{"best_epoch": state.best_epoch, "best_value": state.best_value},
         }
         rate = state.optimizer.param_groups[0]["lr"]
-        save_tensors(self.path, tensors, {"position": json.dumps(position), "lr": json.dumps(rate)})
+        notes = {"position": json.dumps(position), "lr": json.dumps(rate)}
+        keep_sealed(self.path, lambda path: save_tensors(path, tensors, notes))
         end = time.monotonic()
         self._due = end + max(SAVE_SECONDS, (end - start) / SAVE_SHARE)
 
     def restore(self, state: TrainState, device: torch.device) -> bool:
-        """Put `state` and torch's random state where `save` found them; False if nothing was saved.
+        """Put `state` and torch's random state where `save` found them; False if nothing whole was saved.
 
         Args:
             state: as it is before the phase begins; its model and optimiser keep their identity.
             device: trained on.
-
-        Raises:
-            LvmError: the file is damaged (names it).
         """
-        if not self.path.exists():
+        saved = find_sealed(self.path)
+        if saved is None:
             return False
-        tensors = load_tensors(self.path)
-        notes = {name: json.loads(note) for name, note in load_notes(self.path).items()}
+        tensors = load_tensors(saved)
+        notes = {name: json.loads(note) for name, note in load_notes(saved).items()}
 
         def part(prefix: str) -> dict[str, torch.Tensor]:
             return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

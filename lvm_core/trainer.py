@@ -101,7 +101,7 @@ def train_phase(
         targets: [W] int64 target rows of the phase's windows.
         dev_metrics: called after each epoch; `best_by` picks among its figures (higher is better, first of equals).
         precision: `bf16` or `fp32`, for the model's arithmetic; losses are in float32.
-        saver: called after each step, and when Ctrl-C or SIGTERM ends the training.
+        saver: called after each step, at the end, and when Ctrl-C or SIGTERM ends the training.
 
     Raises:
         FloatingPointError: the loss or the dev figure is no longer finite.
@@ -116,6 +116,8 @@ def train_phase(
             if saver:
                 saver.now_and_then(state)
             _end_epoch(state, recipe, phase, len(rows), dev_metrics(state.model))
+        if saver:
+            saver.save(state)  # what is left is to write the result
     except KeyboardInterrupt:  # comes between two steps, never within one
         if saver:
             saver.save(state)

@@ -1,7 +1,11 @@
 """One script per pipeline stage: read params, call lvm_core, write outputs. Run as `python -m stages.<name>`."""
 
 import os
+import signal
 import sys
+
+if sys.argv[0] == "-m":  # `python -m stages.<name>`, which imports this first
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while even the handlers are not there
 
 from lvm_core.interrupts import exit_at_once
 
@@ -11,5 +15,5 @@ from lvm_core.interrupts import exit_at_once
 # 2,480 windows/s); 6,000 cost next to nothing when quiet, but leave 400 beside the other program. The environment wins.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-if sys.argv[0] == "-m":  # `python -m stages.<name>`, which imports this first
+if sys.argv[0] == "-m":
     exit_at_once()

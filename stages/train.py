@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import torch
 
@@ -30,7 +32,8 @@ def main(name: str, phase: str) -> None:
     state = begin_phase(recipe, phase, bank.info, device)
     vectors = torch.from_numpy(bank.read_vectors()).to(device)
     measure = dev_metrics_on(bank, device, recipe.train.best_by)
-    key = phase_key(recipe, phase, bank.info, targets, directory_before(name, phase), precision, device)
+    articles, before = Path("data/bank/articles.parquet"), directory_before(name, phase)
+    key = phase_key(recipe, phase, bank.info, targets, articles, before, precision, device)
     with progress_folder(f"train-{name}-{phase}", key) as folder:
         saved = StateFile(folder / "state.safetensors")
         if saved.restore(state, device):

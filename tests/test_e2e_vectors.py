@@ -89,7 +89,7 @@ def test_ctrl_c_under_dvc_loses_nothing(clone):
             command, cwd=clone, env=environment(), stdout=log, stderr=log, start_new_session=True
         )
         deadline = time.monotonic() + 120
-        while not list(clone.glob(".resume/train-p1-a-*/state.safetensors")):
+        while not list(clone.glob(".resume/train-p1-a-*/state.*.safetensors")):
             assert process.poll() is None, output.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvm_core.foreign.fold import separate_windows
+from lvm_core.foreign.separate import separate_windows
 from lvm_core.windows import CONTEXT
 from tests.foreign_windows import (
     BASES,
@@ -256,7 +256,7 @@ def test_windows_of_one_article_make_no_border_in_whatever_order_they_come():
 
 def test_single_windows():
     digests = np.arange(6, dtype=np.uint64)[None]
-    for index, flag, kept in [(0, False, 1), (0, True, 1), (1, True, 1), (1, False, 2), (5, False, 6), (900, False, 6)]:
+    for index, flag, kept in [(0, False, 1), (0, True, 1), (1, True, 1), (2, False, 3), (5, False, 6), (900, False, 6)]:
         alone = Windows(digests, np.array([4]), np.array([index]), np.array([flag]), np.array([0]))
         folded = alone.fold()
         assert pieces(folded, alone) == [(4, list(range(6 - kept, 6)), list(range(index - kept + 1, index + 1)))]
@@ -267,6 +267,6 @@ def test_no_windows():
     nothing = Windows(
         np.empty((0, 6), np.uint64), np.empty(0, int), np.empty(0, int), np.empty(0, bool), np.empty(0, int)
     )
-    for folded in (nothing.fold(), separate_windows(nothing.digests, nothing.file)):
+    for folded in (nothing.fold(), separate_windows(nothing.digests)):
         assert pieces(folded, nothing) == []
         assert not any(folded.counts.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -168,13 +169,71 @@ def test_names_as_ids_and_metadata_of_other_names(tmp_path):
     set_data(tmp_path, "b.npz", None)
     assert run_import(tmp_path).returncode == 0
     assert read_parquet(tmp_path / "data/imported/articles.parquet")["article_id"].tolist() == ["Ä", "b c", "0", "d"]
-    rows = np.arange(5, 30)
-    items = [{"article_id": "x", "target_idx": np.int64(row)} for row in rows]
+    rows = np.arange(5, 30)[None] + 30 * np.arange(4)[:, None]
+    rows = rows.ravel()
+    items = [{"article_id": f"x{row // 30}", "target_idx": np.int64(row % 30)} for row in rows]
     windows = {"contexts": data.vectors[rows[:, None] + np.arange(-5, 0)], "targets": data.vectors[rows]}
     np.savez(tmp_path / "w.npz", **windows, metadata=np.array(items, dtype=object))
     set_data(tmp_path, "w.npz", None)
     assert run_import(tmp_path).returncode == 0
-    np.testing.assert_array_equal(np.load(tmp_path / "data/imported/vectors.npy"), data.vectors[:30])
+    np.testing.assert_array_equal(np.load(tmp_path / "data/imported/vectors.npy"), data.vectors)
+
+
+@pytest.mark.parametrize("last", [float, np.float64, str, np.int64])
+def test_the_last_context_article_may_be_written_in_any_way(tmp_path, last):
+    data = sample([30] * 4)
+    rows = np.arange(5, 120)
+    items: list[dict[str, Any]] = [
+        {"article_index": int(data.article[row]), "target_chunk_index": int(data.chunk[row])} for row in rows
+    ]
+    for item, row in zip(items, rows, strict=True):
+        item["last_context_article"] = last(data.article[row - 1]) if row % 7 else float("nan")
+        item["crosses_article"] = bool(data.article[row] != data.article[row - 1])
+    windows = {"contexts": data.vectors[rows[:, None] + np.arange(-5, 0)], "targets": data.vectors[rows]}
+    np.savez(tmp_path / "w.npz", **windows, metadata=np.array(items, dtype=object))
+    set_data(tmp_path, "w.npz", None)
+    assert run_import(tmp_path).returncode == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "data/imported/vectors.npy"), data.vectors)
+
+
+@pytest.mark.parametrize("base", [0, 1])
+def test_shuffled_windows_across_borders_without_metadata(tmp_path, base):
+    data = sample([30] * 6)
+    rows = np.random.default_rng(3).permutation(np.arange(5, 180))
+    windows = {"contexts": data.vectors[rows[:, None] + np.arange(-5, 0)], "targets": data.vectors[rows]}
+    np.savez(tmp_path / "w.npz", **windows, article_ids=data.article[rows], target_indices=data.chunk[rows] + base)
+    set_data(tmp_path, "w.npz", None)
+    assert run_import(tmp_path).returncode == 0
+    bank = np.load(tmp_path / "data/imported/vectors.npy")
+    assert sorted(map(bytes, bank)) == sorted(map(bytes, data.vectors))  # every chunk once
+    articles = read_parquet(tmp_path / "data/imported/articles.parquet")
+    for number, first, count in zip(*(articles[name] for name in ("article_id", "first_row", "n_chunks")), strict=True):
+        own = data.vectors[data.article == int(number)]
+        np.testing.assert_array_equal(bank[first : first + count], own)
+
+
+@pytest.mark.parametrize("way", ["shuffled", "every second", "a random half", "twice"])
+def test_windows_without_ids_never_leak_between_splits(tmp_path, way):
+    data = sample([40] * 20)
+    rows = (np.arange(5, 40)[None] + 40 * np.arange(20)[:, None]).ravel()
+    rng = np.random.default_rng(0)
+    chosen = {
+        "shuffled": rng.permutation(rows),
+        "every second": rows[::2],
+        "a random half": np.sort(rng.permutation(rows)[: len(rows) // 2]),
+        "twice": np.concatenate([rows, rows]),
+    }[way]
+    windows = {"contexts": data.vectors[chosen[:, None] + np.arange(-5, 0)], "targets": data.vectors[chosen]}
+    np.savez(tmp_path / "w.npz", **windows)
+    set_data(tmp_path, "w.npz", None)
+    assert run_import(tmp_path, "corpus", "embed").returncode == 0
+    bank = load_bank(tmp_path / "data/bank")
+    splits = np.repeat(bank.articles["split"].to_numpy(), bank.articles["n_chunks"])
+    rows_of = {split: set(map(bytes, bank.vectors[splits == split])) for split in ("train", "dev", "val")}
+    assert all(rows_of.values())
+    assert not rows_of["train"] & rows_of["dev"]
+    assert not rows_of["train"] & rows_of["val"]
+    assert not rows_of["dev"] & rows_of["val"]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])

@@ -54,14 +54,14 @@ MEMBERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "flat contexts": (WINDOWS | {"contexts": WINDOWS["contexts"][:, 0]}, ("x.npz: contexts", "(100, 16)", "[W, 5, D]")),
     "other dimension": (WINDOWS | {"targets": WINDOWS["targets"][:, :8]}, ("(100, 5, 16)", "(100, 8)", "do not fit")),
-    "fewer targets": (WINDOWS | {"targets": WINDOWS["targets"][1:]}, ("(100, 5, 16)", "(99, 16)", "do not fit")),
+    "fewer targets": (WINDOWS | {"targets": WINDOWS["targets"][1:]}, ("x.npz: targets", "99 rows", "article_ids 100")),
     "other type": (WINDOWS | {"targets": WINDOWS["targets"].astype(np.float64)}, ("float32", "float64", "one type")),
     "whole numbers": (BANK | {"vectors": (DATA.vectors * 9).astype(int)}, ("x.npz: vectors", "int64", "need float16")),
     "complex numbers": (
         BANK | {"vectors": DATA.vectors.astype(complex)},
         ("x.npz: vectors", "complex128", "need float16"),
     ),
-    "one axis": (BANK | {"vectors": DATA.vectors[0]}, ("x.npz", "has no vectors", "there are: vectors")),
+    "one axis": (BANK | {"vectors": DATA.vectors[0]}, ("x.npz: vectors", "16 rows", "article_indices 120")),
     "no rows": ({name: value[:0] for name, value in BANK.items()}, ("x.npz: vectors", "(0, 16)")),
     # rows
     "NaN in a context": (
@@ -117,7 +117,7 @@ MEMBERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "too few positions": (
         WINDOWS | {"target_indices": WINDOWS["target_indices"][1:]},
-        ("x.npz: article_ids", "100 rows", "target_indices 99"),
+        ("x.npz: targets", "100 rows", "target_indices 99"),
     ),
     "two axes of ids": (
         BANK | {"article_indices": DATA.article[:, None]},
@@ -147,11 +147,36 @@ MEMBERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "no article ids": (
         {"vectors": DATA.vectors, "chunk_indices": DATA.chunk},
-        ("x.npz: has no ids of articles", "article_indices or article_ids", "there are: chunk_indices"),
+        ("x.npz: has no ids of articles", "article_indices or article_ids", "there are: vectors, chunk_indices"),
     ),
     "half of the ids": (
         NO_IDS | {"article_ids": WINDOWS["article_ids"]},
         ("x.npz: has article_ids but no target_indices",),
+    ),
+    "an id of a megabyte": (
+        BANK | {"article_indices": objects(*["a"] * 119, "b" * 10**6)},
+        ("x.npz: article_indices", "row 119", "longer than 1000"),
+    ),
+    "a number of many digits": (
+        NO_IDS | {"metadata": objects(META[0] | {"article_index": 10**5000}, *META[1:])},
+        ("x.npz: metadata", "row 0", "exceeds"),
+    ),
+    "an array as an id": (
+        NO_IDS | {"metadata": objects(META[0] | {"article_index": np.array([1, 2])}, *META[1:])},
+        ("x.npz: metadata", "row 0", "not a whole number"),
+    ),
+    "an array as a truth": (
+        NO_IDS | {"metadata": objects(META[0] | {"crosses_article": np.array([1, 2])}, *META[1:])},
+        ("x.npz: metadata", "row 0", "crosses_article"),
+    ),
+    "vectors of three axes": (BANK | {"vectors": DATA.vectors[:, None]}, ("x.npz: vectors", "(120, 1, 16)", "[N, D]")),
+    "short articles": (
+        {name: value[DATA.chunk < 4] for name, value in BANK.items()},
+        ("the longest article has 4 chunks, a window needs 6",),
+    ),
+    "two articles": (
+        {name: value[DATA.article < 2] for name, value in BANK.items()},
+        ("data.train has 2 articles", "need one each"),
     ),
     # metadata
     "metadata of numbers": (
@@ -166,7 +191,7 @@ MEMBERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         NO_IDS | {"metadata": objects(*META[:50], META[50] | {"target_chunk_index": "x"}, *META[51:])},
         ("x.npz: metadata: target position", "row 50", "'x'"),
     ),
-    "too few dicts": (NO_IDS | {"metadata": objects(*META[1:])}, ("x.npz: targets", "100 rows", "ids 99")),
+    "too few dicts": (NO_IDS | {"metadata": objects(*META[1:])}, ("x.npz: targets", "100 rows", "metadata 99")),
     # object arrays
     "vectors of objects": (BANK | {"vectors": DATA.vectors.astype(object)}, ("x.npz: vectors",)),
     "payload in metadata": (NO_IDS | {"metadata": objects(Payload(), *META[1:])}, ("x.npz: metadata", "system")),

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.forms import refused, sample
+from tests.calling import one_clear_line
+from tests.forms import refused, run_import, sample, set_data
 
 DATA = sample([30] * 4)
 BANK: dict[str, Any] = {"vectors": DATA.vectors, "article_indices": DATA.article, "chunk_indices": DATA.chunk}
@@ -65,12 +66,27 @@ def test_an_ood_file_of_another_dimension(tmp_path):
 
 def test_an_article_in_both_sources(tmp_path):
     write_bank(tmp_path / "x.npz")
-    part = DATA.article == 2
-    np.savez(tmp_path / "y.npz", **{name: value[part] for name, value in BANK.items()})
+    other = sample([30] * 4, seed=9)
+    vectors = np.where((DATA.article == 2)[:, None], DATA.vectors, other.vectors)
+    write_bank(tmp_path / "y.npz", vectors=vectors)
     line = refused(tmp_path, "x.npz", "y.npz")
-    assert "article 2 is in data.train and in data.ood" in line
-    assert "x.npz: vectors row " in line
-    assert "y.npz: vectors row " in line
+    assert "x.npz: vectors row 60 and y.npz: vectors row 60: article 2 is in data.train and in data.ood" in line
+
+
+def test_an_ood_source_that_is_the_training_source_under_other_names(tmp_path):
+    write_bank(tmp_path / "x.npz")
+    write_bank(tmp_path / "y.npz", article_indices=DATA.article + 100)
+    line = refused(tmp_path, "x.npz", "y.npz")
+    assert "x.npz: vectors row 0 and y.npz: vectors row 0 are the same, as are 100% of the rows of data.ood" in line
+
+
+def test_a_chunk_of_boilerplate_in_both_sources_is_no_reason_to_refuse(tmp_path):
+    write_bank(tmp_path / "x.npz")
+    other = sample([30] * 4, seed=9).vectors
+    other[100] = DATA.vectors[95]  # both in article 3
+    write_bank(tmp_path / "y.npz", vectors=other)
+    set_data(tmp_path, "x.npz", "y.npz")
+    assert run_import(tmp_path).returncode == 0
 
 
 def test_files_of_a_folder_that_do_not_fit_together(tmp_path):
@@ -105,7 +121,10 @@ def test_an_array_without_ids_or_with_two_tables(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"article_id": None}, "has no ids of articles"),
+        ({"article_id": None}, "has no ids of articles; wanted: a column article_id; there are: chunk_index"),
+        ({"article_index": DATA.article.tolist()}, "the columns article_id and article_index mean the same"),
+        ({"article_id": ["-1", *DATA.article[1:].astype(str).tolist()]}, "row 0: -1 is negative"),
+        ({"article_id": [str(2**70), *DATA.article[1:].astype(str).tolist()]}, "exceeds the largest int64"),
         ({"chunk_index": [*DATA.chunk[:-1].tolist(), -4]}, "row 119: -4 is negative"),
         ({"chunk_index": ["x", *DATA.chunk[1:].astype(str).tolist()]}, "row 0: 'x' is not a whole number"),
         ({"article_id": ["", *DATA.article[1:].astype(str).tolist()]}, "row 0: the id is empty"),
@@ -117,6 +136,30 @@ def test_tables_of_ids(tmp_path, suffix, change, words):
     line = refused(tmp_path, "v.npy")
     assert f"v{suffix}" in line
     assert words in line
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["article_id,chunk_index"] + [f"a,{n},{n}" for n in range(120)],
+        ["article_id"] + [f"a,{n}" for n in range(120)],
+        ["article_id,chunk_index,text"] + [f"a,{n},one, two" for n in range(120)],
+        ["article_id,chunk_index,text"] + [f"a,{n}" for n in range(120)],
+    ],
+)
+def test_lines_of_another_number_of_fields_shift_nothing(tmp_path, lines):
+    with_ids(tmp_path, IDS)
+    (tmp_path / "v.csv").write_text("\n".join(lines))
+    assert "v.csv: cannot be read" in refused(tmp_path, "v.npy")
+
+
+def test_names_of_columns_may_have_blanks_and_capitals(tmp_path):
+    with_ids(tmp_path, IDS)
+    text = (tmp_path / "v.csv").read_text()
+    (tmp_path / "v.csv").write_text(text.replace("article_id,chunk_index", "Article_ID, Chunk_Index "))
+    set_data(tmp_path, "v.npy", None)
+    assert run_import(tmp_path).returncode == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "data/imported/vectors.npy"), DATA.vectors)
 
 
 def test_a_table_of_ids_of_another_length(tmp_path):
@@ -131,6 +174,7 @@ def test_a_table_of_ids_of_another_length(tmp_path):
         ([DATA.vectors[0], None, *DATA.vectors[2:]], "t.parquet: vector: row 1: is null"),
         (["text"] * 120, "string, need lists of float16"),
         ([[1, 2]] * 120, "t.parquet: vector: holds list<element: int64>, need lists"),
+        ([[]] * 120, "vector: "),
         ([[0.5, None]] * 120, "t.parquet: vector: row 0: holds a null"),
         ([[0.0, 0.0]] * 120, "t.parquet: vector: row 0: is zero"),
     ],
@@ -147,12 +191,19 @@ def test_a_table_without_vectors_lists_its_columns(tmp_path):
     assert "there are: article_id, chunk_index" in line
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_is_one_line_and_what_was_done_is_kept(tmp_path, monkeypatch):
     write_bank(tmp_path / "x.npz")
+    set_data(tmp_path, "x.npz", None)
 
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
+    def full(path: Path) -> None:
+        if path.name == "import.json" or "imported" in str(path):
+            raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("lvm_core.files._fsync", full)
-    line = refused(tmp_path, "x.npz")
+    line = one_clear_line(run_import(tmp_path))
     assert "No space left on device" in line
+    assert not list((tmp_path / "data").rglob("*"))
+    assert list(tmp_path.glob(".resume/import_vectors-*/rows-train-*.npy"))
+    monkeypatch.undo()
+    assert run_import(tmp_path).returncode == 0
+    assert not (tmp_path / ".resume").exists()

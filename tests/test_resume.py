@@ -18,8 +18,9 @@ import torch
 
 from lvm_core.dev_metrics import dev_metrics_on
 from lvm_core.errors import LvmError
+from lvm_core.files import write_text
 from lvm_core.interrupts import MESSAGE, Interrupted, interruptible, uninterrupted
-from lvm_core.resume import fingerprint, progress_folder
+from lvm_core.resume import fingerprint, progress_folder, saved_array
 from lvm_core.train_resume import StateFile, phase_key
 from lvm_core.trainer import TrainState, start_training, train_phase
 from tests.imports import ROOT
@@ -115,7 +116,7 @@ def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
 
 
 def state_file(folder: Path) -> Path | None:
-    return next(folder.glob(".resume/train-small-a-*/state.safetensors"), None)
+    return next(folder.glob(".resume/train-small-a-*/state.*.safetensors"), None)
 
 
 def wait_for(condition, process, seconds=60.0):
@@ -222,10 +223,11 @@ def test_a_signal_while_the_libraries_are_imported_is_one_line_too(tmp_path):
 def test_a_state_is_keyed_by_everything_that_shapes_the_phase(tmp_path):
     bank, recipe = small_bank(), small_recipe()
     (tmp_path / "before").mkdir()
+    (tmp_path / "articles").write_text("dev here")
     (tmp_path / "before/last.safetensors").write_bytes(b"x")
     usual: dict[str, Any] = {
         **{"recipe": recipe, "phase": "b", "info": bank.info, "targets": bank.targets("train")},
-        **{"start": tmp_path / "before", "precision": "fp32", "device": CPU},
+        **{"articles": tmp_path / "articles", "start": tmp_path / "before", "precision": "fp32", "device": CPU},
     }
     keys = [phase_key(**usual)]
     assert phase_key(**usual) == keys[0]
@@ -240,6 +242,8 @@ def test_a_state_is_keyed_by_everything_that_shapes_the_phase(tmp_path):
     ]
     keys += [phase_key(**usual | {name: value}) for name, value in changes]
     (tmp_path / "before/last.safetensors").write_bytes(b"y")
+    keys.append(phase_key(**usual))
+    (tmp_path / "articles").write_text("dev there")
     keys.append(phase_key(**usual))
     torch.set_num_threads(torch.get_num_threads() + 1)
     keys.append(phase_key(**usual))
@@ -262,6 +266,88 @@ def test_a_hangup_counts_unless_nohup_ignores_it():
             signal_self(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_damaged_state_is_no_state(tmp_path, capsys):
+    bank, recipe = small_bank(), small_recipe()
+    with pytest.raises(KeyboardInterrupt):
+        run_phase(bank, recipe, InterruptAt(tmp_path / "state.safetensors", 5))
+    (saved,) = tmp_path.iterdir()
+    content = bytearray(saved.read_bytes())
+    content[len(content) // 2] ^= 1
+    saved.write_bytes(content)
+    state = start_training(recipe, bank.info.dimension, CPU)
+    assert not StateFile(tmp_path / "state.safetensors").restore(state, CPU)
+    assert "saved work is damaged and will be done again" in capsys.readouterr().err
+    assert not saved.exists()
+
+
+def test_a_damaged_part_is_made_again(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return np.arange(5)
+
+    for damage in (None, b"", b"\x00" * 200):
+        if damage is not None:
+            next(tmp_path.iterdir()).write_bytes(damage)
+        assert saved_array(tmp_path / "part.npy", make).tolist() == [0, 1, 2, 3, 4]
+        assert saved_array(tmp_path / "part.npy", make).tolist() == [0, 1, 2, 3, 4]
+    assert len(made) == 3
+
+
+def test_a_full_disk_does_not_end_training_nor_lose_an_import(tmp_path, monkeypatch, capsys):
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    saver = StateFile(tmp_path / "state.safetensors")
+    saver._due = 0.0
+    state = start_training(small_recipe(), 16, CPU)
+    monkeypatch.setattr("lvm_core.files._fsync", full)
+    saver.now_and_then(state)
+    assert "the state was not saved" in capsys.readouterr().err
+    root = tmp_path / ".resume"
+    with suppress(LvmError), progress_folder("import_vectors", "0" * 64, root, keep_after_error=False) as folder:
+        (folder / "part").write_text("x")
+        write_text(folder / "other", "y")
+    assert (folder / "part").exists()
+    with suppress(LvmError), progress_folder("import_vectors", "0" * 64, root, keep_after_error=False):
+        raise LvmError("the file is damaged")
+    assert not root.exists()
+
+
+def test_a_pipe_that_nobody_reads_does_not_keep_a_stage_alive(tmp_path):
+    code = (
+        "import os, fcntl, time\nfrom lvm_core.errors import run_stage\n"
+        "def main():\n os.set_blocking(2, False)\n"
+        " try:\n  while True: os.write(2, b'x' * 4096)\n except BlockingIOError: os.set_blocking(2, True)\n"
+        " print('go', flush=True)\n time.sleep(30)\nrun_stage(main)"
+    )
+    process = start([sys.executable, "-c", code], ROOT)
+    assert process.stdout
+    assert process.stdout.readline() == "go\n"
+    signalled = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 143
+    assert time.monotonic() - signalled < 2.0
+
+
+def test_two_quick_signals_are_one(tmp_path):
+    code = (
+        "import time\nfrom lvm_core.errors import run_stage\n"
+        "def main():\n print('go', flush=True)\n time.sleep(30)\nrun_stage(main)"
+    )
+    for gap in (0.0, 0.02, 0.1):
+        process = start([sys.executable, "-c", code], ROOT)
+        assert process.stdout
+        assert process.stdout.readline() == "go\n"
+        for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+            if process.poll() is None:
+                process.send_signal(number)
+            time.sleep(gap)
+        _, errors = process.communicate(timeout=30)
+        assert (process.returncode, errors.splitlines()) == (130, [MESSAGE])
 
 
 def test_two_processes_are_not_at_the_same_work(tmp_path):

@@ -11,15 +11,6 @@ from lvm_core.windows import CONTEXT
 SLOTS = CONTEXT + 1
 """Rows of a window: the contexts, oldest first, and the target in the last slot."""
 
-FEWEST_RUNS = 4
-"""A run of overlapping windows that is a larger share of all than one of so many is cut, so splits can be drawn."""
-
-BLOCKS = 20
-"""A block of a run that is cut is one of so many parts of all windows."""
-
-MIN_BLOCK = 20
-"""Windows in such a block at least, however few windows there are."""
-
 
 @dataclass(frozen=True)
 class Folded:
@@ -29,7 +20,8 @@ class Folded:
         window: [R] int64, number of the window the row is taken from.
         slot: [R] int64, 0..4 a context, 5 the target.
         piece: [R] int64, number of the article piece, 0..P-1, contiguous and ascending.
-        chunk_index: [R] int64, position of the chunk in its article; ascends within a piece.
+        chunk_index: [R] int64, position of the chunk in its article, ascending within a piece; exact for targets, for
+            other rows counted back from the next target.
         piece_article: [P] int64, article code of each piece.
         piece_group: [P] int64; pieces of one group must never be divided between splits.
         counts: what was found, to be shown to the user.
@@ -86,8 +78,8 @@ def fold_windows(
     and share none, the article continues in a new piece. Contexts of another article (a file cut with stride 1 across
     article borders; padding before the first chunk) are never taken.
 
-    A missing first window takes its signs with it: the arithmetic alone (`target_index` < 5) then tells the foreign
-    contexts of the windows after it, which is one too few per window where indices count from 1.
+    Where a border shows neither in the metadata nor in the file, arithmetic tells the foreign contexts: a window whose
+    target is chunk 2 can have two chunks of its own before it. Indices count from 1 if 1 is the lowest of all.
 
     Args:
         digests: [W, 6] uint64, equal digest means equal row; contexts oldest first, then the target.
@@ -104,7 +96,8 @@ def fold_windows(
     Raises:
         FoldConflict: windows of one article hold different rows for the same chunk.
     """
-    kept = _sort_windows(digests, article, target_index, starts_foreign, file)
+    base = int(len(target_index) > 0 and target_index.min() == 1)
+    kept = _sort_windows(digests, article, target_index - base, starts_foreign, file)
     shift, foreign = _chain(kept)
     starts_piece = shift == 0
     new_rows = np.where(starts_piece, SLOTS - foreign, shift)
@@ -117,7 +110,7 @@ def fold_windows(
         window=kept.window[source],
         slot=slot,
         piece=(np.cumsum(starts_piece) - 1)[source],
-        chunk_index=kept.target_index[source] - CONTEXT + slot,
+        chunk_index=kept.target_index[source] - CONTEXT + slot + base,
         piece_article=piece_article,
         piece_group=piece_article,
         counts={
@@ -133,71 +126,11 @@ def fold_windows(
     )
 
 
-def separate_windows(digests: np.ndarray, file: np.ndarray, *, divide: bool = True) -> Folded:
-    """Make each window without ids a piece of its own, and group those that share rows.
-
-    Windows that overlap as a stride-1 cut form a run, and a run is one group. A run longer than a quarter of all
-    windows is cut into blocks of a twentieth of them (at least 20); the five windows after each cut are left out,
-    because they share rows with the block before.
-
-    Args:
-        digests: [W, 6] uint64, equal digest means equal row.
-        file: [W] int64, file of each window; windows are in file order.
-        divide: the windows will be divided between splits; else no run is cut.
-
-    Returns:
-        Six rows a window kept; the piece's article is the window's number, the group its block. Counts: `windows`
-        (given), `left_out_at_cuts`, `rows_in_several_runs` (distinct rows found in more than one run: many of them
-        mean shuffled windows, whose rows will be in several splits), `rows`.
-    """
-    total = len(digests)
-    number = np.arange(total)
-    continues = _continues_previous(digests, file)
-    run_start = np.maximum.accumulate(np.where(continues, 0, number))
-    run_length = np.bincount(run_start, minlength=total)[run_start]
-    block = max(total // BLOCKS, MIN_BLOCK)
-    is_cut = divide & (run_length > max(total // FEWEST_RUNS, block))
-    place_in_block = np.where(is_cut, (number - run_start) % (block + CONTEXT), number - run_start)
-    group = np.cumsum(place_in_block == 0) - 1
-
-    window = np.flatnonzero(~is_cut | (place_in_block < block))
-    slot = np.tile(np.arange(SLOTS), len(window))
-    return Folded(
-        window=np.repeat(window, SLOTS),
-        slot=slot,
-        piece=np.repeat(np.arange(len(window)), SLOTS),
-        chunk_index=slot.copy(),
-        piece_article=window,
-        piece_group=group[window],
-        counts={
-            "windows": total,
-            "left_out_at_cuts": total - len(window),
-            "rows_in_several_runs": _shared_between_runs(digests, continues),
-            "rows": len(slot),
-        },
-    )
-
-
 def _continues_previous(digests: np.ndarray, file: np.ndarray) -> np.ndarray:
     """[W] bool: the window is cut one chunk after the window before it in the same file."""
     continues = np.zeros(len(digests), dtype=bool)
     continues[1:] = (file[1:] == file[:-1]) & (digests[1:, :CONTEXT] == digests[:-1, 1:]).all(axis=1)
     return continues
-
-
-def _shared_between_runs(digests: np.ndarray, continues: np.ndarray) -> int:
-    """Number of distinct digests that occur in more than one run."""
-    # A window that continues a run brings one row the run does not hold yet: a sixth of the digests to sort.
-    fresh = np.repeat(~continues[:, None], SLOTS, axis=1)
-    fresh[:, -1] = True
-    digest = digests[fresh]
-    order = np.argsort(digest)
-    digest = digest[order]
-    run = np.repeat(np.cumsum(~continues), fresh.sum(axis=1))[order]
-    is_first = np.ones(len(digest), dtype=bool)
-    is_first[1:] = digest[1:] != digest[:-1]
-    first = np.flatnonzero(is_first)
-    return int((np.minimum.reduceat(run, first) != np.maximum.reduceat(run, first)).sum())
 
 
 def _sort_windows(
@@ -278,6 +211,8 @@ def _shifts(kept: _Sorted, at: np.ndarray, foreign_before: np.ndarray) -> np.nda
     for shift in range(CONTEXT, 0, -1):
         still_foreign = np.arange(SLOTS - shift) < foreign_before[:, None] - shift
         fits = ((rows[:, : SLOTS - shift] == before[:, shift:]) | still_foreign).all(axis=1) & (step >= shift)
+        if shift == CONTEXT:
+            fits &= step < SLOTS  # one equal row over a longer distance may be chance
         smallest[fits] = shift
         by_index |= fits & (step == shift)
     return np.where(by_index, step, smallest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from lvm_core.errors import LvmError
 from lvm_core.foreign.arrays import DiskArray, open_npy
-from lvm_core.foreign.ids import Values, WindowIds, article_ids, indices, read_metadata, texts
+from lvm_core.foreign.damage import printable
+from lvm_core.foreign.ids import LONGEST, Values, WindowIds, article_ids, indices, read_metadata, texts
 from lvm_core.foreign.npz import NpzFile, open_npz
 from lvm_core.foreign.tables import read_id_table, unpack_vector_column
 from lvm_core.windows import CONTEXT
@@ -104,25 +105,26 @@ def open_vector_file(path: Path, unpack_to: Path) -> VectorFile:
 
 
 def _read_npz(file: NpzFile, path: Path) -> VectorFile:
-    targets, vectors = _find(file.names, TARGETS), _find(file.names, VECTORS)
-    contexts = _find(file.names, CONTEXTS)
+    # X means contexts if it has three axes, a bank's vectors otherwise.
+    names = [name for name in file.names if name != "X" or len(file.header("X")[0]) == 3]
+    contexts, targets = _find(names, CONTEXTS), _find(names, TARGETS)
+    vectors = _find([name for name in file.names if name != contexts], VECTORS)
     if contexts and targets:
-        used = _read_windows(file, str(path), contexts, targets)
-    elif vectors and not targets and len(file.header(vectors)[0]) == 2:
-        members = {
-            name: _values(file, str(path), name) for name in file.names if name in (*ARTICLES, *CHUNK_INDICES, *TEXTS)
-        }
-        return _bank(_check_vectors(file.array(vectors), 2, "[N, D]"), members, str(path))
-    else:
+        return _read_windows(file, str(path), contexts, targets)
+    there = printable(", ".join(file.names) or "no members")
+    if contexts or targets or not vectors:
         missing = "targets" if contexts else "contexts" if targets else "vectors"
-        raise LvmError(
-            f"{path}: has no {missing}; wanted: {WANTED}; there are: {', '.join(file.names) or 'no members'}"
-        )
-    return used
+        raise LvmError(f"{path}: has no {missing}; wanted: {WANTED}; there are: {there}")
+    if not _find(names, ARTICLES):
+        raise LvmError(f"{path}: has no ids of articles; wanted: {' or '.join(ARTICLES)}; there are: {there}")
+    found = [name for name in (_find(names, roles) for roles in (ARTICLES, CHUNK_INDICES, TEXTS)) if name]
+    rows = (*file.header(vectors)[0], 0)[0]
+    members = {name: _values(file, str(path), name, vectors, rows) for name in found}
+    return _bank(_check_vectors(file.array(vectors), 2, "[N, D]"), members, str(path))
 
 
 def _read_windows(file: NpzFile, where: str, contexts_name: str, targets_name: str) -> WindowsFile:
-    ids = _window_ids(file, where)  # first: small, and a mistake in them should not wait for gigabytes
+    ids = _window_ids(file, where, targets_name)  # first: a mistake in them should not wait for gigabytes
     contexts = _check_vectors(file.array(contexts_name), 3, f"[W, {CONTEXT}, D]")
     targets = _check_vectors(file.array(targets_name), 2, "[W, D]")
     if contexts.shape[1] != CONTEXT:
@@ -134,20 +136,18 @@ def _read_windows(file: NpzFile, where: str, contexts_name: str, targets_name: s
             f"{contexts.where} is {contexts.dtype}, {targets.where} is {targets.dtype}: the same chunk would not have "
             "the same vector in both; save both with one type"
         )
-    if ids:
-        _check_length(len(ids.article), len(targets), targets.where, "ids")
     return WindowsFile(contexts, targets, ids)
 
 
-def _window_ids(file: NpzFile, where: str) -> WindowIds | None:
+def _window_ids(file: NpzFile, where: str, targets: str) -> WindowIds | None:
     article, target = _find(file.names, ("article_ids", "article_indices")), _find(file.names, TARGET_INDICES)
+    rows = (*file.header(targets)[0], 0)[0]
     if article and target:
-        ids = article_ids(_values(file, where, article), f"{where}: {article}")
-        positions = indices(_values(file, where, target), f"{where}: {target}")
-        _check_length(len(positions), len(ids), f"{where}: {article}", target)
+        ids = article_ids(_values(file, where, article, targets, rows), f"{where}: {article}")
+        positions = indices(_values(file, where, target, targets, rows), f"{where}: {target}")
         return WindowIds(ids, positions, np.zeros(len(ids), dtype=bool))
     if "metadata" in file.names:
-        return read_metadata(list(_values(file, where, "metadata")), f"{where}: metadata")
+        return read_metadata(list(_values(file, where, "metadata", targets, rows)), f"{where}: metadata")
     if article or target:
         there, lacking = (article, "target_indices") if article else (target, "article_ids")
         raise LvmError(f"{where}: has {there} but no {lacking}; give both, or neither to import each window by itself")
@@ -156,11 +156,11 @@ def _window_ids(file: NpzFile, where: str) -> WindowIds | None:
 
 def _bank(vectors: DiskArray, members: dict[str, Values], where: str) -> BankFile:
     article, chunk, text = (_find(members, names) for names in (ARTICLES, CHUNK_INDICES, TEXTS))
-    if article is None:
-        there = ", ".join(members) or "none"
-        raise LvmError(f"{where}: has no ids of articles; wanted: {' or '.join(ARTICLES)}; there are: {there}")
+    if article is None:  # pragma: no cover - the readers of files and of tables refuse this, and name what is there
+        raise ValueError("no ids of articles")
     for name in filter(None, (article, chunk, text)):
-        _check_length(len(members[name]), len(vectors), vectors.where, f"{where}: {name}")
+        if len(members[name]) != len(vectors):
+            _refuse_length(vectors.where, len(vectors), f"{where}: {name}", len(members[name]))
     return BankFile(
         vectors,
         article_ids(members[article], f"{where}: {article}"),
@@ -170,20 +170,27 @@ def _bank(vectors: DiskArray, members: dict[str, Values], where: str) -> BankFil
     )
 
 
-def _values(file: NpzFile, where: str, name: str) -> Values:
-    shape, _ = file.header(name)
+def _values(file: NpzFile, where: str, name: str, vectors: str, rows: int) -> Values:
+    """A member with one value for each of the `rows` of the member `vectors`, looked at before it is read."""
+    shape, dtype = file.header(name)
     if len(shape) != 1:
         raise LvmError(f"{where}: {name}: has shape {shape}, need one value a row")
+    if shape[0] != rows:
+        _refuse_length(f"{where}: {vectors}", rows, name, shape[0])
+    if dtype.kind in "US" and name not in TEXTS and dtype.itemsize > 4 * LONGEST:
+        raise LvmError(
+            f"{where}: {name}: has ids longer than {LONGEST} characters; give articles short names or numbers"
+        )
     return file.objects(name) if file.is_object(name) else file.values(name)
 
 
-def _find(there: Sequence[str] | dict[str, Values], names: Sequence[str]) -> str | None:
-    return next((name for name in names if name in there), None)
+def _refuse_length(where_rows: str, rows: int, what: str, length: int) -> None:
+    raise LvmError(f"{where_rows}: has {rows:,} rows, {what} {length:,}; they must agree")
 
 
-def _check_length(length: int, rows: int, where_rows: str, what: str) -> None:
-    if length != rows:
-        raise LvmError(f"{where_rows}: has {rows:,} rows, {what} {length:,}; they must agree")
+def _find(there: Iterable[str], names: Sequence[str]) -> str | None:
+    known = set(there)
+    return next((name for name in names if name in known), None)
 
 
 def _check_vectors(array: DiskArray, dimensions: int, wanted: str) -> DiskArray:

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 from lvm_core.errors import LvmError
+from lvm_core.foreign.damage import READ_ERRORS
 from lvm_core.foreign.sources import vector_paths
 from lvm_core.progress import Progress
 from lvm_core.resume import fingerprint
@@ -41,10 +42,10 @@ def _identity(path: Path) -> str:
                 ]
             return fingerprint(path.stat().st_size, members)
         return _sha256(path)
-    except zipfile.BadZipFile:
-        return ""  # opening it says what is wrong with it
     except OSError as error:
-        raise LvmError(f"{path}: cannot be read ({error.strerror})") from error
+        raise LvmError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except READ_ERRORS:
+        return ""  # opening it says what is wrong with it
 
 
 def _sha256(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +11,11 @@ from typing import Any
 import numpy as np
 
 from lvm_core.errors import LvmError
+from lvm_core.foreign.damage import printable
 
 LARGEST = int(np.iinfo(np.int64).max)
+LONGEST = 1000
+"""Characters of an id."""
 
 ARTICLE_KEYS = ("article_index", "article_id")
 TARGET_KEYS = ("target_chunk_index", "target_idx")
@@ -54,11 +59,20 @@ def indices(values: Values, where: str) -> np.ndarray:
 
 def _check_index(value: Any, where: str, row: int) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise LvmError(f"{where}: row {row}: {value!r} is not a whole number")
+        raise LvmError(f"{where}: row {row}: {_shown(value)} is not a whole number")
     if value < 0:
-        raise LvmError(f"{where}: row {row}: {value} is negative; positions and ids count from 0")
+        raise LvmError(f"{where}: row {row}: {_shown(value)} is negative; positions and ids count from 0")
     if value > LARGEST:
-        raise LvmError(f"{where}: row {row}: {value} exceeds the largest int64; renumber the ids")
+        raise LvmError(f"{where}: row {row}: {_shown(value)} exceeds the largest int64; renumber the ids")
+
+
+def _shown(value: Any) -> str:
+    """A value of a foreign file for a message: short, printable, whatever it is."""
+    if isinstance(value, int) and abs(value) > 10**40:
+        return f"a number of {value.bit_length()} bits"  # Python refuses to write out very long ones
+    if isinstance(value, (dict, list, tuple, np.ndarray)):
+        return f"a {type(value).__name__}"
+    return printable(repr(value), 60)
 
 
 def article_ids(values: Values, where: str) -> np.ndarray:
@@ -67,14 +81,23 @@ def article_ids(values: Values, where: str) -> np.ndarray:
     Raises:
         LvmError: a value is neither, or empty (names the row).
     """
+    if isinstance(values, np.ndarray) and values.dtype.kind == "S":
+        values = [value.decode("utf-8", "replace") for value in values.tolist()]
     if isinstance(values, np.ndarray) and values.dtype.kind != "U":
-        return indices(values, where).astype(str).astype(object)
+        values = indices(values, where).tolist()
     for row, value in enumerate(values):
         if not isinstance(value, str):
             _check_index(value, where, row)
-        elif not value.strip():
-            raise LvmError(f"{where}: row {row}: the id is empty")
-    return np.array([str(value) for value in values], dtype=object)
+        elif not value.strip() or len(value) > LONGEST or "\0" in value:
+            problem = (
+                "is empty" if not value.strip() else f"is longer than {LONGEST}" if "\0" not in value else "has a NUL"
+            )
+            raise LvmError(f"{where}: row {row}: the id {problem}; give the article a short name or number")
+        elif re.fullmatch(r"[+-]?\d{1,4000}", value.strip()):
+            _check_index(int(value), where, row)
+    ids = np.empty(len(values), dtype=object)
+    ids[:] = [str(value) for value in values]
+    return ids
 
 
 def texts(values: Values, where: str) -> list[str]:
@@ -83,10 +106,13 @@ def texts(values: Values, where: str) -> list[str]:
     Raises:
         LvmError: a value is no text (names the row).
     """
+    cleaned = []
     for row, value in enumerate(values):
-        if value is not None and not isinstance(value, str):
-            raise LvmError(f"{where}: row {row}: {value!r} is not a text")
-    return ["" if value is None else str(value) for value in values]
+        missing = value is None or (isinstance(value, float) and math.isnan(value))  # pandas writes NaN for no text
+        if not missing and not isinstance(value, str):
+            raise LvmError(f"{where}: row {row}: {_shown(value)} is not a text")
+        cleaned.append("" if missing else str(value))
+    return cleaned
 
 
 def read_metadata(items: Sequence[Any], where: str) -> WindowIds | None:
@@ -108,18 +134,25 @@ def read_metadata(items: Sequence[Any], where: str) -> WindowIds | None:
     if all(value is None for column in columns for value in column):
         return None
     for keys, column in zip((ARTICLE_KEYS, TARGET_KEYS), columns, strict=True):
-        if None in column:
-            row = column.index(None)
-            there = ", ".join(map(str, items[row])) or "nothing"
-            raise LvmError(f"{where}: row {row}: lacks {' or '.join(keys)}; there are: {there}")
+        lacking = next((number for number, value in enumerate(column) if value is None), None)
+        if lacking is not None:
+            there = printable(", ".join(map(str, items[lacking])) or "nothing")
+            raise LvmError(f"{where}: row {lacking}: lacks {' or '.join(keys)}; there are: {there}")
+    article = article_ids(columns[0], f"{where}: article")
     foreign = [
-        bool(item.get("crosses_article", False))
-        if item.get("last_context_article") is None
-        else str(item["last_context_article"]) != str(article)
-        for item, article in zip(items, columns[0], strict=True)
+        _starts_foreign(item, own, where, row) for row, (item, own) in enumerate(zip(items, article, strict=True))
     ]
-    return WindowIds(
-        article_ids(columns[0], f"{where}: article"),
-        indices(columns[1], f"{where}: target position"),
-        np.array(foreign, dtype=bool),
-    )
+    return WindowIds(article, indices(columns[1], f"{where}: target position"), np.array(foreign, dtype=bool))
+
+
+def _starts_foreign(item: dict[Any, Any], article: str, where: str, row: int) -> bool:
+    """Does a window's metadata say that its last context chunk is of another article?"""
+    last: Any = item.get("last_context_article")
+    if isinstance(last, (float, np.floating)):  # what a table makes of a number that may be missing
+        last = int(last) if float(last).is_integer() else None
+    if last is not None:
+        return bool(article_ids([last], f"{where}: row {row}: last_context_article")[0] != article)
+    crosses = item.get("crosses_article", False)
+    if not isinstance(crosses, (bool, np.bool_, int, np.integer, type(None))):
+        raise LvmError(f"{where}: row {row}: crosses_article: {_shown(crosses)} is neither true nor false")
+    return bool(crosses)

@@ -10,9 +10,10 @@ import numpy as np
 
 from lvm_core.errors import LvmError
 from lvm_core.foreign.arrays import DiskArray
-from lvm_core.foreign.fold import SLOTS, FoldConflict, Folded, fold_windows, separate_windows
+from lvm_core.foreign.fold import SLOTS, FoldConflict, Folded, fold_windows
 from lvm_core.foreign.forms import BankFile, VectorFile, WindowsFile, open_vector_file
 from lvm_core.foreign.scan import scan
+from lvm_core.foreign.separate import separate_windows
 from lvm_core.params import PARAMS_FILE
 from lvm_core.windows import CONTEXT
 
@@ -31,7 +32,7 @@ class SourceRows:
         row: [R] int64, its number in that array (of the array's last axis).
         digest: [R] uint64 of the row's bytes.
         piece: [R] int64, number of the article.
-        chunk_index: [R] int64, position in the article as the file says.
+        chunk_index: [R] int64, position in the article (`fold.Folded`).
         article_id: [P] str, unique.
         group: [P] str: articles of a group must come into one split.
         texts: [R] str, or None.
@@ -170,16 +171,16 @@ def _window_rows(
     of_file = np.repeat(np.arange(len(files)), sizes)
     if files[0].ids:
         ids = [file.ids for file in files if file.ids]
-        names, codes = np.unique(np.concatenate([known.article for known in ids]).astype(str), return_inverse=True)
+        names, codes = np.unique(np.concatenate([known.article for known in ids]), return_inverse=True)
         target_index = np.concatenate([known.target_index for known in ids])
         starts_foreign = np.concatenate([known.starts_foreign for known in ids])
         try:
             folded = fold_windows(digests, codes.astype(np.int64), target_index, starts_foreign, of_file)
         except FoldConflict as conflict:
             raise _conflict(conflict, files, first, names) from None
-        article_id, group = _piece_names(folded, names), names[folded.piece_article].astype(object)
+        article_id, group = _piece_names(folded, names), names[folded.piece_article]
     else:
-        folded = separate_windows(digests, of_file, divide=divide)
+        folded = separate_windows(digests, divide=divide)
         windows = folded.piece_article
         inside = windows - first[of_file[windows]]
         article_id = np.array([f"{paths[f].name}:{w}" for f, w in zip(of_file[windows], inside, strict=True)], object)
@@ -237,7 +238,7 @@ def _bank_rows(name: str, files: Sequence[BankFile], digests: np.ndarray, not_un
     of_file = np.repeat(np.arange(len(files)), sizes)
     inside = np.arange(len(of_file)) - np.cumsum([0, *sizes])[of_file]
     names, first_seen, codes = np.unique(
-        np.concatenate([file.article for file in files]).astype(str), return_index=True, return_inverse=True
+        np.concatenate([file.article for file in files]), return_index=True, return_inverse=True
     )
     rank = np.argsort(np.argsort(first_seen))[codes]  # articles in the order of their first row
     if all(file.chunk_index is not None for file in files):
@@ -257,7 +258,7 @@ def _bank_rows(name: str, files: Sequence[BankFile], digests: np.ndarray, not_un
         article, chunk = names[codes[pair[0]]], chunk_index[pair[0]]
         ids = files[of_file[pair[0]]].where_ids
         raise LvmError(f"{ids}: {rows} are both chunk {chunk} of article {article}; ids must not repeat")
-    article_id = names[np.argsort(first_seen)].astype(object)
+    article_id = names[np.argsort(first_seen)]
     texts = [text for file in files for text in (file.texts or [""] * len(file.vectors))]
     return SourceRows(
         name=name,

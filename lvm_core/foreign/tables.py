@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ import numpy as np
 from lvm_core.errors import LvmError
 from lvm_core.files import write_npy_blocks
 from lvm_core.foreign.arrays import DiskArray, open_npy
-from lvm_core.foreign.damage import open_regular_file, readable
+from lvm_core.foreign.damage import AGAIN, open_regular_file, printable, readable
 from lvm_core.foreign.ids import Values
 from lvm_core.progress import Progress
 from lvm_core.resume import fingerprint
@@ -66,15 +68,44 @@ def read_id_table(vectors: Path) -> IdTable:
 def _read_csv(path: Path) -> dict[str, Values]:
     import pandas as pd
 
-    with readable(str(path)):  # also text that is not UTF-8, and what pandas' parser does not understand
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    with readable(str(path)), warnings.catch_warnings():
+        # A line with more or fewer fields than the header must not shift or cut the columns.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            frame = pd.read_csv(path, dtype=str, na_filter=False, index_col=False, skipinitialspace=True)
+        except pd.errors.ParserWarning as warning:
+            raise ValueError(
+                f"a line has more fields than the header; put texts with commas into quotes: {warning}"
+            ) from None
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            for number, fields in enumerate(csv.reader(file, skipinitialspace=True)):
+                if fields and len(fields) != len(frame.columns):
+                    raise ValueError(f"record {number} has {len(fields)} fields, the header {len(frame.columns)}")
+    chosen = _choose([str(name) for name in frame], str(path))
     columns: dict[str, Values] = {}
-    for name in frame:
-        member = ALIASES.get(str(name))
-        if member:
-            values = frame[name].tolist()
-            columns[member] = [_number(value) for value in values] if member == "chunk_indices" else values
+    for member, name in chosen.items():
+        values = frame[name].tolist()
+        columns[member] = [_number(value) for value in values] if member == "chunk_indices" else values
     return columns
+
+
+def _choose(there: list[str], where: str) -> dict[str, str]:
+    """Name of the column for each member; names are compared without case and surrounding blanks.
+
+    Raises:
+        LvmError: two columns mean the same, or none has the ids of articles (names the columns).
+    """
+    chosen: dict[str, str] = {}
+    for name in there:
+        member = ALIASES.get(name.strip().lower())
+        if member in chosen:
+            raise LvmError(f"{where}: the columns {chosen[member]} and {printable(name)} mean the same; remove one")
+        if member:
+            chosen[member] = name
+    if "article_ids" not in chosen:
+        columns = printable(", ".join(there))
+        raise LvmError(f"{where}: has no ids of articles; wanted: a column article_id; there are: {columns}")
+    return chosen
 
 
 def _number(value: str) -> int | str:
@@ -102,27 +133,29 @@ def _open_parquet(path: Path) -> pq.ParquetFile:
 
     open_regular_file(path).close()  # says plainly if it is not there
     with _readable_parquet(path):
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        # Without read-ahead, and through a small buffer: else a whole group of rows is in memory, often the whole file.
+        file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=2**20)
         _ = file.schema_arrow.names, file.metadata.num_rows  # decoded now, while errors are looked for
     return file
 
 
 def _read_parquet_ids(path: Path) -> dict[str, Values]:
     file = _open_parquet(path)
-    names = [name for name in file.schema_arrow.names if name in ALIASES]
+    chosen = _choose(file.schema_arrow.names, str(path))
     with _readable_parquet(path):
-        table = file.read(columns=names)
-        return {ALIASES[name]: _values(table.column(name), f"{path}: {name}") for name in names}
+        table = file.read(columns=list(chosen.values()))
+        columns = {member: _values(table.column(name), member, f"{path}: {name}") for member, name in chosen.items()}
+    return columns
 
 
-def _values(column: pa.ChunkedArray, where: str) -> Values:
+def _values(column: pa.ChunkedArray, member: str, where: str) -> Values:
     import pyarrow as pa
 
     if pa.types.is_integer(column.type) and column.null_count == 0:
         array: np.ndarray = column.to_numpy()
         return array
     values: list[object] = column.to_pylist()
-    if None in values and not where.endswith(tuple(name for name in ALIASES if ALIASES[name] == "texts")):
+    if None in values and member != "texts":
         raise LvmError(f"{where}: row {values.index(None)}: is null")
     return values
 
@@ -161,6 +194,8 @@ def unpack_vector_column(path: Path, names: tuple[str, ...], unpack_to: Path) ->
         if first is None:
             raise LvmError(f"{path}: has no rows")
         dimension = len(first[0].as_py() or [])
+        if not dimension:
+            raise LvmError(f"{where}: row 0: has no numbers")
         blocks = _blocks(itertools.chain([first], batches), rows, where, dimension)
         write_npy_blocks(target, dtype, (rows, dimension), blocks)
     array = open_npy(target)
@@ -194,7 +229,11 @@ def _blocks(batches: Iterator[pa.Array], rows: int, where: str, dimension: int) 
         if values.null_count:
             position = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
             raise LvmError(f"{where}: row {start + position // dimension}: holds a null")
+        if start + len(lists) > rows:
+            raise LvmError(f"{where}: has more rows than the {rows:,} that the file says; {AGAIN}")
         yield values.to_numpy(zero_copy_only=False).reshape(-1, dimension)
         start += len(lists)
         progress.update(len(lists))
+    if start != rows:
+        raise LvmError(f"{where}: has {start:,} rows, the file says {rows:,}; {AGAIN}")
     progress.close()

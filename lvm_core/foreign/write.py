@@ -15,6 +15,7 @@ from lvm_core.foreign.sources import SourceRows
 from lvm_core.imported import ImportInfo
 from lvm_core.progress import Progress
 from lvm_core.resume import saved_array
+from lvm_core.windows import CONTEXT
 
 TABLE_ROWS = 50_000
 """Rows of the table of chunks written at a time."""
@@ -23,24 +24,54 @@ TABLE_ROWS = 50_000
 def check_apart(train: SourceRows, ood: SourceRows) -> np.ndarray:
     """The ids under which the articles of `ood` enter the bank: their own, or `ood/<id>` if `train` has some of them.
 
-    Two data sets may both number their articles from 0; but an article in both, with the same chunks, is a mistake.
+    Two data sets may both number their articles from 0, and share a chunk of boilerplate; but a source of which half
+    is in the other, or an article in both of which half the chunks are the same, is a mistake.
 
     Raises:
-        LvmError: an article is in both (names both rows).
+        LvmError: there is such (names a row of each).
     """
-    shared = np.intersect1d(train.article_id.astype(str), ood.article_id.astype(str))
-    if not len(shared):
-        return ood.article_id
-    in_train, in_ood = (np.flatnonzero(np.isin(s.article_id.astype(str)[s.piece], shared)) for s in (train, ood))
-    _, left, right = np.intersect1d(train.digest[in_train], ood.digest[in_ood], return_indices=True)
-    for first, second in zip(in_train[left], in_ood[right], strict=True):
-        article = train.article_id[train.piece[first]]
-        if article == ood.article_id[ood.piece[second]]:
+    in_train = np.isin(ood.digest, train.digest)
+    if 2 * in_train.sum() > len(in_train):
+        second = int(in_train.argmax())
+        first = int((train.digest == ood.digest[second]).argmax())
+        raise LvmError(
+            f"{train.where(first)} and {ood.where(second)} are the same, as are {in_train.mean():.0%} of the rows of "
+            "data.ood with some of data.train; ood must be another source"
+        )
+    shared = np.intersect1d(train.article_id, ood.article_id)
+    for article in shared if in_train.any() else ():
+        rows, others = (np.flatnonzero(source.article_id[source.piece] == article) for source in (train, ood))
+        same = np.isin(ood.digest[others], train.digest[rows])
+        if 2 * same.sum() > len(same):
+            second = int(others[same.argmax()])
+            first = int(rows[(train.digest[rows] == ood.digest[second]).argmax()])
             raise LvmError(
                 f"{train.where(first)} and {ood.where(second)}: article {article} is in data.train and in data.ood; "
                 "ood must be another source"
             )
+    if not len(shared):
+        return ood.article_id
     return np.array([f"ood/{article}" for article in ood.article_id], dtype=object)
+
+
+def check_windows(train: SourceRows) -> None:
+    """Make sure that there is something to divide and to learn from.
+
+    Raises:
+        LvmError: no article has a window, or there are not three that can be divided between the splits.
+    """
+    longest = int(np.bincount(train.piece).max(initial=0))
+    if longest <= CONTEXT:
+        raise LvmError(
+            f"{train.arrays[0].where}: the longest article has {longest} chunks, a window needs {CONTEXT + 1}; bring "
+            "longer articles"
+        )
+    groups = len(set(train.group.tolist()))
+    if groups < 3:
+        raise LvmError(
+            f"{train.arrays[0].where}: data.train has {groups} articles (or groups of overlapping windows); train, dev "
+            "and val need one each; bring more"
+        )
 
 
 def write_import(sources: dict[str, SourceRows], encoder: str, work: Path, directory: Path) -> ImportInfo:
@@ -55,6 +86,7 @@ def write_import(sources: dict[str, SourceRows], encoder: str, work: Path, direc
     Returns:
         What `import.json` says.
     """
+    check_windows(sources["train"])
     ids = {origin: source.article_id for origin, source in sources.items()}
     if "ood" in sources:
         ids["ood"] = check_apart(sources["train"], sources["ood"])
