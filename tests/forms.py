@@ -72,3 +72,13 @@ def refused(folder: Path, train: str, ood: str | None = None) -> str:
     assert not (folder / ".resume").exists()
     assert not (folder / "executed").exists()
     return line
+
+
+def use(written: tuple[Path, Any, Any], tmp_path: Path, train: str, ood: str | None) -> Path:
+    """A fresh folder that sees the written files."""
+    folder, *_ = written
+    for path in folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "params.yaml").unlink()
+    set_data(tmp_path, train, ood)
+    return tmp_path

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from lvm_core.bank import content_sha256, load_bank
 from lvm_core.files import read_parquet
 from lvm_core.imported import ImportInfo
 from tests.calling import run_stage
-from tests.forms import FORMS, example, run_import, sample, set_data, write_samples
+from tests.forms import FORMS, example, run_import, sample, set_data, use, write_samples
 from tests.synthetic import unit
 
 
@@ -23,16 +22,6 @@ from tests.synthetic import unit
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("forms")
     return folder, *write_samples(folder)
-
-
-def use(written, tmp_path, train, ood):
-    """A fresh folder that sees the written files."""
-    folder, *_ = written
-    for path in folder.iterdir():
-        (tmp_path / path.name).symlink_to(path)
-    (tmp_path / "params.yaml").unlink()
-    set_data(tmp_path, train, ood)
-    return tmp_path
 
 
 def import_info(folder) -> ImportInfo:
@@ -67,36 +56,6 @@ def test_windows_across_borders_are_counted_and_their_foreign_contexts_dropped(w
     assert (counts["windows"], counts["crossing_windows"]) == (8 * 40 - 5, 7 * 5)
     assert counts["foreign_context_rows"] == 7 * (5 + 4 + 3 + 2 + 1)
     assert (counts["articles"], counts["rows"], counts["rows_not_unit"]) == (8, 320, 0)
-
-
-def test_windows_without_ids_become_articles_and_the_report_says_what_is_undefined(written, tmp_path):
-    folder = use(written, tmp_path, "plain_train.npz", "plain_ood.npz")
-    done = run_import(folder, "corpus", "embed", "diagnose")
-    assert done.returncode == 0, done.stderr
-    bank = load_bank(folder / "data/bank")
-    _, train, _ = written
-    assert len(bank.articles) == 8 * 35 + 3 * 25
-    assert set(bank.articles["n_chunks"]) == {6}
-    np.testing.assert_array_equal(bank.vectors[6:12], train.vectors[1:7])
-    # overlapping windows are never divided between splits
-    seen = {
-        split: {
-            bank.vectors[row].tobytes()
-            for first in bank.articles_of(split)["first_row"]
-            for row in range(first, first + 6)
-        }
-        for split in ("train", "dev", "val")
-    }
-    assert not seen["train"] & seen["val"]
-    assert not seen["train"] & seen["dev"]
-    assert not seen["dev"] & seen["val"]
-    report = (folder / "metrics/diagnosis.md").read_text()
-    assert (
-        "`train`, `val`, `ood`: retrieval in the article (R@1, R@5, MRR), because no article has the 15 chunks"
-        in report
-    )
-    assert "`train`, `val`, `ood`: rollout" in report
-    assert json.loads((folder / "metrics/diagnosis.json").read_text())["val"]["windows_of"]["cosine"] > 0
 
 
 def test_a_data_set_without_ood(written, tmp_path):
@@ -212,30 +171,6 @@ def test_shuffled_windows_across_borders_without_metadata(tmp_path, base):
         np.testing.assert_array_equal(bank[first : first + count], own)
 
 
-@pytest.mark.parametrize("way", ["shuffled", "every second", "a random half", "twice"])
-def test_windows_without_ids_never_leak_between_splits(tmp_path, way):
-    data = sample([40] * 20)
-    rows = (np.arange(5, 40)[None] + 40 * np.arange(20)[:, None]).ravel()
-    rng = np.random.default_rng(0)
-    chosen = {
-        "shuffled": rng.permutation(rows),
-        "every second": rows[::2],
-        "a random half": np.sort(rng.permutation(rows)[: len(rows) // 2]),
-        "twice": np.concatenate([rows, rows]),
-    }[way]
-    windows = {"contexts": data.vectors[chosen[:, None] + np.arange(-5, 0)], "targets": data.vectors[chosen]}
-    np.savez(tmp_path / "w.npz", **windows)
-    set_data(tmp_path, "w.npz", None)
-    assert run_import(tmp_path, "corpus", "embed").returncode == 0
-    bank = load_bank(tmp_path / "data/bank")
-    splits = np.repeat(bank.articles["split"].to_numpy(), bank.articles["n_chunks"])
-    rows_of = {split: set(map(bytes, bank.vectors[splits == split])) for split in ("train", "dev", "val")}
-    assert all(rows_of.values())
-    assert not rows_of["train"] & rows_of["dev"]
-    assert not rows_of["train"] & rows_of["val"]
-    assert not rows_of["dev"] & rows_of["val"]
-
-
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
 def test_rows_become_unit_length_and_those_that_were_not_are_counted(tmp_path, dtype):
     data = sample([30] * 4)
@@ -319,27 +254,3 @@ def test_csv_ids_keep_leading_zeros_and_need_no_text(tmp_path):
         "002",
         "003",
     ]
-
-
-@pytest.mark.parametrize(("form", "ood"), [("plain", True), ("sequences", False)])
-def test_all_stages_run_on_vectors_and_figures_that_are_undefined_are_empty(written, tmp_path, form, ood):
-    folder = use(written, tmp_path, f"{form}_train.npz", f"{form}_ood.npz" if ood else None)
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    params["names"] = ["p5"]
-    params["curriculum"]["min_windows"] = 1
-    params["train"]["epochs"] = {"a": 1, "b": 1, "c": 1}
-    params["model"] |= {"d_model": 16, "ffn": 16}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    stages = ["import_vectors", "corpus", "embed", "resolve", "diagnose", "score", "curriculum"]
-    runs = [[name] for name in stages] + [["train", "p5", phase] for phase in "abc"]
-    runs += [["evaluate", "p5", phase] for phase in "abc"] + [["references"], ["compare"]]
-    for name, *arguments in runs:
-        done = run_stage([f"stages.{name}", *arguments], folder)
-        assert done.returncode == 0, (name, done.stderr)
-    table = pd.read_csv(folder / "metrics/comparison.csv", index_col="name")
-    assert table["val_cosine"].notna().all()
-    assert table["val_recall_at_5"].isna().all() == (form == "plain")
-    assert table["ood_cosine"].isna().all() == (not ood)
-    text = (folder / "metrics/comparison.md").read_text()
-    assert "`-`: undefined on these data; [diagnosis.md](diagnosis.md) says why." in text
-    assert "nan" not in text + (folder / "metrics/curriculum_check.md").read_text()

@@ -19,11 +19,12 @@ import torch
 from lvm_core.dev_metrics import dev_metrics_on
 from lvm_core.errors import LvmError
 from lvm_core.files import write_text
-from lvm_core.interrupts import MESSAGE, Interrupted, interruptible, uninterrupted
+from lvm_core.interrupts import MESSAGE, Interrupted
 from lvm_core.resume import fingerprint, progress_folder, saved_array
 from lvm_core.train_resume import StateFile, phase_key
 from lvm_core.trainer import TrainState, start_training, train_phase
 from tests.imports import ROOT
+from tests.processes import start, wait_for
 from tests.synthetic import make_bank
 from tests.training import same, small_bank, small_recipe, weights_of, write_inputs
 
@@ -108,23 +109,8 @@ def test_an_interrupt_while_dev_is_measured_loses_nothing(tmp_path):
     assert equal_states(run_phase(bank, small_recipe(), saver), whole)
 
 
-def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
 def state_file(folder: Path) -> Path | None:
     return next(folder.glob(".resume/train-small-a-*/state.*.safetensors"), None)
-
-
-def wait_for(condition, process, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, f"ended too early: {process.communicate()}"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -208,18 +194,6 @@ def test_killed_again_and_again_training_ends_with_the_same_bytes(trained, tmp_p
     assert contents(copy / "data/phases/a/small") == expected
 
 
-def test_a_signal_while_the_libraries_are_imported_is_one_line_too(tmp_path):
-    for wait in (0.1, 0.6):
-        process = start(STAGE, tmp_path)
-        time.sleep(wait)
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
-        if process.returncode == 130:
-            assert errors.splitlines() == [MESSAGE]
-        assert process.returncode in (130, 1, -signal.SIGINT)  # -SIGINT: before Python had started
-
-
 def test_a_state_is_keyed_by_everything_that_shapes_the_phase(tmp_path):
     bank, recipe = small_bank(), small_recipe()
     (tmp_path / "before").mkdir()
@@ -249,23 +223,6 @@ def test_a_state_is_keyed_by_everything_that_shapes_the_phase(tmp_path):
     keys.append(phase_key(**usual))
     torch.set_num_threads(torch.get_num_threads() - 1)
     assert len(set(keys)) == len(keys)
-
-
-def signal_self(number: int) -> None:
-    os.kill(os.getpid(), number)
-    time.sleep(0.05)
-
-
-def test_a_hangup_counts_unless_nohup_ignores_it():
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    try:
-        with pytest.raises(Interrupted), interruptible():
-            signal_self(signal.SIGHUP)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        with interruptible():
-            signal_self(signal.SIGHUP)
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_damaged_state_is_no_state(tmp_path, capsys):
@@ -317,39 +274,6 @@ def test_a_full_disk_does_not_end_training_nor_lose_an_import(tmp_path, monkeypa
     assert not root.exists()
 
 
-def test_a_pipe_that_nobody_reads_does_not_keep_a_stage_alive(tmp_path):
-    code = (
-        "import os, fcntl, time\nfrom lvm_core.errors import run_stage\n"
-        "def main():\n os.set_blocking(2, False)\n"
-        " try:\n  while True: os.write(2, b'x' * 4096)\n except BlockingIOError: os.set_blocking(2, True)\n"
-        " print('go', flush=True)\n time.sleep(30)\nrun_stage(main)"
-    )
-    process = start([sys.executable, "-c", code], ROOT)
-    assert process.stdout
-    assert process.stdout.readline() == "go\n"
-    signalled = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 143
-    assert time.monotonic() - signalled < 2.0
-
-
-def test_two_quick_signals_are_one(tmp_path):
-    code = (
-        "import time\nfrom lvm_core.errors import run_stage\n"
-        "def main():\n print('go', flush=True)\n time.sleep(30)\nrun_stage(main)"
-    )
-    for gap in (0.0, 0.02, 0.1):
-        process = start([sys.executable, "-c", code], ROOT)
-        assert process.stdout
-        assert process.stdout.readline() == "go\n"
-        for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
-            if process.poll() is None:
-                process.send_signal(number)
-            time.sleep(gap)
-        _, errors = process.communicate(timeout=30)
-        assert (process.returncode, errors.splitlines()) == (130, [MESSAGE])
-
-
 def test_two_processes_are_not_at_the_same_work(tmp_path):
     busy = rf"train-x-a\.lock: process {os.getpid()} is still at this work"
     with progress_folder("train-x-a", "0" * 64, tmp_path):
@@ -374,34 +298,3 @@ def test_progress_is_kept_on_failure_and_removed_at_success(tmp_path):
 def test_a_fingerprint_tells_parts_apart():
     assert fingerprint("ab", "c") != fingerprint("a", "bc") != fingerprint("abc")
     assert fingerprint(1, "x") == fingerprint(1, "x")
-
-
-def test_a_signal_waits_for_the_end_of_an_uninterrupted_block():
-    done = []
-
-    def work():
-        with interruptible(), uninterrupted():
-            signal_self(signal.SIGTERM)
-            done.append(1)
-
-    with pytest.raises(Interrupted):
-        work()
-    assert done == [1]
-
-
-def test_a_long_computation_in_c_does_not_delay_the_end():
-    """Sorting gives no chance to Python's handlers for many seconds."""
-    code = (
-        "import numpy as np\nfrom lvm_core.errors import run_stage\n"
-        "def main():\n x = np.random.default_rng(0).random(60_000_000)\n print('go', flush=True)\n x.sort()\n"
-        " np.sort(-x, kind='stable')\nrun_stage(main)"
-    )
-    process = start([sys.executable, "-c", code], ROOT)
-    assert process.stdout
-    assert process.stdout.readline() == "go\n"
-    time.sleep(0.2)
-    signalled = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert time.monotonic() - signalled < 2.0
-    assert (process.returncode, errors.splitlines()) == (130, [MESSAGE])
