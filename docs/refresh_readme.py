@@ -11,7 +11,8 @@ BEGIN, END = "<!-- results: made by docs/refresh_readme.py -->", "<!-- end of re
 def results(comparison: str) -> str:
     """The tables of the comparison: from its first section to the pictures."""
     tables = comparison[comparison.index("## Recipes") : comparison.index("![")]
-    return re.sub(r"^## (.*)$", r"**\1**", tables, flags=re.MULTILINE).strip()
+    bold = re.sub(r"^## (.*)$", r"**\1**", tables, flags=re.MULTILINE)
+    return bold.replace("](../", "](").strip()  # the page lies a folder deeper
 
 
 def refreshed(readme: str, comparison: str) -> str:
