@@ -19,7 +19,7 @@ ENDS = ("lo", "hi")
 """Of the interval of a figure `x`: `x_lo` and `x_hi`."""
 
 BASELINES = ("copy_last", "p1")
-"""Rows that every row's masked R@5 on val is compared with, window by window."""
+"""Rows whose masked R@5 on val is subtracted from every row's, on the same drawn articles."""
 
 FIGURES = (
     *(f"{split}_{figure}" for split in SPLITS for figure in HEADLINE),
@@ -74,7 +74,7 @@ def read_summaries(directory: str | Path, names: Sequence[str]) -> dict[str, dic
 
 
 def table_row(name: str, kind: str, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """One row of the table: `COLUMNS`, None where undefined."""
+    """One row of the table without intervals and differences; None where undefined."""
     row: dict[str, Any] = {"name": name, "kind": kind}
     for split in SPLITS:
         row |= {f"{split}_{figure}": value for figure, value in headline(summary[split]).items()}

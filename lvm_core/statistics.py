@@ -8,8 +8,6 @@ subtracted draw by draw, which gives paired intervals.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 RESAMPLES = 2000
@@ -69,10 +67,3 @@ def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float 
         return None, None
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
-
-
-def intervals(
-    figures: Mapping[str, np.ndarray], confidence: float = CONFIDENCE
-) -> dict[str, tuple[float | None, float | None]]:
-    """`interval` of each figure's bootstrap values."""
-    return {name: interval(values, confidence) for name, values in figures.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import Any
 
 import numpy as np
@@ -231,7 +230,6 @@ def test_the_same_files_give_the_same_bytes(written, tmp_path):
 
 def test_split_parameters_that_leave_nothing_are_named(written, tmp_path):
     folder = use(written, tmp_path, "bank_train.npz", None)
-    shutil.copy(folder / "params.yaml", folder / "kept.yaml")
     text = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text(text.replace("val: 0.2", "val: 0.85"))
     assert run_import(folder).returncode == 0

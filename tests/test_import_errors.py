@@ -153,6 +153,10 @@ MEMBERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         NO_IDS | {"article_ids": WINDOWS["article_ids"]},
         ("x.npz: has article_ids but no target_indices",),
     ),
+    "bytes that are no text": (
+        BANK | {"article_indices": np.array([b"a"] * 119 + [b"\xff"])},
+        ("x.npz: article_indices", "row 119", "not UTF-8"),
+    ),
     "an id of a megabyte": (
         BANK | {"article_indices": objects(*["a"] * 119, "b" * 10**6)},
         ("x.npz: article_indices", "row 119", "longer than 1000"),

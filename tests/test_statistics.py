@@ -13,7 +13,7 @@ from lvm_core.fivecat.headline import HEADLINE, headline
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.resampled import headline_of_means, resampled_headline, window_terms
 from lvm_core.references import copy_last, oracle
-from lvm_core.statistics import article_totals, draw_articles, interval, intervals, weighted_means
+from lvm_core.statistics import article_totals, draw_articles, interval, weighted_means
 from tests.synthetic import make_bank
 
 
@@ -76,7 +76,7 @@ def test_what_is_undefined_has_no_interval():
     assert interval(np.full(10, np.nan)) == (None, None)
     assert interval(np.array([])) == (None, None)
     assert interval(np.array([1.0] + [np.nan] * 9)) == (None, None)
-    assert intervals({"x": np.arange(101.0)})["x"] == pytest.approx((2.5, 97.5))
+    assert interval(np.arange(101.0)) == pytest.approx((2.5, 97.5))
 
 
 @pytest.mark.parametrize("lengths", [[6, 7, 8, 40], [30, 30], [6], []])

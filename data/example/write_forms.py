@@ -20,6 +20,7 @@ from __future__ import annotations
 import sys
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +117,12 @@ def write_sequences(path: Path, data: Sample, targets: np.ndarray) -> None:
     np.savez(path, **members)
 
 
-def main() -> None:
+def main(folder: Path) -> None:
     """Chunk and encode the articles (under a minute), then write all files."""
     params = read_params()
     corpus: CorpusParams = load_group(params, "corpus", CorpusParams)
     settings: EncoderParams = load_group(params, "encoder", EncoderParams)
     use_threads(load_group(params, "threads", Threads))
-    folder = Path(FOLDER)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -139,5 +139,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    FOLDER = sys.argv.pop() if len(sys.argv) > 1 else "corpora/example"
-    run_stage(main)
+    chosen = Path(sys.argv.pop() if len(sys.argv) > 1 else "corpora/example")
+    run_stage(partial(main, chosen))

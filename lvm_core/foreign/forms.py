@@ -24,7 +24,6 @@ VECTORS = ("vectors", "embeddings", "X")
 ARTICLES = ("article_indices", "article_ids")
 CHUNK_INDICES = ("chunk_indices", "seq_idx")
 TEXTS = ("concept_texts", "texts", "text")
-TITLES = ("titles", "title")
 
 WANTED = (
     f"windows ({'|'.join(CONTEXTS)} and {'|'.join(TARGETS)}, with article_ids and target_indices or metadata) or a "
@@ -140,7 +139,7 @@ def _read_windows(file: NpzFile, where: str, contexts_name: str, targets_name: s
 
 
 def _window_ids(file: NpzFile, where: str, targets: str) -> WindowIds | None:
-    article, target = _find(file.names, ("article_ids", "article_indices")), _find(file.names, TARGET_INDICES)
+    article, target = _find(file.names, ARTICLES), _find(file.names, TARGET_INDICES)
     rows = (*file.header(targets)[0], 0)[0]
     if article and target:
         ids = article_ids(_values(file, where, article, targets, rows), f"{where}: {article}")

@@ -82,22 +82,35 @@ def article_ids(values: Values, where: str) -> np.ndarray:
         LvmError: a value is neither, or empty (names the row).
     """
     if isinstance(values, np.ndarray) and values.dtype.kind == "S":
-        values = [value.decode("utf-8", "replace") for value in values.tolist()]
+        values = [_decoded(value, where, row) for row, value in enumerate(values.tolist())]
     if isinstance(values, np.ndarray) and values.dtype.kind != "U":
         values = indices(values, where).tolist()
     for row, value in enumerate(values):
         if not isinstance(value, str):
             _check_index(value, where, row)
-        elif not value.strip() or len(value) > LONGEST or "\0" in value:
-            problem = (
-                "is empty" if not value.strip() else f"is longer than {LONGEST}" if "\0" not in value else "has a NUL"
-            )
+        elif problem := _problem(value):
             raise LvmError(f"{where}: row {row}: the id {problem}; give the article a short name or number")
         elif re.fullmatch(r"[+-]?\d{1,4000}", value.strip()):
             _check_index(int(value), where, row)
     ids = np.empty(len(values), dtype=object)
     ids[:] = [str(value) for value in values]
     return ids
+
+
+def _decoded(value: bytes, where: str, row: int) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:  # replacing what cannot be read might make two ids one
+        raise LvmError(f"{where}: row {row}: {_shown(value)} is not UTF-8; save the ids as text") from None
+
+
+def _problem(name: str) -> str | None:
+    """What is wrong with a text as an id, as the predicate of a sentence."""
+    if not name.strip():
+        return "is empty"
+    if len(name) > LONGEST:
+        return f"is longer than {LONGEST} characters"
+    return "has a NUL" if "\0" in name else None
 
 
 def texts(values: Values, where: str) -> list[str]:

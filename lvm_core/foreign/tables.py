@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
-import warnings
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,25 +66,19 @@ def read_id_table(vectors: Path) -> IdTable:
 
 
 def _read_csv(path: Path) -> dict[str, Values]:
-    import pandas as pd
-
-    with readable(str(path)), warnings.catch_warnings():
-        # A line with more or fewer fields than the header must not shift or cut the columns.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
+    csv.field_size_limit(sys.maxsize)  # a text may be long
+    with readable(str(path)), open(path, newline="", encoding="utf-8-sig") as file:
         try:
-            frame = pd.read_csv(path, dtype=str, na_filter=False, index_col=False, skipinitialspace=True)
-        except pd.errors.ParserWarning as warning:
-            raise ValueError(
-                f"a line has more fields than the header; put texts with commas into quotes: {warning}"
-            ) from None
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            for number, fields in enumerate(csv.reader(file, skipinitialspace=True)):
-                if fields and len(fields) != len(frame.columns):
-                    raise ValueError(f"record {number} has {len(fields)} fields, the header {len(frame.columns)}")
-    chosen = _choose([str(name) for name in frame], str(path))
+            header, *records = (fields for fields in csv.reader(file, skipinitialspace=True, strict=True) if fields)
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
+        for number, fields in enumerate(records, start=1):
+            if len(fields) != len(header):
+                problem = f"record {number} has {len(fields)} fields, the header {len(header)}"
+                raise ValueError(f"{problem}: put texts with commas into quotes")
     columns: dict[str, Values] = {}
-    for member, name in chosen.items():
-        values = frame[name].tolist()
+    for member, name in _choose(header, str(path)).items():
+        values = [fields[header.index(name)] for fields in records]
         columns[member] = [_number(value) for value in values] if member == "chunk_indices" else values
     return columns
 
