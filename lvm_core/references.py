@@ -16,6 +16,7 @@ from torch import Tensor
 from lvm_core.bank import Bank
 from lvm_core.errors import LvmError
 from lvm_core.fivecat.batches import gather_chunks, iterate_batches
+from lvm_core.fivecat.closeness import corpus_centre
 from lvm_core.fivecat.draws import article_keys, chunk_keys, uniform
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import Predictor, from_callable
@@ -136,22 +137,15 @@ def article_centroid(bank: Bank) -> Predictor:
     return Predictor("article_centroid", predict, reads_context=False)
 
 
-def corpus_mean(bank: Bank, block: int = 65_536) -> Predictor:
+def corpus_mean(bank: Bank) -> Predictor:
     """The mean of all chunks of the train split, the same for every window.
 
     Raises:
         LvmError: the train split has no chunk.
     """
-    windows = canonical_windows(bank, "train")
-    total, count = np.zeros(bank.vectors.shape[1]), 0
-    for first, length in zip(windows.first_row.tolist(), windows.n_chunks.tolist(), strict=True):
-        for start in range(first, first + length, block):
-            rows = np.arange(start, min(start + block, first + length))
-            total += gather_chunks(bank, rows).sum(0, dtype=torch.float64).numpy()
-        count += length
-    if not count:
+    if not len(bank.articles_of("train")):
         raise LvmError("data/bank: the train split has no chunk; corpus_mean cannot be computed")
-    mean = torch.from_numpy((total / count).astype(np.float32))
+    mean = torch.from_numpy(corpus_centre(bank))
     return Predictor(
         "corpus_mean", lambda contexts, rows: mean.to(contexts.device).expand(len(rows), -1), reads_context=False
     )

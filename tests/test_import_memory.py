@@ -79,7 +79,7 @@ def test_peak_memory_of_an_import(tmp_path, windows, compression, limit):
 
 
 def test_a_table_of_one_group_of_rows_is_not_read_as_a_whole(tmp_path):
-    """pandas writes up to a million rows as one group. Measured: 0.22, 0.44, 0.88 and 1.5 GB take 450, 460, 440, 530 MB."""
+    """pandas writes up to a million rows as one group. Measured: 0.2, 0.4, 0.9, 1.5 GB take 450, 460, 440, 530 MB."""
     rows = 250_000
     vectors = np.random.default_rng(0).standard_normal((rows, DIMENSION), dtype=np.float32)
     lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), DIMENSION)

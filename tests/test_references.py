@@ -98,7 +98,7 @@ def test_centroid_and_corpus_mean() -> None:
         members = bank.article_of_row == bank.article_of_row[row]
         np.testing.assert_allclose(centroid, bank.vectors[members].mean(0), atol=1e-6)
     np.testing.assert_allclose(
-        corpus_mean(bank, block=5)(contexts, rows).numpy(),
+        corpus_mean(bank)(contexts, rows).numpy(),
         np.tile(bank.vectors[:19].mean(0), (len(rows), 1)),
         atol=1e-6,
     )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.headline import HEADLINE, headline
+from lvm_core.fivecat.headline import HEADLINE, MORE, headline
 from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.fivecat.resampled import headline_of_means, resampled_headline, window_terms
+from lvm_core.fivecat.resampled import judge
 from lvm_core.references import copy_last, oracle
 from lvm_core.statistics import article_totals, draw_articles, interval, weighted_means
 from tests.synthetic import make_bank
@@ -80,29 +79,43 @@ def test_what_is_undefined_has_no_interval():
 
 
 @pytest.mark.parametrize("lengths", [[6, 7, 8, 40], [30, 30], [6], []])
-def test_the_figures_of_the_means_are_those_of_the_evaluation(lengths):
+def test_the_judged_figures_are_those_of_the_evaluation(lengths):
     bank = make_bank({"train": [20], "val": lengths})
     for predictor in (copy_last(), oracle(bank)):
         evaluation = evaluate(bank, "val", predictor, EvaluateParams(rollout_steps=3))
-        terms = window_terms(evaluation.windows)
-        article = pd.factorize(evaluation.windows["article"])[0]
-        sums, counts = article_totals(article, np.stack(list(terms.values()), axis=1))
-        means = weighted_means(np.ones((1, len(sums))), sums, counts)
-        figures = headline_of_means(dict(zip(terms, means.T, strict=True)))
-        for name, value in headline(evaluation.summary).items():
-            if value is None:
-                assert np.isnan(figures[name][0])
-            else:
-                assert figures[name][0] == pytest.approx(value, abs=1e-6)
+        summary = evaluation.summary
+        judged = judge({"val": evaluation.windows}, 10, 0)
+        expected = {
+            **headline(summary),
+            **{f"order_{name}": value for name, value in summary["order"].items()},
+            "rollout_recall_at_5_2": summary["rollout"]["by_step"]["2"]["recall_at_5"],
+            "published_cosine": summary["published"]["profile"]["+1"],
+            "coherence_normal": summary["coherence"]["normal"]["cosine"],
+        }
+        assert set(judged.value) == {f"val_{name}" for name in (*HEADLINE, *MORE)} == set(judged.draws)
+        for name, value in expected.items():
+            found = judged.value[f"val_{name}"]
+            assert found == (None if value is None else pytest.approx(value, abs=1e-6)), name
+        retrieval = summary["retrieval"]
+        above = judged.value["val_recall_at_5_above_chance"]
+        if above is not None:
+            assert above == pytest.approx(retrieval["recall_at_5"] - retrieval["chance"]["recall_at_5"], abs=1e-6)
 
 
 def test_draws_are_paired():
     """The difference of two predictors from the same draws is far less uncertain than that of independent ones."""
     bank = make_bank({"train": [20], "val": [30] * 20})
-    last = evaluate(bank, "val", copy_last()).windows
-    blurred = evaluate(bank, "val", lambda contexts: contexts[:, -1] + 0.1 * contexts[:, -2]).windows
-    one, other = (resampled_headline(windows, 1000, 3)["cosine"] for windows in (last, blurred))
-    again = resampled_headline(last, 1000, 3)["cosine"]
+    last = {"val": evaluate(bank, "val", copy_last()).windows}
+    blurred = {"val": evaluate(bank, "val", lambda contexts: contexts[:, -1] + 0.1 * contexts[:, -2]).windows}
+    one, other, again = (judge(tables, 1000, 3).draws["val_cosine"] for tables in (last, blurred, last))
     np.testing.assert_array_equal(one, again)
     assert (one - other).std() < 0.5 * np.hypot(one.std(), other.std())
-    assert set(resampled_headline(last, 10, 0)) == set(HEADLINE)
+
+
+def test_a_figure_without_windows_has_no_interval():
+    bank = make_bank({"train": [20], "val": [6]})
+    judged = judge({"val": evaluate(bank, "val", copy_last()).windows}, 50, 0)
+    assert judged.value["val_margin"] is None
+    assert judged.interval("val_margin") == (None, None)
+    low, high = judged.interval("val_cosine")
+    assert low == high == judged.value["val_cosine"]  # a single article: every draw is the same

@@ -13,16 +13,26 @@ from torch import Tensor
 
 from lvm_core.bank import Bank
 from lvm_core.fivecat.batches import Batch, gather_chunks, iterate_batches
+from lvm_core.fivecat.closeness import closeness_columns, corpus_centre
 from lvm_core.fivecat.coherence import coherence_of
-from lvm_core.fivecat.names import offset_column, published_step_column, step_columns
-from lvm_core.fivecat.order import ABLATIONS, order_columns
+from lvm_core.fivecat.contrastive import contrastive_column, draw_targets
+from lvm_core.fivecat.full_bank import full_bank_columns
+from lvm_core.fivecat.names import (
+    ABLATIONS,
+    FULL_BANK_RANKS,
+    full_bank_column,
+    offset_column,
+    published_step_column,
+    step_columns,
+)
+from lvm_core.fivecat.order import order_columns
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import Predictor, from_callable, unit_predictions
 from lvm_core.fivecat.profile import profile_columns
 from lvm_core.fivecat.retrieval import RANKS, article_scores, retrieval_columns
 from lvm_core.fivecat.rollout import rollout_columns
 from lvm_core.fivecat.summary import summarise
-from lvm_core.fivecat.window_sets import OFFSETS, canonical_windows, foreign_rows, shuffled_orders
+from lvm_core.fivecat.window_sets import OFFSETS, Windows, canonical_windows, foreign_rows, shuffled_orders
 from lvm_core.progress import Progress
 
 REPORTED_SPLITS = ("val", "ood")
@@ -37,7 +47,8 @@ class Evaluation:
         windows: one row a window in canonical order (article id, position): `row` (bank row of the target), `article`
             (its id), `position` (in the article), `candidates[_unmasked]`, and the measures, NaN where undefined:
             `cos_k-4` .. `cos_k+4`, `recall_at_1`, `recall_at_5`, `mrr` (and `_unmasked`), `cos_<ablation>`,
-            `rollout_cosine_<h>`, `rollout_recall_at_5_<h>`, `published_rollout_cosine_<h>`, `coherence`, `raw_norm`
+            `rollout_cosine_<h>`, `rollout_recall_at_5_<h>`, `published_rollout_cosine_<h>`, `coherence`, `raw_norm`,
+            `contrastive`, `best_context`, `best_context_of_truth`, `centred_cosine`, `full_bank_recall_at_<k>`
             (float32, but means are taken in float64).
         summary: the figures (`summary.summarise`), json values.
     """
@@ -66,7 +77,7 @@ def evaluate(
         split: one of `bank.SPLITS`.
         predictor: a `Predictor`, or any function of contexts [B, 5, D] to predictions [B, D].
         params: None for the defaults.
-        seed: of the shuffled contexts and foreign chunks.
+        seed: of the shuffled contexts, the foreign chunks and the targets of contrastive accuracy.
         device: on which contexts are handed to the predictor and cosines computed.
         on_batch: called after each batch with its number of windows.
 
@@ -76,12 +87,11 @@ def evaluate(
     params = params or EvaluateParams()
     judged = predictor if isinstance(predictor, Predictor) else from_callable(predictor)
     windows = canonical_windows(bank, split)
-    shuffled, foreign = shuffled_orders(windows, seed), foreign_rows(windows, seed)
+    fixed = _prepare(bank, windows, params, seed, device)
     parts = []
     with torch.inference_mode():
         for batch in iterate_batches(bank, windows, params.batch_size, device):
-            strangers = None if foreign is None else gather_chunks(bank, foreign[batch.index], device)
-            parts.append(_measure(judged, batch, shuffled[batch.index], strangers, params))
+            parts.append(_measure(judged, batch, fixed, params))
             if on_batch:
                 on_batch(len(batch))
     columns = {
@@ -111,22 +121,58 @@ def evaluate_splits(
     return done
 
 
-def _measure(
-    predictor: Predictor, batch: Batch, shuffled: np.ndarray, foreign: Tensor | None, params: EvaluateParams
-) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class _Fixed:
+    """What is the same for every predictor judged on a split: random draws, and the mean of the corpus."""
+
+    bank: Bank
+    shuffled: np.ndarray  # [W, 5]
+    foreign: np.ndarray | None  # [W] bank rows
+    others: np.ndarray  # [n] bank rows of the targets of contrastive accuracy
+    other_vectors: Tensor  # [n, D]
+    centre: Tensor  # [D]
+
+
+def _prepare(bank: Bank, windows: Windows, params: EvaluateParams, seed: int, device: torch.device | str) -> _Fixed:
+    others = draw_targets(windows, params.contrastive_targets, seed)
+    return _Fixed(
+        bank,
+        shuffled_orders(windows, seed),
+        foreign_rows(windows, seed),
+        others,
+        gather_chunks(bank, others, device),
+        torch.from_numpy(corpus_centre(bank)).to(device),
+    )
+
+
+def _measure(predictor: Predictor, batch: Batch, fixed: _Fixed, params: EvaluateParams) -> dict[str, np.ndarray]:
+    bank, few = fixed.bank, params.min_candidates
     contexts = batch.contexts()
     predictions, norm = unit_predictions(predictor, contexts, batch.rows)
     scores = article_scores(predictions, batch)
     profile = profile_columns(scores, batch)
+    own = profile[offset_column(1)]
+    strangers = None if fixed.foreign is None else gather_chunks(bank, fixed.foreign[batch.index], batch.chunks.device)
     measured = {
-        **retrieval_columns(scores, batch, params.min_candidates),
+        **retrieval_columns(scores, batch, few),
         **profile,
-        **order_columns(predictor, batch, profile[offset_column(1)], shuffled, foreign),
-        **rollout_columns(predictor, batch, predictions, scores, params.rollout_steps, params.min_candidates),
+        **order_columns(predictor, batch, own, fixed.shuffled[batch.index], strangers),
+        **rollout_columns(predictor, batch, predictions, scores, params.rollout_steps, few),
         "coherence": coherence_of(contexts),
         "raw_norm": norm.cpu().numpy(),
+        "contrastive": contrastive_column(predictions, own, batch.rows, fixed.others, fixed.other_vectors),
+        **closeness_columns(predictions, contexts, scores, batch, fixed.centre),
+        **_full_bank(bank, predictions, own, batch.rows, params),
     }
     return {name: values.astype(_kind(name)) for name, values in measured.items()}
+
+
+def _full_bank(
+    bank: Bank, predictions: Tensor, own: np.ndarray, rows: np.ndarray, params: EvaluateParams
+) -> dict[str, np.ndarray]:
+    if params.full_bank:
+        return full_bank_columns(bank, predictions, own, rows, params.min_candidates)
+    return {full_bank_column(k): np.full(len(rows), np.nan) for k in FULL_BANK_RANKS}
 
 
 def _measured(steps: int) -> list[str]:
@@ -137,8 +183,8 @@ def _measured(steps: int) -> list[str]:
         *(offset_column(k) for k in OFFSETS),
         *(f"cos_{name}" for name in ABLATIONS),
         *(name for step in range(1, steps + 1) for name in (*step_columns(step), published_step_column(step))),
-        "coherence",
-        "raw_norm",
+        *("coherence", "raw_norm", "contrastive", "best_context", "best_context_of_truth", "centred_cosine"),
+        *(full_bank_column(k) for k in FULL_BANK_RANKS),
     ]
 
 

@@ -5,6 +5,14 @@ from __future__ import annotations
 ROLLOUT_RANK = 5
 """The k of the R@k of each rollout step."""
 
+FULL_BANK_RANKS = (1, 5, 10)
+"""The k of the R@k among all chunks of the bank."""
+
+ABLATIONS = ("shuffle", "reverse", "leave_one_out", "repeat_last", "foreign_last")
+"""Rearrangements of the context in test C (`order`). `shuffle`: a random order. `reverse`: newest first.
+`leave_one_out`: context chunk i dropped, a copy of the last one appended, averaged over all i. `repeat_last`: five
+copies of the last chunk. `foreign_last`: the last chunk replaced by a chunk of another article of the split."""
+
 LATE = 1
 """Offset k of the published frame is offset k + LATE of the corrected one."""
 PUBLISHED_OFFSETS = range(-3, 4)
@@ -24,3 +32,8 @@ def step_columns(step: int) -> tuple[str, str]:
 def published_step_column(step: int) -> str:
     """Name of the column of a rollout step in the published frame: cosine with the chunk after the one due."""
     return f"published_rollout_cosine_{step}"
+
+
+def full_bank_column(k: int) -> str:
+    """Name of the column of R@k among all chunks of the bank."""
+    return f"full_bank_recall_at_{k}"

@@ -9,13 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from lvm_core.fivecat.batches import Batch
+from lvm_core.fivecat.names import ABLATIONS
 from lvm_core.fivecat.predictor import Predictor, unit_predictions
 from lvm_core.windows import CONTEXT
-
-ABLATIONS = ("shuffle", "reverse", "leave_one_out", "repeat_last", "foreign_last")
-"""`shuffle`: a random order. `reverse`: newest first. `leave_one_out`: context chunk i dropped, a copy of the last one
-appended, averaged over all i. `repeat_last`: five copies of the last chunk. `foreign_last`: the last chunk replaced by
-a chunk of another article of the split."""
 
 
 def leave_one_out_orders() -> np.ndarray:

@@ -20,6 +20,8 @@ class EvaluateParams(Group):
         rollout_steps: H, how often predictions are fed back (published: 5).
         coherence_cuts: the two borders of the coherence bins low | normal | high (published: 0.45 and 0.55).
         min_candidates: windows with fewer candidates are left out of retrieval, and counted.
+        contrastive_targets: number of the split's targets that contrastive accuracy compares with; 0 leaves it out.
+        full_bank: whether to measure retrieval among all chunks of the bank too (the dearest figure on a large bank).
         ridge_strengths: penalties of the `ridge` reference to choose from on `dev`, a training window
             (`references.fit_ridge`).
     """
@@ -28,6 +30,8 @@ class EvaluateParams(Group):
     rollout_steps: int = Field(default=5, ge=1, le=100)
     coherence_cuts: list[Cosine] = Field(default=[0.45, 0.55], min_length=2, max_length=2)
     min_candidates: int = Field(default=10, ge=1)
+    contrastive_targets: int = Field(default=1000, ge=0, le=1_000_000)
+    full_bank: bool = True
     ridge_strengths: list[Positive] = Field(default=[1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1], min_length=1)
 
     @field_validator("coherence_cuts")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lvm_core.fivecat.names import LATE, PUBLISHED_OFFSETS, offset_column, published_step_column
-from lvm_core.fivecat.profile import mean_or_none
+from lvm_core.fivecat.profile import margin_of, mean_or_none
 
 
 def summarise_published(columns: Mapping[str, np.ndarray], steps: int) -> dict[str, Any]:
@@ -32,10 +32,9 @@ def summarise_published(columns: Mapping[str, np.ndarray], steps: int) -> dict[s
     cosines = {k: np.asarray(columns[offset_column(k + LATE)]) for k in PUBLISHED_OFFSETS}
     whole = ~np.isnan(np.stack(list(cosines.values()))).any(axis=0)
     profile = {k: mean_or_none(values[whole]) for k, values in cosines.items()}
-    target, others = profile[1], [value for k, value in profile.items() if k != 1 and value is not None]
     rollout = np.stack([columns[published_step_column(step)] for step in range(1, steps + 1)])
     return {
-        "margin": target - max(others) if target is not None and others else None,
+        "margin": margin_of(profile, [k for k in PUBLISHED_OFFSETS if k != 1]),
         "profile": {f"{k:+d}" if k else "0": value for k, value in profile.items()},
         "rollout": mean_or_none(rollout),
         "windows": {"margin": int(whole.sum()), "rollout": int((~np.isnan(rollout[0])).sum())},

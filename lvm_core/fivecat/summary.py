@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 
 from lvm_core.fivecat.coherence import summarise_coherence
-from lvm_core.fivecat.names import ROLLOUT_RANK, offset_column, step_columns
-from lvm_core.fivecat.order import ABLATIONS
+from lvm_core.fivecat.names import (
+    ABLATIONS,
+    FULL_BANK_RANKS,
+    ROLLOUT_RANK,
+    full_bank_column,
+    offset_column,
+    step_columns,
+)
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.profile import mean_or_none, summarise_profile
 from lvm_core.fivecat.published import summarise_published
@@ -26,10 +32,10 @@ def summarise(columns: Columns, params: EvaluateParams) -> dict[str, Any]:
         params: coherence cuts and rollout steps.
 
     Returns:
-        `windows` (counts by window set), `articles` (with a window), `cosine` (over all windows), `margin`,
-        `margin_last`, `margin_unseen`, `profile`, `retrieval`, `retrieval_unmasked`, `order` (changes of the cosine),
-        `rollout`, `coherence`, `raw_norm`, all in the corrected frame, and `published`, the other one; json values,
-        None where undefined.
+        `windows` (counts by window set), `articles` (with a window), `cosine` (over all windows), `centred_cosine`,
+        `margin`, `margin_last`, `margin_unseen`, `profile`, `retrieval`, `retrieval_unmasked`, `full_bank`,
+        `contrastive_accuracy`, `par`, `order` (changes of the cosine), `rollout`, `coherence`, `raw_norm`, all in the
+        corrected frame, and `published`, the other one; json values, None where undefined.
     """
     cosine = columns[offset_column(1)]
     profile = summarise_profile(columns)
@@ -38,9 +44,13 @@ def summarise(columns: Columns, params: EvaluateParams) -> dict[str, Any]:
         "windows": {"all": len(cosine), **counts},
         "articles": len(np.unique(columns["article"])),
         "cosine": mean_or_none(cosine),
+        "centred_cosine": mean_or_none(columns["centred_cosine"]),
         **profile,
         "retrieval": _retrieval(columns, ""),
         "retrieval_unmasked": _retrieval(columns, "_unmasked"),
+        "full_bank": _full_bank(columns),
+        "contrastive_accuracy": mean_or_none(columns["contrastive"]),
+        "par": _ratio(mean_or_none(columns["best_context"]), mean_or_none(columns["best_context_of_truth"])),
         "order": {name: mean_or_none(columns[f"cos_{name}"] - cosine) for name in ABLATIONS},
         "rollout": _rollout(columns, params.rollout_steps),
         "coherence": summarise_coherence(columns["coherence"], cosine, params.coherence_cuts),
@@ -59,6 +69,15 @@ def _retrieval(columns: Columns, suffix: str) -> dict[str, Any]:
         "windows": int(ranked.sum()),
         "left_out": int((~ranked).sum()),
     }
+
+
+def _full_bank(columns: Columns) -> dict[str, Any]:
+    by_rank = {f"recall_at_{k}": mean_or_none(columns[full_bank_column(k)]) for k in FULL_BANK_RANKS}
+    return {**by_rank, "windows": int((~np.isnan(columns[full_bank_column(FULL_BANK_RANKS[0])])).sum())}
+
+
+def _ratio(above: float | None, below: float | None) -> float | None:
+    return None if above is None or not below else above / below
 
 
 def _rollout(columns: Columns, steps: int) -> dict[str, Any]:
