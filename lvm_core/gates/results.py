@@ -1,0 +1,89 @@
+"""The form of the answers (`gates` in metrics/comparison.json); imports no numerical library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lvm_core.gates.params import Bound, Relation, Split
+from lvm_core.params import Group
+
+
+class ConditionResult(Group):
+    """What became of a condition.
+
+    Attributes:
+        split: None for a condition on a set.
+        figure: its name in this frame; `gates_<set>` for a condition on a set.
+        point: the number, before `bound`; None where undefined.
+        value: what was held against the limit: the number or an end of its interval; None where undefined.
+        limit: of the condition.
+        bound: of the condition.
+        relation: of the condition.
+        passed: None where it cannot be told.
+    """
+
+    split: Split | None
+    figure: str
+    point: float | None
+    value: float | None
+    limit: float
+    bound: Bound
+    relation: Relation
+    passed: bool | None
+
+
+class GateResult(Group):
+    """What became of a gate.
+
+    Attributes:
+        passed: None where it is not applicable, or undefined on these data.
+        counts: False if it is only reported.
+        conditions: in the order of the gate's.
+    """
+
+    passed: bool | None
+    counts: bool
+    conditions: list[ConditionResult]
+
+
+class RowResult(Group):
+    """What a row of the comparison reached in a set.
+
+    Attributes:
+        passed: number of gates that count and are passed.
+        of: number of gates that count and have an answer.
+        gates: by name.
+    """
+
+    passed: int
+    of: int
+    gates: dict[str, GateResult]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every gate that counts and has an answer is passed, and there is one."""
+        return 0 < self.of == self.passed
+
+
+class SetResult(Group):
+    """The answers of a set.
+
+    Attributes:
+        definition: the set as it was (`params.definition_of`).
+        corrected: by row, in the corrected frame.
+        published: by row, in the published frame; empty if no figure of the set has a counterpart there.
+    """
+
+    definition: dict[str, Any]
+    corrected: dict[str, RowResult]
+    published: dict[str, RowResult]
+
+    def in_frame(self, frame: str) -> dict[str, RowResult]:
+        """The answers by row in a frame (`corrected` or `published`)."""
+        return {"corrected": self.corrected, "published": self.published}[frame]
+
+
+def to_json(results: Mapping[str, SetResult]) -> dict[str, Any]:
+    """The answers by set as json values."""
+    return {name: result.model_dump() for name, result in results.items()}

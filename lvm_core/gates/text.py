@@ -1,0 +1,123 @@
+"""Gates and their answers in words and Markdown; imports no numerical library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lvm_core.gates.params import FRAMES, Condition, Gate, GatesParams, Relation, frames_of
+from lvm_core.gates.results import ConditionResult, RowResult, SetResult
+
+SIGNS: dict[Relation, str] = {"at_least": ">=", "above": ">", "at_most": "<=", "below": "<"}
+ORACLE = "oracle"
+TRIVIAL = ("copy_last", "context_mean", "linear5", "article_centroid", "corpus_mean", "random")
+"""References that a set worth its name must not let through."""
+
+
+def mark(passed: bool | None) -> str:
+    """`pass`, `fail`, or `-` for not applicable or undefined."""
+    return "-" if passed is None else "pass" if passed else "fail"
+
+
+def number_text(condition: Condition, frame: str) -> str:
+    """What a condition puts its limit to, such as `val margin` or `lo[val recall_at_5 - best of copy_last, random]`."""
+    if condition.set is not None:
+        return f"gates of {condition.set} passed"
+    figure = condition.figure_in(frame)
+    text = f"{condition.split} {figure}"
+    if condition.distance_to is not None:
+        text = f"|{condition.split} - {condition.distance_to}| of {figure}"
+    if condition.minus is not None:
+        names = condition.minus.best_of
+        rivals = f"best of {', '.join(names)}" if len(names) > 1 else names[0]
+        text += f" - {rivals}" if condition.minus.times == 1 else f" - {condition.minus.times:g} x {rivals}"
+    return text if condition.bound == "point" else f"{condition.bound}[{text}]"
+
+
+def limit_text(condition: Condition) -> str:
+    """The limit of a condition, such as `>= 0.02`."""
+    return f"{SIGNS[condition.relation]} {condition.limit:g}"
+
+
+def gate_text(gate: Gate, frame: str = FRAMES[0]) -> str:
+    """All conditions of a gate in one line."""
+    return ", ".join(f"{number_text(one, frame)} {limit_text(one)}" for one in gate.all_of)
+
+
+def answer_text(condition: Condition, result: ConditionResult, frame: str) -> str:
+    """A condition with the value reached, such as `val margin = -0.1242, needs >= 0.02: fail`."""
+    value = "undefined" if result.value is None else f"{result.value:.4g}"
+    return f"{number_text(condition, frame)} = {value}, needs {limit_text(condition)}: {mark(result.passed)}"
+
+
+def gates_text(params: GatesParams, results: Mapping[str, SetResult], kinds: Mapping[str, str]) -> str:
+    """The chapter on gates of metrics/comparison.md.
+
+    Args:
+        params: the sets.
+        results: from `judge.judge_gates`.
+        kinds: `recipe` or `reference` of each row, in the order of the table.
+    """
+    lines = [
+        "## Gates",
+        "",
+        "What a row has to reach, set by set (`gates.sets` in params.yaml). `lo[x]`, `hi[x]`: lower and upper end of "
+        "the 95% interval of x, paired where x is a difference. `pass`, `fail`, `-` (not applicable, or undefined on "
+        "these data); where two stand, the first is for the corrected frame, the second for the published one. "
+        "`passed` counts the gates that count and have an answer.",
+        "",
+    ]
+    for name, gates in params.sets.items():
+        lines += [f"### {name}", "", *_sentences(name, results[name], kinds, frames_of(params, name)), ""]
+        lines += [*_matrix(gates, results[name], kinds, frames_of(params, name)), ""]
+        lines += [*(f"- `{key}`: {gate_text(gate)}" for key, gate in gates.items()), ""]
+    return "\n".join(lines)
+
+
+def _matrix(gates: Mapping[str, Gate], result: SetResult, kinds: Mapping[str, str], frames: Sequence[str]) -> list[str]:
+    titles = [f"{key} (report only)" if gate.report_only else key for key, gate in gates.items()]
+    titles += ["passed"] if len(frames) == 1 else [f"passed ({frame})" for frame in frames]
+    lines = ["| name | " + " | ".join(titles) + " |", "|---|" + ":---:|" * len(titles)]
+    for kind in ("recipe", "reference"):
+        for name in (name for name, its_kind in kinds.items() if its_kind == kind):
+            rows = [result.in_frame(frame)[name] for frame in frames]
+            cells = [_cell([row.gates[key].passed for row in rows]) for key in gates]
+            cells += [f"{row.passed} of {row.of}" for row in rows]
+            lines.append(f"| `{name}` ({kind}) | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _cell(answers: Sequence[bool | None]) -> str:
+    marks = [mark(answer) for answer in answers]
+    return marks[0] if len(set(marks)) == 1 else " / ".join(marks)
+
+
+def _sentences(name: str, result: SetResult, kinds: Mapping[str, str], frames: Sequence[str]) -> list[str]:
+    """What a reader must know before the matrix: is the set fit to judge by, and does any recipe pass it?"""
+    lines = []
+    for frame in frames:
+        rows = result.in_frame(frame)
+        found = [_about_the_oracle(rows), _about_the_trivial(rows), _about_the_recipes(name, rows, kinds)]
+        where = f"{frame.capitalize()} frame: " if len(frames) > 1 else ""
+        lines.append(f"- {where}{' '.join(sentence for sentence in found if sentence)}")
+    return lines
+
+
+def _about_the_oracle(rows: Mapping[str, RowResult]) -> str:
+    if ORACLE not in rows:
+        return ""
+    failed = [f"`{key}`" for key, gate in rows[ORACLE].gates.items() if gate.passed is False]
+    if failed:
+        return f"**The oracle itself fails {', '.join(failed)}**: no predictor can be blamed for failing there."
+    return f"The oracle passes all {rows[ORACLE].of} gates that apply to it."
+
+
+def _about_the_trivial(rows: Mapping[str, RowResult]) -> str:
+    through = [f"`{name}`" for name in TRIVIAL if name in rows and rows[name].whole]
+    if through:
+        return f"**Passed whole without having learned anything: {', '.join(through)}.**"
+    return "No trivial predictor passes the set."
+
+
+def _about_the_recipes(name: str, rows: Mapping[str, RowResult], kinds: Mapping[str, str]) -> str:
+    whole = [f"`{row}`" for row, kind in kinds.items() if kind == "recipe" and rows[row].whole]
+    return f"Passed whole by {', '.join(whole)}." if whole else f"**No trained recipe passes `{name}`.**"

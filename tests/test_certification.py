@@ -1,0 +1,237 @@
+"""The gates as they stand in params.yaml, certified: they let through what predicts the next chunk, and no other."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+
+from lvm_core.bank import Bank
+from lvm_core.fivecat.batches import gather_chunks
+from lvm_core.fivecat.evaluate import REPORTED_SPLITS, evaluate
+from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.fivecat.predictor import Predictor, from_callable
+from lvm_core.fivecat.resampled import judge
+from lvm_core.gates.judge import judge_gates, status_of
+from lvm_core.gates.params import GatesParams
+from lvm_core.gates.text import TRIVIAL, gates_text
+from lvm_core.params import load_group, read_params
+from lvm_core.references import copy_last, fit_references, oracle
+from lvm_core.statistics import RESAMPLES
+from tests.imports import ROOT
+from tests.laws import Law
+from tests.synthetic import bank_of, published_articles, walk
+
+PARAMS: GatesParams = load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)
+LENGTHS = {"train": [50] * 12, "dev": [45] * 3, "val": [40, 55, 48, 62] * 3, "ood": [44, 58, 51, 69] * 3}
+DIMENSION = 48
+
+
+def bank_from(article, seed: int) -> Bank:
+    """A bank whose articles are made by a function of a random generator and a length."""
+    rng = np.random.default_rng(seed)
+    return bank_of(
+        [(f"{s}-{n:02d}", s, article(rng, k)) for s, lengths in LENGTHS.items() for n, k in enumerate(lengths)]
+    )
+
+
+BANKS = {
+    # as similar to each other, chunk by chunk, as those of the earlier work
+    "lags": lambda seed: bank_from(
+        lambda rng, length: published_articles(1, length, DIMENSION, int(rng.integers(2**31)))[0], seed
+    ),
+    # weakly bound first-order walks around a topic: where chunks are much alike, copying ranks perfectly already
+    "walk": lambda seed: bank_from(lambda rng, length: walk(rng, length, DIMENSION, stay=0.3, topic=0.5), seed),
+    "law": lambda seed: Law(DIMENSION, seed=seed).bank(LENGTHS, seed),
+}
+
+
+def late(bank: Bank) -> Predictor:
+    """Answers with the chunk after the next one: what the earlier tape took for right."""
+    last = len(bank.vectors) - 1
+    return Predictor(
+        "late", lambda contexts, rows: gather_chunks(bank, np.minimum(rows + 1, last)), reads_context=False
+    )
+
+
+def judgements_of(bank: Bank, predictors: list[Predictor]):
+    """What each predictor is judged by."""
+    tables = {one.name: {s: evaluate(bank, s, one).windows for s in REPORTED_SPLITS} for one in predictors}
+    return {name: judge(windows, RESAMPLES, seed=0) for name, windows in tables.items()}
+
+
+@functools.cache
+def judged(kind: str, seed: int):
+    """Bank, judgements and answers: of the references, the late predictor and, on a law's bank, the law's own."""
+    bank = BANKS[kind](seed)
+    predictors = [*fit_references(bank, EvaluateParams(), seed), late(bank)]
+    if kind == "law":
+        law = Law(DIMENSION, seed=seed)
+        best = law.best_predictor()
+        predictors += [best, from_callable(lambda contexts: best(contexts.flip(1), np.empty(0)), "backwards")]
+    judgements = judgements_of(bank, predictors)
+    return bank, judgements, judge_gates(PARAMS, judgements)
+
+
+every_bank = pytest.mark.parametrize("kind", BANKS)
+every_seed = pytest.mark.parametrize("seed", [0, 1])
+
+
+@every_seed
+@every_bank
+def test_the_oracle_passes_every_certified_gate_that_applies(kind, seed):
+    _, judgements, results = judged(kind, seed)
+    row = results["certified"].corrected["oracle"]
+    assert {name: gate.passed for name, gate in row.gates.items()} == {
+        "ranks_next": True,
+        "specific": True,
+        "uses_order": None,
+        "transfers": True,
+        "rolls": True,
+    }
+    assert (row.passed, row.of, row.whole) == (3, 3, True)
+    assert status_of("oracle", judgements, results) == "forward"
+
+
+@pytest.mark.parametrize("name", TRIVIAL)
+@every_seed
+@every_bank
+def test_each_trivial_predictor_fails_a_certified_gate(kind, seed, name):
+    _, judgements, results = judged(kind, seed)
+    row = results["certified"].corrected[name]
+    assert any(gate.passed is False for gate in row.gates.values() if gate.counts)
+    assert not row.whole
+    assert status_of(name, judgements, results) != "forward"
+
+
+@every_seed
+def test_the_best_predictor_of_a_known_law_passes_them_all(seed):
+    _, judgements, results = judged("law", seed)
+    row = results["certified"].corrected["law"]
+    assert all(gate.passed is True for gate in row.gates.values()), row
+    assert row.gates.keys() == PARAMS.sets["certified"].keys()
+    assert status_of("law", judgements, results) == "forward"
+
+
+def test_the_law_read_backwards_does_not_pass():
+    """The same rotations given to the oldest chunks."""
+    row = judged("law", 0)[2]["certified"].corrected["backwards"]
+    assert row.gates["ranks_next"].passed is False
+    assert row.gates["uses_order"].passed is False
+
+
+def test_no_other_mixture_of_the_two_chunks_beats_the_laws_own():
+    law = Law(DIMENSION)
+    bank = law.bank({"val": [60] * 40})
+    mixtures = [Law(DIMENSION, near=near, far=far) for near, far in [(1, 0.4), (1, 1.1), (1, 0), (0, 1), (-1, 0.7)]]
+    best, *others = (evaluate(bank, "val", one.best_predictor()).summary["cosine"] for one in (law, *mixtures))
+    assert best > max(others) + 0.01
+    assert best > 0.8
+
+
+@every_seed
+@every_bank
+def test_the_chunk_after_the_next_is_not_the_next(kind, seed):
+    """One offset late: perfect on the tape of the earlier reports, and caught by `specific`."""
+    _, judgements, results = judged(kind, seed)
+    assert results["certified"].corrected["late"].gates["specific"].passed is False
+    published = results["published_5cat"].published["late"].gates
+    assert published["a_offsets"].passed is True
+    assert published["d_rollout"].passed is True
+    assert results["published_5cat"].corrected["late"].gates["a_offsets"].passed is False
+    assert status_of("late", judgements, results) != "forward"
+
+
+def test_without_ranks_next_a_trivial_predictor_would_pass():
+    """So the gate is needed, and the certification would notice its loss."""
+    certified = {name: gate for name, gate in PARAMS.sets["certified"].items() if name != "ranks_next"}
+    lax = GatesParams(sets={**PARAMS.sets, "certified": certified})
+    results = judge_gates(lax, judged("law", 0)[1])
+    assert results["certified"].corrected["linear5"].whole
+    assert "**Passed whole without having learned anything: " in gates_text(lax, results, {"linear5": "reference"})
+
+
+@every_seed
+@every_bank
+def test_the_oracle_fails_gates_of_the_published_frame_only(kind, seed):
+    _, _, results = judged(kind, seed)
+    for name in ("published_5cat", "stage_a"):
+        corrected = results[name].corrected["oracle"].gates
+        assert {gate.passed for gate in corrected.values()} <= {True, None}
+        assert corrected["a_offsets" if name == "published_5cat" else "margin_val"].passed is True
+    assert results["published_5cat"].corrected["oracle"].gates["d_rollout"].passed is True
+    assert results["published_5cat"].corrected["oracle"].gates["c_order"].passed is None
+    assert results["published_5cat"].published["oracle"].gates["a_offsets"].passed is False
+    assert results["stage_a"].published["oracle"].gates["margin_val"].passed is False
+    assert results["stage_a"].published["oracle"].gates["margin_ood"].passed is False
+
+
+def neighbours(bank: Bank, split: str) -> float:
+    """Mean cosine of adjacent chunks of a split."""
+    articles = [
+        bank.vectors[first : first + n] for first, n in bank.articles_of(split)[["first_row", "n_chunks"]].values
+    ]
+    return float(np.concatenate([(one[1:] * one[:-1]).sum(1) for one in articles]).mean())
+
+
+@every_bank
+def test_the_published_rollout_of_true_chunks_is_the_similarity_of_neighbours(kind):
+    bank, _, results = judged(kind, 0)
+    for condition in results["published_5cat"].published["oracle"].gates["d_rollout"].conditions:
+        assert condition.value == pytest.approx(neighbours(bank, condition.split), abs=0.02)
+
+
+def test_so_the_data_alone_decide_whether_the_oracle_passes_the_published_rollout():
+    results = judged("law", 0)[2]  # neighbours are nearly orthogonal
+    assert results["published_5cat"].published["oracle"].gates["d_rollout"].passed is False
+    assert results["stage_a"].published["oracle"].gates["rollout"].passed is False
+    alike = alike_bank()
+    assert min(neighbours(alike, split) for split in REPORTED_SPLITS) > 0.6
+    results = judge_gates(PARAMS, judgements_of(alike, [oracle(alike), copy_last()]))
+    assert results["published_5cat"].published["oracle"].gates["d_rollout"].passed is True
+
+
+def alike_bank() -> Bank:
+    """So much alike are neighbours here that the next chunk is always among the five nearest to the last one."""
+    return bank_from(lambda rng, length: walk(rng, length, DIMENSION, stay=0.8, topic=0.2), 0)
+
+
+def test_where_copying_ranks_perfectly_the_set_cannot_certify_and_the_page_says_so():
+    bank = alike_bank()
+    judgements = judgements_of(bank, fit_references(bank, EvaluateParams(), 0))
+    results = judge_gates(PARAMS, judgements)
+    assert judgements["copy_last"].value["val_recall_at_5"] == 1
+    assert results["certified"].corrected["oracle"].gates["ranks_next"].passed is False
+    assert "**The oracle itself fails `ranks_next`" in gates_text(
+        PARAMS, results, dict.fromkeys(judgements, "reference")
+    )
+
+
+def test_status_words_of_the_reference_predictors():
+    _, judgements, results = judged("lags", 0)
+    words = {name: status_of(name, judgements, results) for name in judgements}
+    assert words["oracle"] == "forward"
+    assert words["copy_last"] == "copies"
+    assert words["corpus_mean"] == words["article_centroid"] == words["random"] == "blurs"
+    assert words["context_mean"] == "weak"
+
+
+def test_shuffling_means_nothing_to_a_mean():
+    """Rounding must not look like the use of order."""
+    for kind in BANKS:
+        _, judgements, results = judged(kind, 0)
+        assert results["certified"].corrected["context_mean"].gates["uses_order"].passed is False
+        assert abs(judgements["context_mean"].value["val_order_shuffle"]) < 1e-7
+
+
+def test_the_page_says_who_passes_and_which_set_nobody_can():
+    _, judgements, results = judged("law", 0)
+    kinds = {name: "recipe" if name in ("law", "backwards") else "reference" for name in judgements}
+    text = gates_text(PARAMS, results, kinds)
+    assert "Passed whole by `law`." in text
+    assert "Corrected frame: The oracle passes all 3 gates that apply to it." in text
+    assert "Published frame: **The oracle itself fails `a_offsets`, `d_rollout`**" in text
+    assert "**No trained recipe passes `published_5cat`.**" in text
+    assert "| `oracle` (reference) | pass | pass | - | pass | pass | 3 of 3 |" in text
+    assert text.index("`law` (recipe)") < text.index("`oracle` (reference)")
