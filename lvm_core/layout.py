@@ -12,6 +12,9 @@ REFERENCES = (
 )
 """Names of the reference predictors, in the order of the tables."""
 
+REVERSED = "reversed"
+"""Variant of a recipe that is trained and tested on articles read backwards."""
+
 
 def phase_directory(recipe: str, phase: str) -> Path:
     """Model directory of a recipe after a phase.
@@ -22,3 +25,22 @@ def phase_directory(recipe: str, phase: str) -> Path:
     if phase not in ("a", "b", "c"):
         raise LvmError(f"phase = {phase!r} is not allowed; phases are a, b, c")
     return Path("data/models") / recipe if phase == "c" else Path("data/phases") / phase / recipe
+
+
+def seed_variant(seed: int) -> str:
+    """Variant of a recipe that is trained with another seed."""
+    return f"seed-{seed}"
+
+
+def variant_directory(variant: str, recipe: str) -> Path:
+    """Model directory of a variant of a recipe."""
+    return Path("data/variants") / variant / recipe
+
+
+def evaluation_directory(kind: str) -> Path:
+    """Folder of the evaluations of one kind, with a folder (tables of windows, summary) for each row.
+
+    Args:
+        kind: a phase (`a`, `b`, `c`), a variant, or `references`.
+    """
+    return Path("data/evaluation") / kind

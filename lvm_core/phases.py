@@ -1,56 +1,106 @@
-"""The chain of phases on disk: where each phase finds what the one before left, and what it leaves itself.
+"""The chain of phases: where each phase goes on from, and what it leaves for the next.
 
-`data/phases/{a,b}/<recipe>/` and `data/models/<recipe>/` (phase C) are model directories holding the best dev epoch of
-the phase; phases A and B also hold `last.safetensors` and `optimizer.safetensors`, from which the next phase goes on.
+A phase leaves a model directory that holds its best dev epoch; those of phases A and B also hold `last.safetensors` and
+`optimizer.safetensors`, from which the next phase goes on.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from lvm_core.bank import BankInfo
+from lvm_core.bank import Bank, BankInfo
 from lvm_core.checkpoint import ModelInfo, load_model, load_tensors, save_model, save_tensors
+from lvm_core.dev_metrics import dev_metrics_on
 from lvm_core.errors import LvmError
 from lvm_core.files import atomic_directory
-from lvm_core.hardware import processor_features
-from lvm_core.layout import phase_directory
+from lvm_core.hardware import processor_features, resolve_device, resolve_precision
 from lvm_core.models import count_parameters
 from lvm_core.recipe import Recipe
-from lvm_core.trainer import TrainState, optimizer_tensors, restore_optimizer, start_training
+from lvm_core.resume import ROOT, progress_folder
+from lvm_core.train_resume import StateFile, phase_key
+from lvm_core.trainer import TrainState, optimizer_tensors, restore_optimizer, start_training, train_phase
 
 PREVIOUS = {"b": "a", "c": "b"}
+ARTICLES = Path("data/bank/articles.parquet")
 
 
-def directory_before(recipe: str, phase: str) -> Path | None:
-    """Folder of the phase before; None for phase A."""
-    return phase_directory(recipe, PREVIOUS[phase]) if phase in PREVIOUS else None
+def run_phase(
+    work: str,
+    recipe: Recipe,
+    phase: str,
+    bank: Bank,
+    targets: np.ndarray,
+    before: Path | None,
+    directory: Path,
+    root: Path = ROOT,
+) -> TrainState:
+    """Train one phase, going on where an interrupted run stopped, and write its directory.
+
+    Args:
+        work: name of this training, for saved progress and messages; one process at a time works under it.
+        recipe: what to do, and on which device.
+        phase: `a`, `b` or `c`.
+        bank: with windows of `dev`.
+        targets: [W] int64 target rows of the phase's windows.
+        before: folder that the phase before left, None for phase A.
+        directory: to write.
+        root: where unfinished work lies.
+
+    Raises:
+        LvmError: the phase before does not fit, `dev` cannot measure, the training diverges, or the disk is full.
+        KeyboardInterrupt: after the state was saved.
+    """
+    device = resolve_device(recipe.device)
+    precision = resolve_precision(recipe.precision, device)
+    state = begin_phase(recipe, phase, bank.info, device, before)
+    vectors = torch.from_numpy(bank.read_vectors()).to(device)
+    measure = dev_metrics_on(bank, device, recipe.train.best_by)
+    key = phase_key(recipe, phase, bank.info, targets, ARTICLES, before, precision, device)
+    with progress_folder(work, key, root) as folder:
+        saved = StateFile(folder / "state.safetensors")
+        if saved.restore(state, device):
+            print(f"{work}: going on after epoch {state.epoch}, step {state.step}", flush=True)
+        try:
+            train_phase(state, recipe, phase, vectors, targets, measure, precision, saved)
+        except FloatingPointError as error:
+            remedy = f"lower recipes.{recipe.name}.train.lr in params.yaml"
+            raise LvmError(f"recipe {recipe.name}, phase {phase}: {error}; {remedy}") from None
+        end_phase(state, recipe, phase, bank.info, precision, directory)
+    return state
 
 
-def begin_phase(recipe: Recipe, phase: str, info: BankInfo, device: torch.device) -> TrainState:
+def begin_phase(recipe: Recipe, phase: str, info: BankInfo, device: torch.device, before: Path | None) -> TrainState:
     """The state to train from: fresh for phase A, else the last weights and moments of the phase before.
+
+    Args:
+        recipe: what to do.
+        phase: `a`, `b` or `c`.
+        info: of the bank to train on.
+        device: to train on.
+        before: folder that the phase before left, None for phase A.
 
     Raises:
         LvmError: the phase before is missing, damaged, or was trained on other data or by another architecture.
     """
     state = start_training(recipe, info.dimension, device)
-    directory = directory_before(recipe.name, phase)
-    if directory is None:
+    if before is None:
         return state
-    before = load_model(directory).info
-    if before.data_sha256 != info.content_sha256:
-        raise LvmError(f"{directory}/model.json: was trained on another bank (data_sha256); run `dvc repro`")
+    left = load_model(before).info
+    if left.data_sha256 != info.content_sha256:
+        raise LvmError(f"{before}/model.json: was trained on another bank (data_sha256); run `dvc repro`")
     try:
-        state.model.load_state_dict(load_tensors(directory / "last.safetensors"))
-        restore_optimizer(state.optimizer, load_tensors(directory / "optimizer.safetensors"))
+        state.model.load_state_dict(load_tensors(before / "last.safetensors"))
+        restore_optimizer(state.optimizer, load_tensors(before / "optimizer.safetensors"))
     except (RuntimeError, KeyError, ValueError) as error:
-        raise LvmError(f"{directory}: does not fit recipe {recipe.name} ({error}); run `dvc repro`") from error
-    state.history, state.epoch = list(before.history), recipe.train.epochs.before(phase)
+        raise LvmError(f"{before}: does not fit recipe {recipe.name} ({error}); run `dvc repro`") from error
+    state.history, state.epoch = list(left.history), recipe.train.epochs.before(phase)
     return state
 
 
-def end_phase(state: TrainState, recipe: Recipe, phase: str, info: BankInfo, precision: str) -> None:
+def end_phase(state: TrainState, recipe: Recipe, phase: str, info: BankInfo, precision: str, directory: Path) -> None:
     """Write the phase's directory: best weights, and what the next phase needs unless this is the last."""
     model_info = ModelInfo(
         recipe=recipe.model_dump(),
@@ -66,8 +116,8 @@ def end_phase(state: TrainState, recipe: Recipe, phase: str, info: BankInfo, pre
         architecture=recipe.model.model_dump(),
         history=state.history,
     )
-    with atomic_directory(phase_directory(recipe.name, phase)) as directory:
-        save_model(directory, state.best, model_info)
+    with atomic_directory(directory) as temporary:
+        save_model(temporary, state.best, model_info)
         if phase in PREVIOUS.values():
-            save_tensors(directory / "last.safetensors", state.model.state_dict())
-            save_tensors(directory / "optimizer.safetensors", optimizer_tensors(state.optimizer))
+            save_tensors(temporary / "last.safetensors", state.model.state_dict())
+            save_tensors(temporary / "optimizer.safetensors", optimizer_tensors(state.optimizer))

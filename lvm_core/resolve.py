@@ -19,6 +19,7 @@ from lvm_core.distinctness import ScoreParams
 from lvm_core.encoder import EncoderParams
 from lvm_core.errors import LvmError
 from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.gates.params import GatesParams
 from lvm_core.layout import REFERENCES
 from lvm_core.models import ModelParams
 from lvm_core.params import PARAMS_FILE, Device, PosScalar, Precision, Seed, Threads, load_group, validate
@@ -31,11 +32,27 @@ RESERVED = {
 """Names that a recipe cannot have: reference predictors, and other files of metrics/."""
 
 
+class TrainDefaults(TrainParams):
+    """`train` in params.yaml: the defaults of every recipe, and which recipes are trained with further seeds.
+
+    Attributes:
+        seeds: further seeds; empty: off.
+        repeat: names of the recipes to train once more with each of them.
+    """
+
+    seeds: list[Seed]
+    repeat: list[str]
+
+
+REPEATS = ("seeds", "repeat")
+"""Keys of `train` that are no part of a recipe."""
+
 GROUPS: dict[str, Any] = {
     **{"seed": Seed, "threads": Threads, "precision": Precision, "device": Device, "pos_scalar": PosScalar},
     **{"data": DataParams, "corpus": CorpusParams, "split": SplitParams, "encoder": EncoderParams},
     **{"diagnosis": DiagnosisParams, "score": ScoreParams, "curriculum": CurriculumParams},
-    **{"model": ModelParams, "train": TrainParams, "evaluate": EvaluateParams},
+    **{"model": ModelParams, "train": TrainDefaults, "evaluate": EvaluateParams},
+    **{"gates": GatesParams, "time_direction": list[str]},
 }
 """Type of every top-level key but `names`, `recipes` and the profiles."""
 
@@ -69,10 +86,22 @@ def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rul
                 f"{PARAMS_FILE}: recipes.{name}: a recipe's name is lower-case letters, digits and _, starts with a "
                 f"letter and is none of {', '.join(sorted(RESERVED))}"
             )
-    if len(set(names)) != len(names):
-        raise LvmError(f"{PARAMS_FILE}: names = {names}: a recipe is named twice")
+    _check_chosen("names", names, names)
+    _check_chosen("time_direction", params["time_direction"], names)
+    _check_chosen("train.repeat", params["train"]["repeat"], names)
+    seeds = params["train"]["seeds"]
+    if len({params["seed"], *seeds}) <= len(seeds):
+        raise LvmError(f"{PARAMS_FILE}: train.seeds = {seeds}: a seed occurs twice, or is `seed` itself")
     resolved = {name: _resolve(name, recipe, params) for name, recipe in recipes.items()}  # unused ones are checked too
     return [resolved[name][0] for name in names], {name: resolved[name][1] for name in names}
+
+
+def _check_chosen(key: str, chosen: list[str], names: list[str]) -> None:
+    for name in chosen:
+        if name not in names:
+            raise LvmError(f"{PARAMS_FILE}: {key} = {chosen}: {name!r} is not in names = {names}; add it there")
+    if len(set(chosen)) != len(chosen):
+        raise LvmError(f"{PARAMS_FILE}: {key} = {chosen}: a recipe is named twice")
 
 
 def _resolve(name: str, recipe: dict[str, Any], params: Mapping[str, Any]) -> tuple[Recipe, Rule]:
@@ -88,6 +117,7 @@ def _resolve(name: str, recipe: dict[str, Any], params: Mapping[str, Any]) -> tu
     validate(recipe["about"], str, f"{where}.about")
     own = _follow_references({key: value for key, value in recipe.items() if key != "about"}, params, where)
     rule: Rule = validate(own["curriculum"], Rule, f"{where}.curriculum")
+    train = {key: value for key, value in params["train"].items() if key not in REPEATS}
     values = {
         "name": name,
         "seed": own.get("seed", params["seed"]),
@@ -96,7 +126,7 @@ def _resolve(name: str, recipe: dict[str, Any], params: Mapping[str, Any]) -> tu
         "device": params["device"],
         "model": _overlay(params["model"], own.get("model", {}), f"{where}.model"),
         "losses": own["losses"],
-        "train": _overlay(params["train"], own.get("train", {}), f"{where}.train"),
+        "train": _overlay(train, own.get("train", {}), f"{where}.train"),
     }
     resolved: Recipe = validate(values, Recipe, where)
     return resolved, rule

@@ -7,7 +7,7 @@ from lvm_core.errors import LvmError, run_stage
 from lvm_core.files import write_json
 from lvm_core.fivecat.headline import headlines
 from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.layout import phase_directory
+from lvm_core.layout import evaluation_directory, phase_directory
 from lvm_core.params import Device, Seed, Threads, load_group, read_params
 
 METRICS = {"a": "metrics/stage_a", "b": "metrics/stage_b", "c": "metrics"}
@@ -37,7 +37,7 @@ def main(recipe: str, phase: str) -> None:
         raise LvmError(f"{directory}: reads {reads}, data/bank holds {holds}; train the recipe on this bank")
     predictor = from_callable(model.predict_raw, recipe)
     evaluations = evaluate_splits(bank, predictor, evaluate_params, seed=seed, device=device)
-    write_evaluations(f"data/evaluation/{phase}/{recipe}", evaluations)
+    write_evaluations(evaluation_directory(phase) / recipe, evaluations)
     summaries = {split: done.summary for split, done in evaluations.items()}
     write_json(f"{METRICS[phase]}/{recipe}.json", headlines(summaries))
 

@@ -7,9 +7,8 @@ from lvm_core.errors import run_stage
 from lvm_core.files import write_json
 from lvm_core.fivecat.headline import headlines
 from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.layout import evaluation_directory
 from lvm_core.params import Device, Seed, Threads, load_group, read_params
-
-OUTPUT = "data/evaluation/references"
 
 
 def main() -> None:
@@ -32,7 +31,7 @@ def main() -> None:
     metrics = {}
     for reference in fit_references(bank, evaluate_params, seed):
         evaluations = evaluate_splits(bank, reference, evaluate_params, seed=seed, device=device)
-        write_evaluations(f"{OUTPUT}/{reference.name}", evaluations, reference.fit)
+        write_evaluations(evaluation_directory("references") / reference.name, evaluations, reference.fit)
         metrics[reference.name] = headlines({split: done.summary for split, done in evaluations.items()})
     write_json("metrics/references.json", metrics)
 

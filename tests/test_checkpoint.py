@@ -21,7 +21,7 @@ def model_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     bank, recipe = small_bank(), small_recipe(model={"pos_scalar": 0.7})
     state = train(bank, recipe, "abc")
-    end_phase(state, recipe, "c", bank.info, "fp32")
+    end_phase(state, recipe, "c", bank.info, "fp32", phase_directory("small", "c"))
     return tmp_path / phase_directory("small", "c")
 
 
@@ -42,7 +42,7 @@ def test_a_model_is_rebuilt_from_its_own_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     bank, recipe = small_bank(), small_recipe(model={"pos_scalar": 0.7})
     state = train(bank, recipe, "abc")
-    end_phase(state, recipe, "c", bank.info, "fp32")
+    end_phase(state, recipe, "c", bank.info, "fp32", phase_directory("small", "c"))
     state.model.load_state_dict(state.best)
     with torch.inference_mode():
         expected = state.model.eval()(torch.from_numpy(contexts()))
@@ -60,8 +60,8 @@ def test_the_next_phase_starts_from_the_last_weights_not_the_best(tmp_path, monk
     bank, recipe = small_bank(), small_recipe()
     state = train(bank, recipe, "a")
     state.best = {name: torch.zeros_like(tensor) for name, tensor in state.best.items()}
-    end_phase(state, recipe, "a", bank.info, "fp32")
-    begun = begin_phase(recipe, "b", bank.info, torch.device("cpu"))
+    end_phase(state, recipe, "a", bank.info, "fp32", phase_directory("small", "a"))
+    begun = begin_phase(recipe, "b", bank.info, torch.device("cpu"), phase_directory("small", "a"))
     assert all(torch.equal(a, b) for a, b in zip(begun.model.parameters(), state.model.parameters(), strict=True))
     assert begun.history == state.history
 
@@ -69,16 +69,16 @@ def test_the_next_phase_starts_from_the_last_weights_not_the_best(tmp_path, monk
 def test_a_phase_on_another_bank_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     bank, recipe = small_bank(), small_recipe()
-    end_phase(train(bank, recipe, "a"), recipe, "a", bank.info, "fp32")
+    end_phase(train(bank, recipe, "a"), recipe, "a", bank.info, "fp32", phase_directory("small", "a"))
     with pytest.raises(LvmError, match="another bank"):
-        begin_phase(recipe, "b", small_bank(seed=1).info, torch.device("cpu"))
+        begin_phase(recipe, "b", small_bank(seed=1).info, torch.device("cpu"), phase_directory("small", "a"))
 
 
 def test_saving_twice_gives_the_same_bytes(model_directory):
     before = {path.name: path.read_bytes() for path in model_directory.iterdir()}
     assert set(before) == {"model.safetensors", "model.json"}
     bank, recipe = small_bank(), small_recipe(model={"pos_scalar": 0.7})
-    end_phase(train(bank, recipe, "abc"), recipe, "c", bank.info, "fp32")
+    end_phase(train(bank, recipe, "abc"), recipe, "c", bank.info, "fp32", phase_directory("small", "c"))
     assert {path.name: path.read_bytes() for path in model_directory.iterdir()} == before
 
 
