@@ -2,49 +2,68 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
-from lvm_core import comparison
+from lvm_core.comparison.columns import BASELINES, BLURRED, ENDS, FIGURES, RANKING, columns
+from lvm_core.comparison.details import window_counts
+from lvm_core.comparison.rows import comparison_csv, comparison_rows, with_gates, with_intervals, with_spread
+from lvm_core.comparison.text import comparison_text, seeds_chapter, time_direction_chapter
+from lvm_core.comparison.variants import seed_spread, time_direction
 from lvm_core.errors import LvmError
 from lvm_core.figures import comparison_figure
 from lvm_core.fivecat.evaluate import evaluate_splits
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import from_callable
-from lvm_core.references import context_mean, copy_last, oracle
-from tests.synthetic import make_bank
+from lvm_core.fivecat.resampled import judge
+from lvm_core.gates.judge import judge_gates
+from lvm_core.gates.params import GatesParams
+from lvm_core.params import load_group, read_params
+from lvm_core.references import copy_last, fit_references, oracle
+from lvm_core.reversal import reversed_bank
+from tests.imports import ROOT
+from tests.synthetic import bank_of, make_bank
 
 ABOUT = {"p1": "the last two chunks", "tiny": "another"}
+GATES = load_group(read_params(Path(ROOT) / "params.yaml"), "gates", GatesParams)
+SETS = list(GATES.sets)
+
+
+def judgement(bank, predictor, resamples=200):
+    done = evaluate_splits(bank, predictor, EvaluateParams(batch_size=64))
+    return judge({split: one.windows for split, one in done.items()}, resamples, 0)
 
 
 def table(bank, recipes, references):
-    """Rows, summaries and tables of windows of these predictors."""
+    """Rows and summaries of these predictors."""
     done = {p.name: evaluate_splits(bank, p, EvaluateParams(batch_size=64)) for p in (*recipes, *references)}
     summaries = {name: {split: one.summary for split, one in both.items()} for name, both in done.items()}
-    windows = {name: {split: one.windows for split, one in both.items()} for name, both in done.items()}
+    judged = {name: judge({split: one.windows for split, one in both.items()}, 2000, 0) for name, both in done.items()}
     names = [predictor.name for predictor in recipes]
-    rows = comparison.comparison_rows(
-        {name: summaries[name] for name in names}, {p.name: summaries[p.name] for p in references}
-    )
-    return comparison.with_intervals(rows, windows, seed=0), summaries
+    rows = comparison_rows({name: summaries[name] for name in names}, {p.name: summaries[p.name] for p in references})
+    rows = with_gates(with_intervals(rows, judged), judged, judge_gates(GATES, judged))
+    return with_spread(rows, {}), summaries
 
 
 @pytest.fixture(scope="module")
 def usual():
-    bank = make_bank({"train": [30] * 4, "val": [30] * 12, "ood": [25] * 12})
+    bank = make_bank({"train": [30] * 4, "dev": [20], "val": [30] * 12, "ood": [25] * 12})
     recipes = [from_callable(lambda c: c[:, -1] + c[:, -2], "p1"), from_callable(lambda c: c[:, 0], "tiny")]
-    return table(bank, recipes, [oracle(bank), copy_last(), context_mean()])
+    return table(bank, recipes, fit_references(bank, EvaluateParams(), 0))
 
 
 def test_every_figure_has_an_interval_around_it(usual):
     rows, _ = usual
     for row in rows:
-        for figure in comparison.FIGURES:
+        for figure in FIGURES:
             assert row[f"{figure}_lo"] <= row[figure] + 1e-9, (row["name"], figure)
             assert row[figure] <= row[f"{figure}_hi"] + 1e-9, (row["name"], figure)
-    frame = comparison.comparison_csv(rows)
-    assert tuple(frame.columns) == comparison.COLUMNS
-    assert frame.notna().all().all()
+    frame = comparison_csv(rows, SETS)
+    assert tuple(frame.columns) == columns(SETS)
+    assert frame[[column for x in FIGURES for column in (x, *(f"{x}_{end}" for end in ENDS))]].notna().all().all()
     assert rows[0]["name"] == "oracle"  # sorted by masked R@5 on val
 
 
@@ -52,7 +71,7 @@ def test_differences_are_paired_and_exact(usual):
     rows, _ = usual
     by_name = {row["name"]: row for row in rows}
     for row in rows:
-        for baseline in comparison.BASELINES:
+        for baseline in BASELINES:
             difference = row["val_recall_at_5"] - by_name[baseline]["val_recall_at_5"]
             assert row[f"val_r5_vs_{baseline}"] == pytest.approx(difference)
     own = by_name["copy_last"]
@@ -64,12 +83,16 @@ def test_differences_are_paired_and_exact(usual):
 
 def test_the_page_shows_intervals_and_who_was_drawn(usual):
     rows, summaries = usual
-    text = comparison.comparison_text(rows, ABOUT, *comparison.window_counts(summaries))
+    text = comparison_text(rows, ABOUT, *window_counts(summaries))
     assert "95% interval of a bootstrap over articles (12 of `val`, 12 of `ood`; 2,000 draws)" in text
     row = next(row for row in rows if row["name"] == "tiny")
     low, high = row["val_recall_at_5_lo"], row["val_recall_at_5_hi"]
     assert f"{row['val_recall_at_5']:.4f} [{low:.3f}, {high:.3f}]" in text
     assert "undefined" not in text
+    assert all(title in text for title in (*RANKING.values(), *BLURRED.values()))
+    ranking = text[: text.index("## Figures that reward blur")]
+    assert ranking.count("**") == 2 * len(RANKING)  # one best value a column, among the recipes only
+    assert "**" not in text[text.index("## Figures that reward blur") :]
 
 
 def test_without_p1_and_with_articles_of_one_window(tmp_path):
@@ -79,8 +102,8 @@ def test_without_p1_and_with_articles_of_one_window(tmp_path):
         assert row["val_cosine_lo"] <= row["val_cosine"] <= row["val_cosine_hi"]
         for figure in ("val_recall_at_5", "val_margin", "val_r5_vs_copy_last", "val_r5_vs_p1", "ood_cosine"):
             assert (row[figure], row[f"{figure}_lo"], row[f"{figure}_hi"]) == (None, None, None)
-    assert "nan" not in comparison.comparison_csv(rows).to_csv(index=False)
-    assert "`-`: undefined" in comparison.comparison_text(rows, ABOUT, *comparison.window_counts(summaries))
+    assert "nan" not in comparison_csv(rows, SETS).to_csv(index=False)
+    assert "`-`: undefined" in comparison_text(rows, ABOUT, *window_counts(summaries))
     comparison_figure(rows, tmp_path / "comparison.svg")
     assert (tmp_path / "comparison.svg").stat().st_size > 0
 
@@ -88,4 +111,79 @@ def test_without_p1_and_with_articles_of_one_window(tmp_path):
 def test_two_rows_of_one_name_are_refused(usual):
     _, summaries = usual
     with pytest.raises(LvmError, match="copy_last has the name of a reference predictor"):
-        comparison.comparison_rows({"copy_last": summaries["copy_last"]}, {"copy_last": summaries["copy_last"]})
+        comparison_rows({"copy_last": summaries["copy_last"]}, {"copy_last": summaries["copy_last"]})
+
+
+def test_the_table_says_what_each_row_is_and_which_gates_it_passes(usual):
+    rows, _ = usual
+    by_name = {row["name"]: row for row in rows}
+    assert by_name["oracle"]["status"] == "forward"
+    assert by_name["copy_last"]["status"] == "copies"
+    assert by_name["tiny"]["status"] in ("blurs", "weak")
+    for row in rows:
+        for name in SETS:
+            assert 0 <= row[f"gates_{name}"] <= row[f"gates_{name}_of"]
+        assert row["seeds"] == (1 if row["kind"] == "recipe" else None)
+    assert by_name["oracle"]["gates_certified"] == by_name["oracle"]["gates_certified_of"] > 0
+
+
+def test_spread_over_seeds(usual):
+    rows, _ = usual
+    bank = make_bank({"train": [30], "val": [30] * 4})
+    by_seed = {seed: judgement(bank, from_callable(lambda c, s=seed: c[:, -s], "p1")) for seed in (1, 2, 4)}
+    spread = {"p1": seed_spread(by_seed)}
+    values = [judged.value["val_cosine"] for judged in by_seed.values()]
+    figures = spread["p1"]["figures"]
+    assert figures["val_cosine"]["mean"] == pytest.approx(np.mean(values))
+    assert figures["val_cosine"]["sd"] == pytest.approx(np.sqrt(np.sum((np.array(values) - np.mean(values)) ** 2) / 2))
+    assert figures["ood_cosine"]["sd"] is None  # no ood windows
+    row = next(row for row in with_spread(rows, spread) if row["name"] == "p1")
+    assert (row["seeds"], row["val_cosine_sd"], row["ood_cosine_sd"]) == (3, figures["val_cosine"]["sd"], None)
+    (chapter,) = seeds_chapter(spread)
+    assert f"| `p1` | 1, 2, 4 | val_cosine | {np.mean(values):.4f} |" in chapter
+    assert "| ood_cosine | - | - | - | - |" in chapter
+    assert seeds_chapter({}) == []
+
+
+def test_time_direction_is_nothing_where_time_has_no_direction():
+    """A predictor judged forwards and backwards on walks that are the same in law both ways."""
+    bank = make_bank({"train": [30], "val": [40] * 12, "ood": []})
+    predictor = from_callable(lambda contexts: contexts[:, -1] + 0.5 * contexts[:, -2])
+    found = time_direction(*(judgement(b, predictor) for b in (bank, reversed_bank(bank))))
+    cell = found["val_cosine"]
+    assert cell["difference"] == pytest.approx(cell["forward"] - cell["reversed"])
+    assert cell["lo"] < 0 < cell["hi"]
+    assert found["ood_cosine"] == dict.fromkeys(("forward", "reversed", "difference", "lo", "hi"))
+    (chapter,) = time_direction_chapter({"p1": found})
+    assert f"| `p1` | val_cosine | {cell['forward']:.4f} |" in chapter
+    assert "| `p1` | ood_cosine | - | - | - |" in chapter
+    assert time_direction_chapter({}) == []
+
+
+def test_time_direction_shows_where_a_law_runs_one_way():
+    """Each chunk is the one before it, rotated: the rotation predicts forwards only."""
+    rng = np.random.default_rng(0)
+    rotation = np.linalg.qr(rng.standard_normal((16, 16)))[0].astype(np.float32)
+
+    def article():
+        rows = [rng.standard_normal(16)]
+        for _ in range(39):
+            rows.append(rotation @ rows[-1] + 0.3 * rng.standard_normal(16))
+        return np.array(rows)
+
+    bank = bank_of([(f"{i}", split, article()) for i, split in enumerate(["train", "val", "ood"] * 6)])
+    turned = torch.from_numpy(rotation.T.copy())
+    predictor = from_callable(lambda contexts: contexts[:, -1] @ turned)
+    found = time_direction(*(judgement(b, predictor) for b in (bank, reversed_bank(bank))))
+    for key in ("val_recall_at_5", "val_cosine", "ood_cosine"):
+        assert found[key]["lo"] > 0.2, key
+
+
+def test_reversing_a_bank_twice_gives_it_back():
+    bank = make_bank({"train": [7, 12], "val": [1, 9]})
+    once, twice = reversed_bank(bank), reversed_bank(reversed_bank(bank))
+    np.testing.assert_array_equal(twice.vectors, bank.vectors)
+    assert twice.info == bank.info
+    assert once.info.content_sha256 != bank.info.content_sha256
+    for first, count in zip(bank.articles["first_row"], bank.articles["n_chunks"], strict=True):
+        np.testing.assert_array_equal(once.vectors[first : first + count], bank.vectors[first : first + count][::-1])

@@ -32,8 +32,8 @@ class Judgement:
 
     Attributes:
         value: by `<split>_<figure>`, the figures of HEADLINE and MORE; None where undefined.
-        draws: [B] float64 by the same keys, NaN where undefined. Predictors judged on the same windows share the draws,
-            so that their values can be subtracted draw by draw.
+        draws: [B] float64 by the same keys, NaN where undefined, or with a single article. Predictors judged on the
+            same windows share the draws, so that their values can be subtracted draw by draw.
     """
 
     value: Mapping[str, float | None]
@@ -64,8 +64,10 @@ def judge(
         articles = len(totals[0])
         for name, values in _figures(list(terms), np.ones((1, articles)), *totals).items():
             value[f"{split}_{name}"] = None if np.isnan(values[0]) else float(values[0])
-        for name, values in _figures(list(terms), draw_articles(articles, resamples, seed), *totals).items():
-            draws[f"{split}_{name}"] = values
+        weights = draw_articles(articles, resamples, seed)
+        for name, values in _figures(list(terms), weights, *totals).items():
+            # a single article can only be drawn again: that is no width of 0, but no knowledge of other articles
+            draws[f"{split}_{name}"] = values if articles > 1 else np.full(resamples, np.nan)
     return Judgement(value, draws)
 
 

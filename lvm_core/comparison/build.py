@@ -1,0 +1,81 @@
+"""The whole comparison from what lies in data/evaluation/."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lvm_core.comparison import details, read, rows, variants
+from lvm_core.fivecat.resampled import Judgement
+from lvm_core.gates.judge import judge_gates
+from lvm_core.gates.params import GatesParams
+from lvm_core.gates.results import SetResult, to_json
+from lvm_core.layout import REFERENCES, REVERSED, evaluation_directory, seed_variant
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every row, judged.
+
+    Attributes:
+        rows: complete, in their order.
+        summaries: of every row, by split.
+        results: of the gates, by set.
+        time_direction: `variants.time_direction` by recipe.
+        seeds: `variants.seed_spread` by recipe.
+        json: what metrics/comparison.json holds.
+    """
+
+    rows: list[dict[str, Any]]
+    summaries: dict[str, dict[str, Any]]
+    results: dict[str, SetResult]
+    time_direction: dict[str, Any]
+    seeds: dict[str, Any]
+    json: dict[str, Any]
+
+
+def build_comparison(
+    about: Mapping[str, str],
+    gates: GatesParams,
+    coherence_cuts: Sequence[float],
+    seed: int,
+    reversed_too: Sequence[str],
+    repeats: Mapping[str, Sequence[int]],
+) -> Comparison:
+    """Read the evaluations of every row and judge them.
+
+    Args:
+        about: a line on each recipe, in the order of the recipes.
+        gates: the sets.
+        coherence_cuts: borders of the coherence bins.
+        seed: of the draws of articles, and of the recipes.
+        reversed_too: recipes that were trained on articles read backwards too.
+        repeats: the further seeds of each recipe that was trained with several.
+
+    Raises:
+        LvmError: an evaluation is missing or damaged (names the file).
+    """
+
+    def judged(kind: str, *names: str) -> dict[str, Judgement]:
+        return read.read_judgements(evaluation_directory(kind), names, seed, coherence_cuts)
+
+    after_a, final = (read.read_summaries(evaluation_directory(phase), list(about)) for phase in ("a", "c"))
+    references = read.read_summaries(evaluation_directory("references"), REFERENCES)
+    judgements = judged("c", *about) | judged("references", *REFERENCES)
+    results = judge_gates(gates, judgements)
+    directions = {
+        name: variants.time_direction(judgements[name], judged(REVERSED, name)[name]) for name in reversed_too
+    }
+    spread = {
+        name: variants.seed_spread(
+            {seed: judgements[name], **{other: judged(seed_variant(other), name)[name] for other in seeds}}
+        )
+        for name, seeds in repeats.items()
+    }
+    table = rows.with_intervals(rows.comparison_rows(final, references), judgements)
+    table = rows.with_spread(rows.with_gates(table, judgements, results), spread)
+    summaries = final | references
+    parts = {"gates": to_json(results), "time_direction": directions, "seeds": spread}
+    whole = details.comparison_details(table, summaries, about, after_a, **parts)
+    return Comparison(table, summaries, results, directions, spread, whole)

@@ -1,0 +1,59 @@
+"""What the comparison is made of, from data/evaluation/."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lvm_core.comparison.columns import SPLITS
+from lvm_core.errors import LvmError
+from lvm_core.files import read_json, read_parquet
+from lvm_core.fivecat.resampled import Judgement, judge
+from lvm_core.statistics import RESAMPLES
+
+
+def about_recipes(names: Sequence[str], recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The line about each named recipe (`recipes.<name>.about` in params.yaml).
+
+    Raises:
+        LvmError: there is no such recipe, or no line about it.
+    """
+    for name in names:
+        if not isinstance(recipes.get(name, {}).get("about"), str):
+            raise LvmError(f"params.yaml: recipes.{name}.about is missing")
+    return {name: recipes[name]["about"] for name in names}
+
+
+def read_summaries(directory: str | Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The `summary.json` of each named folder of `directory`.
+
+    Raises:
+        LvmError: one is missing (names it).
+    """
+    return {name: read_json(Path(directory) / name / "summary.json") for name in names}
+
+
+def read_judgements(
+    directory: str | Path, names: Sequence[str], seed: int, coherence_cuts: Sequence[float]
+) -> dict[str, Judgement]:
+    """All figures of each named folder of `directory` with their bootstrap values, from its tables of windows.
+
+    Args:
+        directory: of evaluations of one kind.
+        names: of its folders.
+        seed: of the draws of articles.
+        coherence_cuts: borders of the coherence bins.
+
+    Raises:
+        LvmError: a table is missing or damaged (names it).
+    """
+    return {
+        name: judge(
+            {split: read_parquet(Path(directory) / name / f"{split}.parquet") for split in SPLITS},
+            RESAMPLES,
+            seed,
+            coherence_cuts,
+        )
+        for name in names
+    }

@@ -1,0 +1,183 @@
+"""metrics/comparison.md: the comparison, readable on a code host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lvm_core.comparison.columns import BLURRED, ENDS, RANKING, SPREAD, WITH_INTERVAL
+from lvm_core.statistics import CONFIDENCE, RESAMPLES
+
+Row = Mapping[str, Any]
+
+STATUS_WORDS = {
+    "forward": "passes every certified gate that applies",
+    "copies": "its cosine with the last context chunk is 0.95 or more",
+    "blurs": "ranks the next chunk worse than the mean of the context does",
+    "weak": "none of these",
+}
+"""What the status words mean; the first that is true (`gates.judge.status_of`)."""
+
+PUBLISHED = {
+    "val_margin": "margin",
+    "val_published_margin": "published margin",
+    "val_rollout": "rollout",
+    "val_published_rollout": "published rollout",
+}
+
+
+def comparison_text(
+    rows: Sequence[Row],
+    about: Mapping[str, str],
+    windows: Mapping[str, int],
+    articles: Mapping[str, int],
+    chapters: Sequence[str] = (),
+) -> str:
+    """The page: recipes, then the reference predictors, then further chapters, then the published frame.
+
+    Args:
+        rows: complete, in their order.
+        about: one line on each recipe.
+        windows: number of windows by split.
+        articles: number of articles with a window by split.
+        chapters: Markdown, each beginning with a heading.
+    """
+    recipes = [row for row in rows if row["kind"] == "recipe"]
+    references = [row for row in rows if row["kind"] == "reference"]
+    undefined = any(row[column] is None for row in rows for column in (*RANKING, *BLURRED))
+    lines = [
+        "# Comparison",
+        "",
+        "The whole report with pictures: [plots/report.html](../plots/report.html). What each figure means: "
+        "[How to read the numbers](../docs/how-to-read-the-numbers.md).",
+        "",
+        "Corrected frame: the prediction is compared with the chunk after the last context chunk. "
+        f"{windows['val']:,} windows of `val`, {windows['ood']:,} of `ood`. Sorted by R@5 on `val`: is the next chunk "
+        "among the five of its article that are nearest to the prediction (the 5 context chunks are not among the "
+        "candidates)?",
+        "",
+        f"In brackets: {CONFIDENCE:.0%} interval of a bootstrap over articles ({articles['val']} of `val`, "
+        f"{articles['ood']} of `ood`; {RESAMPLES:,} draws). The difference to `copy_last` is paired: both are judged "
+        "on the same drawn articles.",
+        "",
+        "## Recipes",
+        "",
+        *markdown_table(recipes, RANKING, mark_best=True),
+        "",
+        *(f"- `{row['name']}`: {about[row['name']]}" for row in recipes),
+        "",
+        "Status: " + "; ".join(f"`{word}`: {meaning}" for word, meaning in STATUS_WORDS.items()) + ".",
+        "",
+        "## Reference predictors on the same windows",
+        "",
+        *markdown_table(references, RANKING),
+        "",
+        "`oracle` answers with the true chunk and shows what a perfect predictor scores; `article_centroid` cheats (it "
+        "sees the whole article); the others have nothing or little to learn, and are what a recipe has to beat.",
+        "",
+        "## Figures that reward blur",
+        "",
+        "Cosine, margins and rollout are best for a blurred prediction (the mean of the corpus has a margin near 0): "
+        "nothing is sorted or marked by them. Centred: after the mean of the training text has been taken off. PAR: "
+        "closeness to the context, over that of the truth (text: 1, a copy: more).",
+        "",
+        *markdown_table(rows, BLURRED),
+        "",
+        *(line for chapter in chapters for line in (chapter.strip(), "")),
+        "## The same predictors on the earlier reports' tape",
+        "",
+        "The earlier reports compared each prediction with the chunk after the one it was to predict (see [the story "
+        "of the off-by-one](../docs/how-to-read-the-numbers.md#the-story-of-the-off-by-one)). On that tape no good "
+        "predictor can pass: look at `oracle`. The figures are for reading those reports; nothing is judged by them.",
+        "",
+        *markdown_table(rows, PUBLISHED),
+        "",
+        *(["`-`: undefined on these data; [diagnosis.md](diagnosis.md) says why.", ""] if undefined else []),
+        "![R@5 and cosine of all rows](../plots/comparison.svg)",
+        "",
+        "![offset profile](../plots/offset_profile.svg)",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def markdown_table(rows: Sequence[Row], shown: Mapping[str, str], *, mark_best: bool = False) -> list[str]:
+    """Rows of the comparison as a table: name, status, then columns.
+
+    Args:
+        rows: in their order.
+        shown: titles of the columns.
+        mark_best: set the highest value of each column in bold.
+    """
+    best = {
+        column: max((row[column] for row in rows if row[column] is not None), default=None) if mark_best else None
+        for column in shown
+    }
+    lines = ["| name | status | " + " | ".join(shown.values()) + " |", "|---|---|" + "---:|" * len(shown)]
+    for row in rows:
+        cells = [_cell(row, column, best=row[column] is not None and row[column] == best[column]) for column in shown]
+        lines.append(f"| `{row['name']}` | {row['status']} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _cell(row: Row, column: str, *, best: bool) -> str:
+    value = row[column]
+    if value is None:
+        return "-"
+    low, high = (row[f"{column}_{end}"] for end in ENDS)
+    shown = f"**{value:.4f}**" if best else f"{value:.4f}"
+    return f"{shown} [{low:.3f}, {high:.3f}]" if column in WITH_INTERVAL and low is not None else shown
+
+
+def time_direction_chapter(tables: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> list[str]:
+    """The chapter on recipes trained and tested on articles read backwards, as one Markdown text or none.
+
+    Args:
+        tables: from `variants.time_direction`, by recipe.
+    """
+    if not tables:
+        return []
+    lines = [
+        "## Time direction",
+        "",
+        "The same recipe, trained and tested on articles read backwards. Where forwards is better, the recipe uses "
+        "something in the text that runs one way; similarities between chunks do not.",
+        "",
+        "| recipe | figure | forwards | backwards | difference |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for name, table in tables.items():
+        for key, cell in table.items():
+            numbers = [_number(cell["forward"]), _number(cell["reversed"]), _number(cell["difference"], "+.4f")]
+            if cell["lo"] is not None:
+                numbers[-1] += f" [{cell['lo']:+.3f}, {cell['hi']:+.3f}]"
+            lines.append(f"| `{name}` | {key} | " + " | ".join(numbers) + " |")
+    return ["\n".join(lines)]
+
+
+def seeds_chapter(spread: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The chapter on the spread over seeds, as one Markdown text, or none if no recipe was repeated.
+
+    Args:
+        spread: from `variants.seed_spread`, by recipe.
+    """
+    if not spread:
+        return []
+    lines = [
+        "## Spread over seeds",
+        "",
+        "The same recipe trained again with other seeds (first weights, order of the windows, dropout).",
+        "",
+        "| recipe | seeds | figure | mean | sd | lowest | highest |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
+    for name, several in spread.items():
+        seeds = ", ".join(str(seed) for seed in several["seeds"])
+        for key in SPREAD:
+            cells = [_number(several["figures"][key][part]) for part in ("mean", "sd", "min", "max")]
+            lines.append(f"| `{name}` | {seeds} | {key} | " + " | ".join(cells) + " |")
+    return ["\n".join(lines)]
+
+
+def _number(value: float | None, form: str = ".4f") -> str:
+    return "-" if value is None else format(value, form)
