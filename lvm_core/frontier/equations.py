@@ -1,0 +1,123 @@
+"""Normal equations of the frontier: one pass over the train windows, for one covariance and eight right-hand sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lvm_core.bank import Bank
+from lvm_core.errors import LvmError
+from lvm_core.fivecat.batches import Batch, iterate_batches
+from lvm_core.fivecat.window_sets import MARGIN_OFFSETS, canonical_windows, has_offset
+from lvm_core.progress import Progress
+from lvm_core.windows import CONTEXT
+
+RIVALS = tuple(k for k in MARGIN_OFFSETS if k != 1)
+"""Offsets that the target is compared with in the margin."""
+WANTED = (1, *RIVALS, 0)
+"""What each right-hand side asks to predict: the target, the target minus each rival, the last context chunk."""
+LAST = len(WANTED) - 1
+"""Number of the right-hand side of the last context chunk."""
+
+_SLOTS = range(1 - CONTEXT, MARGIN_OFFSETS.stop)
+"""Offsets of the context chunks and of everything after them that the margin needs."""
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Means over the train windows; f is the context as one vector of 5*D numbers, oldest chunk first.
+
+    Attributes:
+        covariance: [5D, 5D] float64, of f over all windows.
+        right: [8, 5D, D] float64, of f z^T for z in the order of `WANTED`, minus `feature_mean` `right_mean`^T: the
+            target y and the last chunk over all windows, y - x_k over those that have all of k=-3..+3.
+        feature_mean: [5D] float64, of f over all windows.
+        right_mean: [8, D] float64, of z over the windows of its right-hand side.
+    """
+
+    covariance: Tensor
+    right: Tensor
+    feature_mean: Tensor
+    right_mean: Tensor
+
+
+def has_rivals(batch: Batch) -> np.ndarray:
+    """[B] bool: does the window have all of k=-3..+3?"""
+    there: np.ndarray = np.logical_and.reduce([has_offset(batch.position, batch.n_chunks, k) for k in MARGIN_OFFSETS])
+    return there
+
+
+def normal_equations(bank: Bank, batch_size: int) -> Equations | None:
+    """The normal equations of a bank's train windows.
+
+    Blocks are multiplied in float32 and added up in float64. Memory: about six [5D, 5D] float64 matrices (650 MB at
+    D=768).
+
+    Returns:
+        None where no train window has all of k=-3..+3.
+
+    Raises:
+        LvmError: the train split has no window.
+    """
+    windows = canonical_windows(bank, "train")
+    if not len(windows):
+        raise LvmError(
+            "data/bank: the train split has no window, which the frontier needs; give it more or longer articles "
+            "(data.train, split.*)"
+        )
+    # Sums over the windows with all rivals, and over the others: those near the end of their article.
+    inside, ending = (_Sums(bank.vectors.shape[1], slots) for slots in (_SLOTS, range(1 - CONTEXT, 2)))
+    progress = Progress("frontier, normal equations", len(windows), "windows")
+    for batch in iterate_batches(bank, windows, batch_size, "cpu"):
+        whole = has_rivals(batch)
+        inside.add(batch.where(whole))
+        ending.add(batch.where(~whole))
+        progress.update(len(batch))
+    progress.close()
+    return _equations(inside, ending) if inside.count else None
+
+
+class _Sums:
+    """Sums over windows of f x_k^T and of x_k, for the offsets k of `slots`; `products` is [slots, 5D, D] float64."""
+
+    def __init__(self, dimension: int, slots: range) -> None:
+        self.slots, self.count = slots, 0
+        self.products = torch.zeros(len(slots), CONTEXT * dimension, dimension, dtype=torch.float64)
+        self.chunks = torch.zeros(len(slots), dimension, dtype=torch.float64)
+
+    def add(self, batch: Batch) -> None:
+        """Count these windows in."""
+        if not len(batch):
+            return
+        features = batch.contexts().flatten(1)
+        for slot, k in enumerate(self.slots):
+            chunks = batch.at_offset(k)
+            self.products[slot] += features.T @ chunks
+            self.chunks[slot] += chunks.sum(0)
+        self.count += len(batch)
+
+
+def _equations(inside: _Sums, ending: _Sums) -> Equations:
+    for slot in range(len(ending.slots)):  # now over all windows; in place, because these are the largest arrays
+        ending.products[slot] += inside.products[slot]
+    count = inside.count + ending.count
+    everywhere = ending.products.div_(count)
+    everywhere_mean = (ending.chunks + inside.chunks[: len(ending.slots)]) / count
+    products, means = inside.products.div_(inside.count), inside.chunks / inside.count
+    dimension, target = means.shape[1], CONTEXT
+    feature_mean = everywhere_mean[:CONTEXT].flatten()
+
+    right, right_mean = torch.empty_like(products), torch.empty_like(means)
+    for row, k in enumerate(WANTED):
+        rival = k - _SLOTS.start
+        if row in (0, LAST):
+            right[row], right_mean[row] = everywhere[rival], everywhere_mean[rival]
+        else:
+            torch.sub(products[target], products[rival], out=right[row])
+            right_mean[row] = means[target] - means[rival]
+        right[row].addr_(feature_mean, right_mean[row], alpha=-1.0)
+    square = everywhere[:CONTEXT].transpose(0, 1).reshape(CONTEXT * dimension, CONTEXT * dimension)
+    return Equations(square.addr_(feature_mean, feature_mean, alpha=-1.0), right, feature_mean, right_mean)

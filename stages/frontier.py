@@ -1,0 +1,30 @@
+"""Trace the margin-constrained linear predictors of the bank: metrics/frontier.json."""
+
+from __future__ import annotations
+
+from lvm_core.bank import load_bank
+from lvm_core.errors import run_stage
+from lvm_core.files import write_json
+from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.params import Device, Threads, load_group, read_params
+
+
+def main() -> None:
+    """Trace both families, measure their points and print a line about each."""
+    params = read_params()
+    evaluate_params = load_group(params, "evaluate", EvaluateParams)
+    threads: int = load_group(params, "threads", Threads)
+    wanted_device: str = load_group(params, "device", Device)
+
+    # Heavy imports come after the parameters are known to be good.
+    from lvm_core.frontier.trace import describe, trace_frontier
+    from lvm_core.hardware import resolve_device, use_threads
+
+    use_threads(threads)
+    frontier = trace_frontier(load_bank("data/bank"), evaluate_params, resolve_device(wanted_device))
+    write_json("metrics/frontier.json", frontier)
+    print("\n".join(describe(frontier)))
+
+
+if __name__ == "__main__":
+    run_stage(main)
