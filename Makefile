@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 QUICK ?= build/quick
 
-.PHONY: env repro quick test test-fast soak lint format clean
+.PHONY: env repro quick test test-fast soak bench lint format clean
 
 repro: env ## the whole pipeline
 	dvc repro
@@ -25,6 +25,9 @@ test-fast: env ## the tests without the run of the whole pipeline
 
 soak: env ## long runs: 4 GB imports, hundreds of kills, thousands of damaged files (a quarter of an hour, 10 GB of disk)
 	python -m pytest -m soak -s
+
+bench: env ## measured ratios against plain ways to do the same: metrics/bench.json, metrics/bench.md
+	python -m benchmarks
 
 lint: env ## format, lint and types
 	ruff format --check .

@@ -32,7 +32,8 @@ def yardstick(table: pd.DataFrame) -> str:
     """
     lines = ["| figure | " + " | ".join(f"`{name}`" for name in SHOWN) + " |", "|---|" + "---:|" * len(SHOWN)]
     for figure in FIGURES:
-        cells = [f"{table.loc[name, f'val_{figure}']:.4f}" for name in SHOWN]
+        values = table[f"val_{figure}"]
+        cells = [f"{values[name]:.4f}" for name in SHOWN]
         lines.append(f"| `{figure}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

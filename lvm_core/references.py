@@ -16,7 +16,7 @@ from torch import Tensor
 from lvm_core.bank import Bank
 from lvm_core.errors import LvmError
 from lvm_core.fivecat.batches import gather_chunks, iterate_batches
-from lvm_core.fivecat.closeness import corpus_centre
+from lvm_core.fivecat.closeness import mean_chunk
 from lvm_core.fivecat.draws import article_keys, chunk_keys, uniform
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import Predictor, from_callable
@@ -145,7 +145,7 @@ def corpus_mean(bank: Bank) -> Predictor:
     """
     if not len(bank.articles_of("train")):
         raise LvmError("data/bank: the train split has no chunk; corpus_mean cannot be computed")
-    mean = torch.from_numpy(corpus_centre(bank))
+    mean = torch.from_numpy(mean_chunk(bank, "train"))
     return Predictor(
         "corpus_mean", lambda contexts, rows: mean.to(contexts.device).expand(len(rows), -1), reads_context=False
     )

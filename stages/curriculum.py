@@ -20,7 +20,8 @@ def main() -> None:
     scores = add_measures(read_parquet("data/scores.parquet"), bank.vectors)
     recipes = {name: (rule, select_phases(scores, rule, settings)) for name, rule in rules.items()}
     with atomic_directory("data/curriculum") as directory:
-        for name, (_, phases) in recipes.items():
+        for name, (rule, phases) in recipes.items():
+            write_json(directory / name / "rule.json", rule.model_dump())
             for phase, selection in phases.items():
                 write_npy(directory / name / f"{phase}.npy", selection.rows)
             write_json(directory / name / "in_force.json", {phase: s.in_force for phase, s in phases.items()})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +37,10 @@ SETS = list(GATES.sets)
 def judgement(bank, predictor, resamples=200):
     done = evaluate_splits(bank, predictor, EvaluateParams(batch_size=64))
     return judge({split: one.windows for split, one in done.items()}, resamples, 0)
+
+
+def slot(back, contexts):
+    return contexts[:, -back]
 
 
 def table(bank, recipes, references):
@@ -130,7 +136,7 @@ def test_the_table_says_what_each_row_is_and_which_gates_it_passes(usual):
 def test_spread_over_seeds(usual):
     rows, _ = usual
     bank = make_bank({"train": [30], "val": [30] * 4})
-    by_seed = {seed: judgement(bank, from_callable(lambda c, s=seed: c[:, -s], "p1")) for seed in (1, 2, 4)}
+    by_seed = {seed: judgement(bank, from_callable(partial(slot, seed), "p1")) for seed in (1, 2, 4)}
     spread = {"p1": seed_spread(by_seed)}
     values = [judged.value["val_cosine"] for judged in by_seed.values()]
     figures = spread["p1"]["figures"]
@@ -149,7 +155,7 @@ def test_time_direction_is_nothing_where_time_has_no_direction():
     """A predictor judged forwards and backwards on walks that are the same in law both ways."""
     bank = make_bank({"train": [30], "val": [40] * 12, "ood": []})
     predictor = from_callable(lambda contexts: contexts[:, -1] + 0.5 * contexts[:, -2])
-    found = time_direction(*(judgement(b, predictor) for b in (bank, reversed_bank(bank))))
+    found: Any = time_direction(judgement(bank, predictor), judgement(reversed_bank(bank), predictor))
     cell = found["val_cosine"]
     assert cell["difference"] == pytest.approx(cell["forward"] - cell["reversed"])
     assert cell["lo"] < 0 < cell["hi"]
@@ -174,7 +180,7 @@ def test_time_direction_shows_where_a_law_runs_one_way():
     bank = bank_of([(f"{i}", split, article()) for i, split in enumerate(["train", "val", "ood"] * 6)])
     turned = torch.from_numpy(rotation.T.copy())
     predictor = from_callable(lambda contexts: contexts[:, -1] @ turned)
-    found = time_direction(*(judgement(b, predictor) for b in (bank, reversed_bank(bank))))
+    found: Any = time_direction(judgement(bank, predictor), judgement(reversed_bank(bank), predictor))
     for key in ("val_recall_at_5", "val_cosine", "ood_cosine"):
         assert found[key]["lo"] > 0.2, key
 

@@ -14,7 +14,7 @@ import yaml
 
 from lvm_core import load_model
 from lvm_core.bank import load_bank
-from lvm_core.comparison import COLUMNS
+from lvm_core.comparison.columns import columns
 from lvm_core.files import read_npy, read_parquet
 from lvm_core.layout import REFERENCES
 from tests.documents import blocks
@@ -62,7 +62,8 @@ def test_every_phase_leaves_what_the_next_one_needs(clone):
 
 def test_the_comparison_keeps_its_contract(clone):
     table = pd.read_csv(clone / "metrics/comparison.csv").set_index("name")
-    assert (table.index.name, *table.columns) == COLUMNS
+    sets = yaml.safe_load((clone / "params.yaml").read_text())["gates"]["sets"]
+    assert (table.index.name, *table.columns) == columns(list(sets))
     assert set(table.index) == {"p1", "p5", *REFERENCES}
     assert set(table[table["kind"] == "recipe"].index) == {"p1", "p5"}
     for split in ("val", "ood"):
@@ -100,7 +101,7 @@ def test_an_edit_to_a_figure_does_not_retrain(clone):
     before = figures.read_text()
     figures.write_text(before + "\n# another colour\n")
     try:
-        assert stages_run(sh("dvc repro --dry", clone)) == {"diagnose", "compare"}
+        assert stages_run(sh("dvc repro --dry", clone)) == {"diagnose", "compare", "report"}
     finally:
         figures.write_text(before)
 
@@ -125,7 +126,7 @@ def test_an_experiment_with_pos_scalar_runs_p5_alone(clone):
     vectors = (clone / "data/bank/vectors.npy").stat().st_mtime_ns
     output = sh("dvc exp run -S pos_scalar=0.2", clone)
     of_p5 = {f"{stage}@p5" for stage in ("train_a", "train_b", "train_c", "evaluate_a", "evaluate_b", "evaluate")}
-    assert stages_run(output) == {"resolve", "compare", *of_p5}
+    assert stages_run(output) == {"resolve", "compare", "report", *of_p5}
     assert (clone / "data/models/p1/model.safetensors").read_bytes() == models["p1"]
     assert (clone / "data/models/p5/model.safetensors").read_bytes() != models["p5"]
     assert (clone / "data/bank/vectors.npy").stat().st_mtime_ns == vectors
@@ -171,7 +172,8 @@ def test_the_python_of_the_readme_runs(clone):
 def test_pictures_and_graph(clone):
     sh(f"dvc plots show --out {clone.parent / 'plots_html'}", clone)
     page = (clone.parent / "plots_html/index.html").read_text()
-    titles = ("R@5 on dev by epoch", "R@5 on val of all recipes", "Offset profile on val", "Cosine on dev by epoch")
+    titles = ("R@5 on dev by epoch", "R@5 on val with 95 % intervals", "Offset profile on val", "Cosine on dev by epoch")
+    titles += ("Margin against cosine (val)", "Margin against R@5 (val)")
     for words in (*titles, "Training loss by epoch", "comparison.svg", "lag_similarity.svg"):
         assert words in page
     for name in ("p1", "p5", "copy_last"):

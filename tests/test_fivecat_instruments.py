@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lvm_core.fivecat.closeness import corpus_centre
+from lvm_core.fivecat.closeness import mean_chunk
 from lvm_core.fivecat.contrastive import contrastive_column, draw_targets
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.params import EvaluateParams
@@ -110,9 +110,9 @@ def test_par_is_one_for_the_truth_and_follows_the_definition():
     assert done.summary["par"] == pytest.approx(1 / np.mean(best), abs=1e-5)  # a copy has cosine 1 with its original
 
 
-def test_the_centred_cosine_takes_the_mean_of_train_off_both_sides():
-    centre = BANK.vectors[:42].mean(0, dtype=np.float64)
-    np.testing.assert_allclose(corpus_centre(BANK), centre, atol=1e-7)
+def test_the_centred_cosine_takes_the_mean_of_the_split_off_both_sides():
+    centre = BANK.vectors[42:122].mean(0, dtype=np.float64)
+    np.testing.assert_allclose(mean_chunk(BANK, "val"), centre, atol=1e-7)
     predictor = context_mean()
     done = evaluate(BANK, "val", predictor).windows
     prediction, truth = predictions_of(predictor, done) - centre, BANK.vectors[done["row"]] - centre
@@ -121,18 +121,17 @@ def test_the_centred_cosine_takes_the_mean_of_train_off_both_sides():
     assert evaluate(BANK, "val", oracle(BANK)).summary["centred_cosine"] == pytest.approx(1, abs=1e-6)
 
 
-def test_the_corpus_mean_has_no_centred_cosine_to_speak_of():
-    """Where a common direction makes plain cosines large."""
+def test_neither_blur_nor_chance_has_a_centred_cosine_to_speak_of():
+    """Where a common direction makes plain cosines large, also that of another source."""
     rng = np.random.default_rng(0)
-    common = 3 * rng.standard_normal(16)
-    bank = bank_of(
-        [(f"{i}", split, common + rng.standard_normal((40, 16))) for i, split in enumerate(["train", "val"] * 6)]
-    )
-    summary = evaluate(bank, "val", corpus_mean(bank)).summary
-    assert summary["cosine"] > 0.9
-    assert abs(summary["centred_cosine"]) < 0.1
+    common = {split: 3 * rng.standard_normal(16) for split in ("home", "ood")}
+    texts = [(f"{i}", split, common.get(split, common["home"])) for i, split in enumerate(["train", "val", "ood"] * 8)]
+    bank = bank_of([(name, split, mean + rng.standard_normal((40, 16))) for name, split, mean in texts])
+    assert evaluate(bank, "val", corpus_mean(bank)).summary["cosine"] > 0.9
+    assert abs(evaluate(bank, "val", corpus_mean(bank)).summary["centred_cosine"]) < 0.1
+    for split in ("val", "ood"):
+        assert abs(evaluate(bank, split, random_directions(bank, 0)).summary["centred_cosine"]) < 0.05
 
 
-def test_the_centre_without_a_train_split_is_that_of_all_chunks():
-    bank = make_bank({"val": [12, 7]})
-    np.testing.assert_allclose(corpus_centre(bank), bank.vectors.mean(0), atol=1e-6)
+def test_a_split_without_articles_has_no_mean():
+    assert not mean_chunk(make_bank({"val": [12, 7]}), "ood").any()

@@ -241,6 +241,18 @@ def test_status_words_and_which_comes_first(values, word):
     assert status_of("m", rows, judge_gates(params, rows)) == word
 
 
+def test_one_answer_of_three_gates_is_too_little_to_be_forward():
+    condition = {"split": "val", "figure": "cosine", "at_least": 0.8}
+    others = {name: {"all_of": [condition | {"figure": name}]} for name in ("recall_at_5", "margin")}
+    sets = {"certified": {"own": {"all_of": [condition]}} | others}
+    rest = {"stage_a": {"g": {"all_of": [condition]}}, "published_5cat": {"g": {"all_of": [condition]}}}
+    params = GatesParams.model_validate({"sets": sets | rest})
+    undefined = {"val_cosine": 0.9, "val_cosine_last": 1.0, "val_recall_at_5": None, "val_margin": None}
+    for margin, word in ((None, "copies"), (0.9, "forward")):
+        rows = {"m": judgement(undefined | {"val_margin": margin}), "context_mean": judgement({})}
+        assert status_of("m", rows, judge_gates(params, rows)) == word
+
+
 def test_answers_survive_json():
     params = load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)
     results = judge_gates(params, {"m": judgement({}), "copy_last": judgement({"ood_mrr": None})})

@@ -6,17 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lvm_core.comparison.columns import BLURRED, ENDS, RANKING, SPREAD, WITH_INTERVAL
+from lvm_core.gates.text import STATUS_WORDS
 from lvm_core.statistics import CONFIDENCE, RESAMPLES
 
 Row = Mapping[str, Any]
-
-STATUS_WORDS = {
-    "forward": "passes every certified gate that applies",
-    "copies": "its cosine with the last context chunk is 0.95 or more",
-    "blurs": "ranks the next chunk worse than the mean of the context does",
-    "weak": "none of these",
-}
-"""What the status words mean; the first that is true (`gates.judge.status_of`)."""
 
 PUBLISHED = {
     "val_margin": "margin",
@@ -60,13 +53,16 @@ def comparison_text(
         f"{articles['ood']} of `ood`; {RESAMPLES:,} draws). The difference to `copy_last` is paired: both are judged "
         "on the same drawn articles.",
         "",
+        "![R@5 and cosine of all rows](../plots/comparison.svg)",
+        "",
         "## Recipes",
         "",
         *markdown_table(recipes, RANKING, mark_best=True),
         "",
         *(f"- `{row['name']}`: {about[row['name']]}" for row in recipes),
         "",
-        "Status: " + "; ".join(f"`{word}`: {meaning}" for word, meaning in STATUS_WORDS.items()) + ".",
+        *("Status, the first that is true:", ""),
+        *(f"- `{word}`: {meaning}." for word, meaning in STATUS_WORDS.items()),
         "",
         "## Reference predictors on the same windows",
         "",
@@ -78,7 +74,7 @@ def comparison_text(
         "## Figures that reward blur",
         "",
         "Cosine, margins and rollout are best for a blurred prediction (the mean of the corpus has a margin near 0): "
-        "nothing is sorted or marked by them. Centred: after the mean of the training text has been taken off. PAR: "
+        "nothing is sorted or marked by them. Centred: after the mean of the split has been taken off. PAR: "
         "closeness to the context, over that of the truth (text: 1, a copy: more).",
         "",
         *markdown_table(rows, BLURRED),
@@ -93,8 +89,6 @@ def comparison_text(
         *markdown_table(rows, PUBLISHED),
         "",
         *(["`-`: undefined on these data; [diagnosis.md](diagnosis.md) says why.", ""] if undefined else []),
-        "![R@5 and cosine of all rows](../plots/comparison.svg)",
-        "",
         "![offset profile](../plots/offset_profile.svg)",
         "",
     ]

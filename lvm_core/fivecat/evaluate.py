@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lvm_core.bank import Bank
 from lvm_core.fivecat.batches import Batch, gather_chunks, iterate_batches
-from lvm_core.fivecat.closeness import closeness_columns, corpus_centre
+from lvm_core.fivecat.closeness import closeness_columns, mean_chunk
 from lvm_core.fivecat.coherence import coherence_of
 from lvm_core.fivecat.contrastive import contrastive_column, draw_targets
 from lvm_core.fivecat.full_bank import full_bank_columns
@@ -87,7 +87,7 @@ def evaluate(
     params = params or EvaluateParams()
     judged = predictor if isinstance(predictor, Predictor) else from_callable(predictor)
     windows = canonical_windows(bank, split)
-    fixed = _prepare(bank, windows, params, seed, device)
+    fixed = _prepare(bank, split, windows, params, seed, device)
     parts = []
     with torch.inference_mode():
         for batch in iterate_batches(bank, windows, params.batch_size, device):
@@ -123,7 +123,7 @@ def evaluate_splits(
 
 @dataclass(frozen=True)
 class _Fixed:
-    """What is the same for every predictor judged on a split: random draws, and the mean of the corpus."""
+    """What is the same for every predictor judged on a split: random draws, and the mean of its chunks."""
 
     bank: Bank
     shuffled: np.ndarray  # [W, 5]
@@ -133,7 +133,9 @@ class _Fixed:
     centre: Tensor  # [D]
 
 
-def _prepare(bank: Bank, windows: Windows, params: EvaluateParams, seed: int, device: torch.device | str) -> _Fixed:
+def _prepare(
+    bank: Bank, split: str, windows: Windows, params: EvaluateParams, seed: int, device: torch.device | str
+) -> _Fixed:
     others = draw_targets(windows, params.contrastive_targets, seed)
     return _Fixed(
         bank,
@@ -141,7 +143,7 @@ def _prepare(bank: Bank, windows: Windows, params: EvaluateParams, seed: int, de
         foreign_rows(windows, seed),
         others,
         gather_chunks(bank, others, device),
-        torch.from_numpy(corpus_centre(bank)).to(device),
+        torch.from_numpy(mean_chunk(bank, split)).to(device),
     )
 
 

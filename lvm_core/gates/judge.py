@@ -49,8 +49,9 @@ def judge_gates(params: GatesParams, judgements: Mapping[str, Judgement]) -> dic
 def status_of(name: str, judgements: Mapping[str, Judgement], results: Mapping[str, SetResult]) -> Status:
     """What a row's figures amount to, in one word; the first that is true.
 
-    1. `forward`: passes every gate of the set `certified` that counts and applies to it. This comes first, because on
-       articles of nearly equal chunks a right prediction is close to the last chunk too.
+    1. `forward`: passes every gate of the set `certified` that counts and has an answer, and at least half of those
+       that count have one (articles too short for retrieval leave too little to say so). This comes first, because
+       on articles of nearly equal chunks a right prediction is close to the last chunk too.
     2. `copies`: on val, mean cosine of at least `COPIES` with the last context chunk.
     3. `blurs`: on val, masked R@5 below that of `context_mean`, which predicts no order of things at all.
     4. `weak`: none of these, or undefined.
@@ -60,7 +61,8 @@ def status_of(name: str, judgements: Mapping[str, Judgement], results: Mapping[s
         judgements: as for `judge_gates`.
         results: from `judge_gates`.
     """
-    if results[CERTIFIED].corrected[name].whole:
+    certified = results[CERTIFIED].corrected[name]
+    if certified.whole and 2 * certified.of >= sum(gate.counts for gate in certified.gates.values()):
         return "forward"
     copied = _figure(judgements, name, "val_cosine_last")
     if copied is not None and copied[0] >= COPIES:

@@ -8,6 +8,14 @@ from lvm_core.gates.params import FRAMES, Condition, Gate, GatesParams, Relation
 from lvm_core.gates.results import ConditionResult, RowResult, SetResult
 
 SIGNS: dict[Relation, str] = {"at_least": ">=", "above": ">", "at_most": "<=", "below": "<"}
+STATUS_WORDS = {
+    "forward": "passes every certified gate: it predicts the next chunk, not something that looks like it",
+    "copies": "repeats the last context chunk: cosine with it at least 0.95",
+    "blurs": "averages: finds the next chunk less often than the mean of the context does (R@5 below context_mean's)",
+    "weak": "none of these: neither a copy nor a blur, but not all certified gates passed",
+}
+"""What the status words mean; the first that is true (`judge.status_of`)."""
+
 ORACLE = "oracle"
 TRIVIAL = ("copy_last", "context_mean", "linear5", "article_centroid", "corpus_mean", "random")
 """References that a set worth its name must not let through."""

@@ -1,0 +1,136 @@
+"""The claims themselves, as data, and their verdicts as a list and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from lvm_core.claims import rules
+from lvm_core.claims.evidence import Claim, Evidence, Finding, Statement, Undefined
+
+STATEMENTS = (
+    Statement(
+        key="more-mse",
+        text="More MSE training means more copying of the last chunk.",
+        source="Key findings 1: MSE converges to copy-last",
+        rule=f"Rank correlations with the epoch of p1 on dev. Confirmed: the cosine with the last chunk beyond the "
+        f"cosine with the target rises (at least +{rules.STEADY}) and R@5 falls (at most -{rules.STEADY}). Refuted: "
+        f"R@5 rises, or that closeness falls. Else, or with fewer than {rules.EPOCHS} epochs: undecided.",
+        rows=("p1",),
+        measure=rules.more_mse,
+    ),
+    Statement(
+        key="curriculum",
+        text="A curriculum alone does not help.",
+        source="Key findings 2: curriculum alone insufficient",
+        rule=f"Paired 95 % interval of R@5 (p5 minus p1, val). Confirmed: its upper end is at most +{rules.HELP}, so a "
+        "gain worth having is ruled out. Refuted: its lower end is above 0. Else undecided.",
+        rows=("p1", "p5"),
+        measure=rules.curriculum_alone,
+    ),
+    Statement(
+        key="data",
+        text="The data are good: they carry what is needed to predict the next chunk.",
+        source="Key findings 4: data quality confirmed good",
+        rule="95 % interval of copy_last's R@5 on val. Confirmed: its lower end is above chance, so the context "
+        "informs about the next chunk. Refuted: its upper end is at most chance. Else undecided.",
+        rows=("copy_last",),
+        measure=rules.data_inform,
+    ),
+    Statement(
+        key="signal",
+        text="The temporal signal of +0.1171 is excellent: the sequences run forward.",
+        source="Key findings 4: temporal signal, sequence order",
+        rule="The same figure on the same articles read backwards. Refuted (as evidence of a direction): it keeps at "
+        "least nine tenths of its size. Confirmed: it loses at least half. Else undecided.",
+        rows=(),
+        measure=rules.signal_has_direction,
+    ),
+    Statement(
+        key="penalties",
+        text="Penalties in the loss are unstable.",
+        source="Key findings 3: loss penalties unstable",
+        rule="A recipe collapses when its cosine on val is below context_mean's, or when the paired 95 % interval of "
+        f"its R@5 minus p1's lies below 0. Confirmed: {', '.join(rules.PENALISED)} all collapse. Refuted: none does. "
+        "Else undecided.",
+        rows=("p1", "context_mean", *rules.PENALISED),
+        measure=rules.penalties_unstable,
+    ),
+    Statement(
+        key="scalar",
+        text="The positional scalar 0.03 is too weak; 0.10 to 0.20 is what it takes.",
+        source="Lessons learned: positional encoding key",
+        rule="R@5 minus p1's on val of scalar 0.03, 0.10 and 0.20. Confirmed: the interval of a stronger scalar lies "
+        f"wholly above that of 0.03. Refuted: no stronger scalar gains more than +{rules.HELP} over 0.03. Else "
+        "undecided. (Intervals that are not paired with one another: careful with a confirmation, not with a "
+        "refutation.)",
+        rows=("p1", "p5", *rules.STRONGER_SCALARS),
+        measure=rules.stronger_scalar,
+    ),
+    Statement(
+        key="attention",
+        text="An attention bias against the last chunk is promising: reshape the geometry, not the loss.",
+        source="Lessons learned: attention bias promising",
+        rule=f"Paired 95 % intervals of R@5 minus p1's on val of {' and '.join(rules.ATTENTION_BIASED)}. Confirmed: "
+        f"one lies above 0. Refuted: the upper ends of both are at most +{rules.HELP}. Else undecided.",
+        rows=("p1", *rules.ATTENTION_BIASED),
+        measure=rules.attention_bias,
+    ),
+)
+"""What the summary of 2 November 2025 says, in its order of weight."""
+
+
+def measure_claims(
+    rows: Sequence[Mapping[str, Any]],
+    training: pd.DataFrame,
+    diagnosis: Mapping[str, Any],
+    time_direction: Mapping[str, Any] | None = None,
+) -> list[Claim]:
+    """Every claim with its verdict.
+
+    Args:
+        rows: of metrics/comparison.json, each with its summaries `val` and `ood`.
+        training: plots/training.csv, one row a recipe and epoch.
+        diagnosis: metrics/diagnosis.json.
+        time_direction: of metrics/comparison.json; None or empty where not measured.
+    """
+    evidence = Evidence({str(row["name"]): row for row in rows}, training, diagnosis, time_direction or {})
+    return [_measured(statement, evidence) for statement in STATEMENTS]
+
+
+def _measured(statement: Statement, evidence: Evidence) -> Claim:
+    missing = [name for name in statement.rows if name not in evidence.rows]
+    if missing:
+        rows = "row" if len(missing) == 1 else "rows"
+        finding = Finding("not measured", f"The comparison has no {rows} {', '.join(missing)}.")
+    else:
+        try:
+            finding = statement.measure(evidence)
+        except Undefined as error:
+            finding = Finding("undecided", f"On these data {error} is undefined.")
+    return Claim(statement.key, statement.text, statement.source, statement.rule, *finding)
+
+
+def claims_text(claims: Sequence[Claim]) -> list[str]:
+    """Lines of a Markdown section: a table of verdicts, then the rules."""
+    lines = [
+        "## The summary's claims, measured",
+        "",
+        "What the earlier work's summary of 2 November 2025 says, held against the figures of this run.",
+        "",
+        "| claim | verdict | figures |",
+        "|---|---|---|",
+        *(f"| {_cell(claim.text)} | **{claim.verdict}** | {_cell(claim.sentence)} |" for claim in claims),
+        "",
+        "How each verdict is reached:",
+        "",
+        *(f"- {claim.text} ({claim.source}) {claim.rule}" for claim in claims),
+        "",
+    ]
+    return lines
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,143 @@
+"""Pictures as SVG that lives in the page: its colours follow the page's, its ids are its own, it names no address."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lvm_core.figures import STYLE
+
+# Colours that no picture would use stand for the page's; `_as_variables` puts the page's variables in their place.
+INK, MUTED, GRID, SHADE = "#010101", "#010102", "#010103", "#010104"
+RECIPE, REFERENCE, BASELINE, REST = "#010105", "#010106", "#010107", "#010108"
+SERIES = tuple(f"#0102{index:02x}" for index in range(1, 9))
+"""Colours of lines that are told apart, best first."""
+VARIABLES = {
+    INK: "--ink", MUTED: "--muted", GRID: "--grid", SHADE: "--shade",
+    RECIPE: "--recipe", REFERENCE: "--reference", BASELINE: "--baseline", REST: "--rest",
+    **{colour: f"--series-{index}" for index, colour in enumerate(SERIES, start=1)},
+}  # fmt: skip
+"""The page's variable for each of our colours."""
+
+PIXELS = 1.65
+"""Largest size of a picture on the screen, pixels a point; on a phone it shrinks to the width of the page."""
+
+_STYLE: dict[Any, Any] = {
+    **STYLE,
+    "svg.fonttype": "none",  # text stays text: it can be searched, and takes the page's font
+    "text.parse_math": False,  # a recipe may be called $x$
+    "font.size": 10.0,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 11.0,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "grid.color": GRID,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the page.
+
+    key: prefix of its ids. svg: the element, to be put into the page as it is. title and caption: for everybody;
+    label: what a reader who cannot see it is told.
+    """
+
+    key: str
+    svg: str
+    title: str
+    caption: str
+    label: str
+
+
+class Drawing:
+    """A figure being drawn; `svg` is there when the `with` block of `drawing` has ended."""
+
+    def __init__(self, key: str, figure: Figure, axes: Axes) -> None:
+        self.key, self.figure, self.axes, self.svg = key, figure, axes, ""
+
+
+@contextmanager
+def drawing(key: str, label: str, width: float = 4.6, height: float = 3.4) -> Iterator[Drawing]:
+    """Yield a drawing with one panel in the page's style.
+
+    Args:
+        key: prefix of every id in it; another one for each picture of a page.
+        label: its description for readers who cannot see it.
+        width: inches; a picture is drawn small, so that its letters can be read on a phone.
+        height: inches.
+    """
+    with plt.rc_context(_STYLE | {"svg.hashsalt": f"lvm-{key}"}):
+        figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
+        done = Drawing(key, figure, axes)
+        try:
+            yield done
+            raw = io.StringIO()
+            figure.savefig(raw, format="svg", metadata={"Date": None})
+        finally:
+            plt.close(figure)
+    done.svg = inline_svg(raw.getvalue(), key, label)
+
+
+def inline_svg(text: str, key: str, label: str) -> str:
+    """An SVG file's text as an element for an HTML page.
+
+    Args:
+        text: as matplotlib writes it.
+        key: prefix of every id.
+        label: description for readers who cannot see it.
+    """
+    root = ElementTree.fromstring(text)
+    for parent in list(root.iter()):
+        # Dates and addresses; and rules of style that would hold for the whole page.
+        for child in [child for child in parent if child.tag.endswith(("}metadata", "}style"))]:
+            parent.remove(child)
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]  # an HTML page needs no namespaces
+        attributes = {name.rpartition("}")[2]: value for name, value in element.attrib.items()}
+        element.attrib.clear()
+        element.attrib.update({name: _attribute(name, value, key) for name, value in attributes.items()})
+    width, height = (float(root.attrib.pop(side).removesuffix("pt")) for side in ("width", "height"))
+    root.attrib.pop("version", None)
+    root.set("role", "img")
+    root.set("aria-label", label)
+    root.set("style", f"max-width:{width * PIXELS:.0f}px")
+    root.set("viewBox", f"0 0 {width:g} {height:g}")
+    return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
+
+
+def _attribute(name: str, value: str, key: str) -> str:
+    if name == "id":
+        return f"{key}-{value}"
+    if name == "href":
+        return value.replace("#", f"#{key}-", 1)
+    if name == "clip-path":
+        return value.replace("url(#", f"url(#{key}-", 1)
+    if name == "style":
+        value = re.sub(r"font:([^;]*?)([\d.]+px)[^;]*", _font, value)
+        return re.sub(r"#[0-9a-f]{6}", lambda found: _as_variable(found[0]), value)
+    return value
+
+
+def _font(found: re.Match[str]) -> str:
+    weight = found[1].strip()
+    return f"font-size:{found[2]}" + (f";font-weight:{weight}" if weight else "")
+
+
+def _as_variable(colour: str) -> str:
+    return f"var({VARIABLES[colour]})" if colour in VARIABLES else colour

@@ -1,0 +1,52 @@
+"""How numbers are written on the page: a real minus sign, an en dash where undefined."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, TypeGuard
+
+UNDEFINED = "–"
+MINUS = "−"
+
+
+def number(value: Any, digits: int = 3, *, sign: bool = False) -> str:
+    """A figure with so many digits after the point; an en dash for None, NaN and infinities."""
+    if not is_defined(value):
+        return UNDEFINED
+    text = f"{float(value):{'+' if sign else ''}.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")  # neither -0.000 nor +0.000
+    return text.replace("-", MINUS)
+
+
+def signed(value: Any, digits: int = 3) -> str:
+    """A difference, with its sign."""
+    return number(value, digits, sign=True)
+
+
+def count(value: Any) -> str:
+    """A whole number with thousands apart."""
+    return f"{int(value):,}" if is_defined(value) else UNDEFINED
+
+
+def bracket(low: Any, high: Any, *, sign: bool = False) -> str:
+    """An interval in square brackets; nothing where an end is undefined."""
+    if not (is_defined(low) and is_defined(high)):
+        return ""
+    return f"[{number(low, sign=sign)}, {number(high, sign=sign)}]"
+
+
+def with_interval(value: Any, low: Any, high: Any, *, sign: bool = False) -> str:
+    """A figure and its interval."""
+    return f"{number(value, sign=sign)} {bracket(low, high, sign=sign)}".rstrip()
+
+
+def is_defined(value: Any) -> TypeGuard[float]:
+    """Whether a figure is a finite number."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def with_minus(text: str) -> str:
+    """A sentence with the hyphens before numbers made minus signs."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", MINUS, text)

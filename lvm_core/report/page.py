@@ -1,0 +1,109 @@
+"""The page as one HTML text: pictures, tables and words put into the template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup, escape
+
+from lvm_core.claims import measure_claims
+from lvm_core.report import pictures, tables, words
+from lvm_core.report.drawing import Picture
+from lvm_core.report.gate_tables import gate_tables
+from lvm_core.report.numbers import count, number, signed, with_minus
+from lvm_core.report.reach import reach
+from lvm_core.report.verdict import verdict
+
+CURVES = {
+    "dev_recall_at_5": ("R@5 on dev by epoch", "R@5"),
+    "dev_cosine": ("Cosine with the next chunk on dev by epoch", "cosine"),
+    "dev_cosine_last": ("Cosine with the last context chunk on dev by epoch", "cosine"),
+}
+"""Training curves that are drawn: title, and name of the axis."""
+
+
+def report_html(
+    comparison: Mapping[str, Any],
+    frontier: Mapping[str, Any] | None,
+    diagnosis: Mapping[str, Any],
+    training: pd.DataFrame,
+    lags: pd.DataFrame,
+) -> str:
+    """The whole report as one self-contained page; the same text for the same figures.
+
+    Args:
+        comparison: metrics/comparison.json.
+        frontier: metrics/frontier.json; None where there is none.
+        diagnosis: metrics/diagnosis.json.
+        training: plots/training.csv: columns name, phase, epoch, dev_recall_at_5, dev_cosine, dev_cosine_last.
+        lags: plots/lag_similarity.csv: columns name, lag, similarity.
+    """
+    rows: Sequence[Mapping[str, Any]] = comparison["rows"]
+    recipes = [str(row["name"]) for row in rows if row["kind"] == "recipe"]
+    reached = reach(frontier, rows)
+    direction = comparison.get("time_direction") or {}
+    return _template().render(
+        verdict=verdict(rows, reached),
+        windows={split: _counts(rows, split) for split in ("val", "ood")},
+        recipes=[row for row in rows if row["kind"] == "recipe"],
+        references=[row for row in rows if row["kind"] == "reference"],
+        ranking={kind: tables.ranking(rows, kind) for kind in ("recipe", "reference")},
+        ranking_picture=pictures.ranking_picture(rows),
+        frontier_pictures=_frontier_pictures(rows, reached.curves, reached.limits),
+        frontier_table=tables.frontier_table(rows, reached.marked),
+        reach=reached,
+        profile=pictures.profile_picture(rows),
+        curves=_curves(training, recipes),
+        gates=gate_tables(comparison.get("gates") or {}, rows),
+        direction=tables.time_direction(direction),
+        seeds=tables.seeds(comparison.get("seeds") or {}),
+        data=tables.data_table(diagnosis),
+        lags=pictures.lag_picture(lags, {split: found["between_articles"] for split, found in diagnosis.items()}),
+        claims=measure_claims(rows, training, diagnosis, direction),
+        all_figures=[tables.all_figures(rows, split) for split in ("val", "ood")],
+        words=words,
+    )
+
+
+def _counts(rows: Sequence[Mapping[str, Any]], split: str) -> tuple[str, str]:
+    """Windows and articles of a split, the same for every row."""
+    summary = rows[0].get(split) or {} if rows else {}
+    return count((summary.get("windows") or {}).get("all")), count(summary.get("articles"))
+
+
+def _frontier_pictures(
+    rows: Sequence[Mapping[str, Any]], curves: Mapping[str, Sequence[Mapping[str, Any]]], limits: Mapping[str, float]
+) -> list[Picture]:
+    drawn = [pictures.frontier_picture(rows, curves, figure, limits) for figure in ("cosine", "recall_at_5")]
+    return [picture for picture in drawn if picture is not None]
+
+
+def _curves(training: pd.DataFrame, recipes: Sequence[str]) -> list[Picture]:
+    return [
+        pictures.training_picture(training, recipes, column, title, axis)
+        for column, (title, axis) in CURVES.items()
+        if column in training and training[column].notna().any()
+    ]
+
+
+def _template() -> jinja2.Template:
+    """The template; everything put into it is escaped unless it is `Markup` or marked `safe` there (our own SVG)."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("lvm_core.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "signed": signed, "minus": with_minus, "soft": soft_breaks}
+    environment.globals["style"] = Markup(files("lvm_core.report").joinpath("report.css").read_text(encoding="utf-8"))
+    return environment.get_template("report.html.j2")
+
+
+def soft_breaks(name: str) -> Markup:
+    """A name that may be broken after its underscores."""
+    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))

@@ -1,0 +1,186 @@
+"""The page's tables as plain data: what stands in which cell, and which cells are marked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lvm_core.report.numbers import bracket, count, is_defined, number, signed
+from lvm_core.report.words import BLURRED, FIGURES
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: the figure, its interval (or nothing), whether it is the best of its column."""
+
+    text: str
+    interval: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: its name, its kind (`recipe` or `reference`), its status word or None, its cells."""
+
+    name: str
+    kind: str
+    status: str | None
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a caption, column titles (the first is the names') and lines."""
+
+    caption: str
+    columns: list[str]
+    lines: list[Line]
+
+
+RANKING = {
+    "val_recall_at_5": "R@5",
+    "val_r5_vs_copy_last": "R@5 − copy_last",
+    "val_r5_vs_p1": "R@5 − p1",
+    "ood_recall_at_5": "R@5, ood",
+    "val_recall_at_1": "R@1",
+    "val_mrr": "MRR",
+    "val_cosine": "cosine",
+    "val_margin": "margin",
+}
+"""Columns of the ranking and their titles."""
+WITH_INTERVAL = ("val_recall_at_5", "val_r5_vs_copy_last", "val_r5_vs_p1", "ood_recall_at_5")
+SETS = {"certified": "certified", "stage_a": "stage A", "published_5cat": "5CAT as published"}
+"""Gate sets whose numbers passed stand in the ranking."""
+
+
+def ranking(rows: Sequence[Row], kind: str) -> Table:
+    """The rows of a kind, best R@5 first, with the best values of recipes marked where the figure is worth a mark."""
+    chosen = [row for row in rows if row["kind"] == kind]
+    best = {} if kind != "recipe" or len(chosen) < 2 else {column: _best(chosen, column) for column in RANKING}
+    lines = []
+    for row in chosen:
+        cells = [_cell(row, column, best.get(column), interval=column in WITH_INTERVAL) for column in RANKING]
+        cells += [Cell(_passed(row, name)) for name in SETS]
+        lines.append(Line(str(row["name"]), kind, row.get("status"), cells))
+    title = "Recipes" if kind == "recipe" else "Reference predictors"
+    columns = ["name", "status", *RANKING.values(), *SETS.values()]
+    return Table(f"{title} on val (and ood where it says so), best R@5 first", columns, lines)
+
+
+def all_figures(rows: Sequence[Row], split: str) -> Table:
+    """Every figure that is explained on the page, of every row, on one split; recipes first."""
+    ordered = sorted(rows, key=lambda row: row["kind"] != "recipe")
+    recipes = [row for row in rows if row["kind"] == "recipe"]
+    best = {figure: _best(recipes, f"{split}_{figure}") for figure in FIGURES} if len(recipes) > 1 else {}
+    lines = [
+        Line(
+            str(row["name"]), row["kind"], None,
+            [_cell(row, f"{split}_{name}", best.get(name) if row["kind"] == "recipe" else None) for name in FIGURES],
+        )
+        for row in ordered
+    ]  # fmt: skip
+    return Table(f"All figures on {split}", ["name", *(title for title, _ in FIGURES.values())], lines)
+
+
+def _best(rows: Sequence[Row], column: str) -> float | None:
+    if column.partition("_")[2] in BLURRED:
+        return None
+    return max((row[column] for row in rows if is_defined(row.get(column))), default=None)
+
+
+def _cell(row: Row, column: str, best: float | None, *, interval: bool = False) -> Cell:
+    value, low, high = (row.get(f"{column}{end}") for end in ("", "_lo", "_hi"))
+    sign = "_vs_" in column
+    shown = bracket(low, high, sign=sign) if interval and is_defined(value) else ""
+    return Cell(number(value, sign=sign), shown, best is not None and value == best)
+
+
+def _passed(row: Row, name: str) -> str:
+    passed, of = row.get(f"gates_{name}"), row.get(f"gates_{name}_of")
+    return f"{count(passed)}/{count(of)}" if is_defined(passed) else number(None)
+
+
+def time_direction(measured: Mapping[str, Any]) -> Table | None:
+    """Each recipe trained and tested on the articles as they are, and on reversed ones; None where not measured."""
+    lines = []
+    for recipe, figures in measured.items():
+        for figure, found in figures.items():
+            cells = [Cell(number(found.get(side))) for side in ("forward", "reversed")]
+            difference = bracket(found.get("lo"), found.get("hi"), sign=True)
+            cells += [Cell(signed(found.get("difference")), difference), Cell(_direction(found))]
+            lines.append(Line(f"{recipe}, {figure_title(figure)}", "recipe", None, cells))
+    columns = ["recipe and figure", "forward", "reversed", "forward − reversed", "reading"]
+    return Table("The same recipe on articles read forward and backward", columns, lines) if lines else None
+
+
+def _direction(found: Mapping[str, Any]) -> str:
+    low, high = found.get("lo"), found.get("hi")
+    if low is None or high is None:
+        return number(None)
+    return "forward is easier" if low > 0 else "backward is easier" if high < 0 else "no difference shown"
+
+
+def figure_title(figure: str) -> str:
+    """A figure's title with its split: `val_recall_at_5` is "R@5 on val"."""
+    split, _, name = figure.partition("_")
+    title = FIGURES[name][0] if name in FIGURES else name.replace("_", " ")
+    return f"{title} on {split}"
+
+
+SEEDED = ("val_recall_at_5", "val_recall_at_1", "val_mrr", "val_cosine", "val_margin", "ood_recall_at_5")
+
+
+def seeds(measured: Mapping[str, Any]) -> Table | None:
+    """Mean, standard deviation and range over the seeds of a recipe; None where no recipe was repeated."""
+    lines = []
+    for recipe, found in measured.items():
+        cells = [Cell(", ".join(str(seed) for seed in found["seeds"]))]
+        for figure in SEEDED:
+            spread = found["figures"].get(figure) or {}
+            if is_defined(spread.get("mean")):
+                ends = f"{number(spread['min'])} to {number(spread['max'])}"
+                cells.append(Cell(f"{number(spread['mean'])} ± {number(spread['sd'])}", ends))
+            else:
+                cells.append(Cell(number(None)))
+        lines.append(Line(str(recipe), "recipe", None, cells))
+    columns = ["recipe", "seeds", *(figure_title(figure) for figure in SEEDED)]
+    return Table("Mean ± standard deviation over seeds, and the range", columns, lines) if lines else None
+
+
+DATA = {
+    "articles": ("articles", count),
+    "chunks": ("chunks", count),
+    "windows": ("windows", count),
+    "chunks_per_article": ("chunks per article", lambda value: number(value, 1)),
+    "coherence": ("coherence: cosine of adjacent chunks", number),
+    "between_articles": ("cosine of chunks of different articles", number),
+    "temporal_signal": ("temporal signal", lambda value: signed(value, 4)),
+    "temporal_signal_reversed": ("temporal signal, articles read backwards", lambda value: signed(value, 4)),
+    "near_duplicate_of_last": ("next chunk is a near-duplicate of the last", lambda value: number(value, 4)),
+    "near_duplicate_in_train": ("chunk has a near-duplicate in train", lambda value: number(value, 4)),
+}
+"""Lines of the table about the data: title and form."""
+
+
+def data_table(diagnosis: Mapping[str, Any]) -> Table:
+    """The diagnosis, one column a split."""
+    lines = [
+        Line(title, "data", None, [Cell(form(found.get(name))) for found in diagnosis.values()])
+        for name, (title, form) in DATA.items()
+    ]
+    return Table("What the models are trained and tested on", ["measure", *diagnosis], lines)
+
+
+def frontier_table(rows: Sequence[Row], marked: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Margin, cosine and R@5 on val of every row and of the curves' marked points: what the two pictures show."""
+    figures = ("margin", "cosine", "recall_at_5")
+    lines = []
+    for row in sorted(rows, key=lambda row: row["kind"] != "recipe"):
+        cells = [_cell(row, f"val_{figure}", None, interval=True) for figure in figures]
+        lines.append(Line(str(row["name"]), row["kind"], None, cells))
+    for name, point in marked.items():
+        lines.append(Line(name, "frontier", None, [Cell(number(point[figure])) for figure in figures]))
+    return Table("Margin, cosine and R@5 on val with 95 % intervals", ["name", "margin", "cosine", "R@5"], lines)

@@ -1,0 +1,209 @@
+"""A made-up comparison, frontier, diagnosis and training in the forms that the report and the claims read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lvm_core.fivecat.headline import HEADLINE, MORE
+from lvm_core.fivecat.resampled import Judgement
+from lvm_core.gates.judge import judge_gates, passed_of, status_of
+from lvm_core.gates.params import GatesParams
+from lvm_core.gates.results import to_json
+from lvm_core.params import load_group, read_params
+from lvm_core.report.page import report_html
+from tests.imports import ROOT
+
+SPLITS = ("val", "ood")
+DRAWS = 200
+CHANCE = 0.05
+
+REFERENCES = {  # masked R@5, cosine, margin, cosine with the last context chunk
+    "oracle": (1.0, 1.0, 0.577, 0.423),
+    "copy_last": (0.499, 0.423, -0.577, 1.0),
+    "linear5": (0.461, 0.496, -0.343, 0.84),
+    "context_mean": (0.36, 0.477, -0.248, 0.68),
+    "ridge": (0.327, 0.534, -0.152, 0.69),
+    "article_centroid": (0.052, 0.475, -0.002, 0.475),
+    "random": (0.052, -0.001, -0.001, 0.0),
+    "corpus_mean": (0.051, 0.4, -0.001, 0.4),
+}
+RECIPES = {"p1": (0.33, 0.517, -0.124, 0.64), "p5": (0.279, 0.507, -0.111, 0.62)}
+
+
+def many_recipes(number: int) -> dict[str, tuple[float, float, float, float]]:
+    """Recipes with plausible figures, p1 and p5 first."""
+    rng = np.random.default_rng(3)
+    made = dict(RECIPES)
+    for index in range(number - len(made)):
+        cosine, recall = rng.uniform(0.42, 0.55), rng.uniform(0.15, 0.56)
+        made[f"p{6 + index}_variant"] = (recall, cosine, -rng.uniform(0.02, 0.35), cosine + 0.1)
+    return made
+
+
+def comparison(
+    recipes: Mapping[str, tuple[float, float, float, float]] = RECIPES,
+    *,
+    about: str = "what it is",
+    undefined: Sequence[str] = (),
+    time_direction: bool = False,
+    seeds: bool = False,
+) -> dict[str, Any]:
+    """What metrics/comparison.json holds.
+
+    Args:
+        recipes: masked R@5, cosine, margin and cosine with the last chunk on val, by name.
+        about: of every recipe.
+        undefined: figures that are null, as beginnings of their names: `ood` for everything on ood.
+        time_direction: whether p1 was trained on reversed articles.
+        seeds: whether p1 was trained with several seeds.
+    """
+    rng = np.random.default_rng(0)
+    both = {**recipes, **REFERENCES}
+    judgements = {name: _judgement(name, figures, undefined, rng) for name, figures in both.items()}
+    results = judge_gates(load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams), judgements)
+    rows = []
+    for name, judgement in judgements.items():
+        row: dict[str, Any] = {"name": name, "kind": "recipe" if name in recipes else "reference"}
+        row |= {"about": about if name in recipes else None, "status": status_of(name, judgements, results)}
+        row |= passed_of(name, results)
+        keys = [f"{split}_{figure}" for split in SPLITS for figure in HEADLINE]
+        for key in keys:
+            row |= _with_ends(key, judgement.value[key], judgement.draws[key])
+        for baseline in ("copy_last", "p1"):
+            pair = [judgements[one] for one in (name, baseline) if one in judgements]
+            values = [one.value["val_recall_at_5"] for one in pair]
+            there = len(pair) == 2 and None not in values
+            draws = pair[0].draws["val_recall_at_5"] - pair[-1].draws["val_recall_at_5"]
+            row |= _with_ends(f"val_r5_vs_{baseline}", values[0] - values[1] if there else None, draws)  # type: ignore[operator]
+        row |= {split: _summary(row, split, split in undefined) for split in SPLITS}
+        rows.append(row)
+    rows.sort(key=lambda row: (row["val_recall_at_5"] is None, -(row["val_recall_at_5"] or 0.0), row["name"]))
+    forward = {"forward": 0.33, "reversed": 0.325, "difference": 0.005, "lo": -0.008, "hi": 0.018}
+    spread = {"mean": 0.331, "sd": 0.006, "min": 0.324, "max": 0.339}
+    return {
+        "frame": "corrected",
+        "rows": rows,
+        "after_stage_a": {},
+        "gates": to_json(results),
+        "time_direction": {"p1": {f"{split}_recall_at_5": forward for split in SPLITS}} if time_direction else {},
+        "seeds": {
+            "p1": {"seeds": [42, 43, 44], "figures": {"val_recall_at_5": spread, "val_mrr": dict.fromkeys(spread)}}
+        }
+        if seeds
+        else {},
+    }
+
+
+def _judgement(
+    name: str, figures: tuple[float, float, float, float], undefined: Sequence[str], rng: np.random.Generator
+) -> Judgement:
+    recall, cosine, margin, last = figures
+    value: dict[str, float | None] = {}
+    for split, share in (("val", 1.0), ("ood", 0.9)):
+        known = {
+            "recall_at_5": recall * share, "recall_at_1": recall**2 * share, "mrr": recall * 0.7, "cosine": cosine,
+            "margin": margin, "margin_last": margin, "margin_unseen": 0.07 * recall, "cosine_last": last,
+            "recall_at_5_above_chance": recall * share - CHANCE, "rollout": cosine - 0.05,
+            "rollout_recall_at_5_2": recall / 2,
+            "published_margin": margin - 0.03 if name != "oracle" else -0.577, "coherence_normal": cosine,
+            "contrastive_accuracy": 0.5 + recall / 2, "par": 1.2, "raw_norm": 0.5, "order_shuffle": -0.02,
+        }  # fmt: skip
+        for figure in (*HEADLINE, *MORE):
+            key = f"{split}_{figure}"
+            absent = key.startswith(tuple(undefined)) or (name == "oracle" and figure.startswith("order_"))
+            value[key] = None if absent else known.get(figure, recall * 0.5)
+    noise = rng.normal(0.0, 0.01, DRAWS)
+    draws = {key: np.full(DRAWS, np.nan) if one is None else one + noise for key, one in value.items()}
+    return Judgement(value, draws)
+
+
+def _with_ends(key: str, value: float | None, draws: np.ndarray) -> dict[str, float | None]:
+    if value is None:
+        return {key: None, f"{key}_lo": None, f"{key}_hi": None}
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return {key: float(value), f"{key}_lo": float(low), f"{key}_hi": float(high)}
+
+
+def _summary(row: Mapping[str, Any], split: str, empty: bool) -> dict[str, Any]:
+    if empty:
+        return {
+            "windows": {"all": 0},
+            "articles": 0,
+            "profile": {f"{k:+d}" if k else "0": None for k in range(-4, 5)},
+            "retrieval": {"chance": {"recall_at_1": None, "recall_at_5": None}},
+        }
+    cosine, margin = row[f"{split}_cosine"], row[f"{split}_margin"]
+    tail = 0.4 * cosine if row["name"] in ("oracle", "copy_last") else 0.9 * cosine
+    heights = {k: tail * 0.97 ** abs(k) for k in range(-4, 5)} | {1: cosine, 0: cosine - (margin or 0.0)}
+    profile = {f"{k:+d}" if k else "0": height for k, height in heights.items()}
+    retrieval = {"chance": {"recall_at_1": CHANCE / 5, "recall_at_5": CHANCE}}
+    return {"windows": {"all": 4916}, "articles": 50, "profile": profile, "retrieval": retrieval}
+
+
+def frontier(*, reachable: bool = False, empty: bool = False) -> dict[str, Any]:
+    """What metrics/frontier.json holds."""
+    families: dict[str, list[dict[str, Any]]] = {"linear5": [], "affine": []}
+    marked: dict[str, dict[str, Any]] = {"unconstrained": {}, "at_criterion": {}}
+    for name, top in (("linear5", 0.5), ("affine", 0.535)):
+        for multiplier, margin in enumerate(np.linspace(-0.55, 0.05, 13)):
+            figures = {
+                "cosine": top - 0.5 * (margin + 0.2) ** 2 + (0.2 if reachable else 0.0), "margin": float(margin),
+                "margin_last": float(margin), "recall_at_1": 0.7 if reachable else 0.1,
+                "recall_at_5": 0.7 if reachable else 0.4 - 0.6 * abs(margin + 0.4), "rollout": 0.5,
+            }  # fmt: skip
+            point = {"val": figures, "ood": figures, "margin_asked": float(margin), "multiplier": multiplier - 7.0}
+            families[name].append(point)
+        marked["unconstrained"][name], marked["at_criterion"][name] = families[name][7], families[name][12]
+    if empty:
+        families = {name: [] for name in families}
+        marked = {key: dict.fromkeys(families) for key in marked}
+    criteria = {"margin": 0.02, "cosine": 0.50, "recall_at_1": 0.60, "recall_at_5": 0.60, "rollout": 0.46}
+    return {"frame": "corrected", "criteria": criteria, "strength": 0.001, "families": families, **marked}
+
+
+def diagnosis(splits: Sequence[str] = ("train", "val", "ood")) -> dict[str, Any]:
+    """What metrics/diagnosis.json holds, as far as it is read."""
+    found = {
+        "articles": 50, "chunks": 5166, "windows": 4916, "chunks_per_article": 103.3, "temporal_signal": 0.1285,
+        "temporal_signal_reversed": 0.1286, "coherence": 0.4231, "between_articles": 0.1641,
+        "near_duplicate_of_last": 0.0, "near_duplicate_in_train": None,
+    }  # fmt: skip
+    return {split: dict(found) for split in splits}
+
+
+def training(names: Sequence[str] = tuple(RECIPES), epochs: Sequence[int] = (4, 6, 10)) -> pd.DataFrame:
+    """plots/training.csv: R@5 rises, and the cosine with the last chunk rises beyond that with the target."""
+    phases = [phase for phase, number in zip("abc", epochs, strict=True) for _ in range(number)]
+    parts = []
+    for place, name in enumerate(names):
+        done = np.arange(1, len(phases) + 1)
+        rise = 1 - np.exp(-done / (4.0 + place % 5))
+        columns = {"dev_cosine": 0.2 + 0.3 * rise, "dev_cosine_last": 0.2 + 0.45 * rise, "dev_recall_at_5": 0.35 * rise}
+        columns["dev_recall_at_5"] = columns["dev_recall_at_5"] - 0.004 * place
+        parts.append(pd.DataFrame({"name": name, "epoch": done, "phase": phases, **columns}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def lags(splits: Sequence[str] = ("train", "val", "ood")) -> pd.DataFrame:
+    """plots/lag_similarity.csv."""
+    distance = np.arange(1, 21)
+    return pd.concat(
+        [pd.DataFrame({"name": split, "lag": distance, "similarity": 0.2 + 0.22 / distance**0.7}) for split in splits],
+        ignore_index=True,
+    )
+
+
+def page(**changed: Any) -> str:
+    """The report on the made-up figures, some of them replaced."""
+    parts: dict[str, Any] = {
+        "comparison": changed.get("comparison") or comparison(),
+        "frontier": frontier(),
+        "diagnosis": diagnosis(),
+        "training": training(),
+        "lags": lags(),
+    }
+    return report_html(**(parts | changed))

@@ -1,0 +1,312 @@
+"""The report: complete, self-contained, safe with any name, and honest about what is undefined."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from lvm_core.errors import LvmError
+from lvm_core.files import write_csv, write_json
+from lvm_core.report import numbers, tables
+from lvm_core.report.drawing import VARIABLES, drawing, inline_svg
+from lvm_core.report.labels import place_labels
+from lvm_core.report.pictures import phase_borders
+from lvm_core.report.reach import reach
+from lvm_core.report.verdict import verdict
+from stages import report as stage
+from tests import report_data as made
+from tests.imports import ROOT
+
+VOID = {"meta", "br", "wbr", "link", "img", "hr", "input"}
+SECTIONS = (
+    *("ranking", "meaning", "frontier", "profiles", "training", "gates", "direction", "seeds", "data", "claims", "all"),
+)
+HOSTILE = "<script>alert('&')</script>"
+
+
+class Page(HTMLParser):
+    """A page's elements: raises where they are not balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.cells: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        found = dict(attrs)
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.links += [found["href"]] if "href" in found else []
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, self.getpos()
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+        if {"td", "th"} & set(self.open):
+            self.cells[-1] += data
+
+
+@pytest.fixture(scope="module")
+def usual():
+    return made.page(comparison=made.comparison(time_direction=True, seeds=True))
+
+
+@pytest.fixture(scope="module")
+def many():
+    recipes = made.many_recipes(25)
+    return made.page(comparison=made.comparison(recipes), training=made.training(list(recipes)))
+
+
+@pytest.fixture(scope="module")
+def bare():
+    """Nothing on ood, no margin, no retrieval, no frontier, one epoch."""
+    return made.page(
+        comparison=made.comparison(undefined=("ood", "val_margin", "val_recall", "val_mrr")),
+        frontier=None,
+        diagnosis=made.diagnosis(["val"]),
+        lags=made.lags(["val"]),
+        training=made.training(epochs=(1, 0, 0)),
+    )
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    recipes = {
+        HOSTILE: made.RECIPES["p1"],
+        "$x_{$": made.RECIPES["p5"],
+        'style="#010101" id="a"': (0.2, 0.4, -0.2, 0.5),
+    }
+    comparison = made.comparison(recipes, about=HOSTILE)
+    comparison["time_direction"] = {HOSTILE: {"val_recall_at_5": {"forward": 0.1}}}
+    return made.page(comparison=comparison, training=made.training([HOSTILE, "$x_{$"]))
+
+
+@pytest.fixture(params=["usual", "many", "bare", "hostile"])
+def page(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_a_page_is_balanced_and_needs_nothing_from_elsewhere(page):
+    parsed = Page(page)
+    assert "http" not in page
+    assert not {"script", "link", "img", "iframe", "object", "embed", "video"} & set(parsed.tags)
+    assert not re.search(r"\bsrc=|@import|url\((?!#)", page)
+    assert len(set(parsed.ids)) == len(parsed.ids)
+    assert {link[1:] for link in parsed.links} <= set(parsed.ids)
+
+
+def test_no_number_is_shown_that_is_none(page):
+    parsed = Page(page)
+    assert not [cell for cell in parsed.cells if re.search(r"\b(nan|none|null|inf)\b", cell, re.IGNORECASE)]
+    assert not re.search(r"\bnan\b", parsed.text, re.IGNORECASE)
+
+
+def test_pictures_take_every_colour_from_the_page(page):
+    style, _, body = page.partition("</style>")
+    svg = "".join(re.findall(r"<svg.*?</svg>", body, re.DOTALL))
+    attributes = re.sub(r">[^<]*<", "><", svg)  # a name may look like a colour
+    assert not re.search(r"#[0-9a-fA-F]{3,8}\b(?!-)", re.sub(r'(href|clip-path|aria-label)="[^"]*"', "", attributes))
+    assert set(re.findall(r"var\((--[\w-]+)\)", svg)) <= set(VARIABLES.values())
+    schemes = re.split(r"@media", style)
+    for variable in VARIABLES.values():
+        assert all(f"{variable}:" in schemes[0 if dark is None else dark] for dark in (None, 1)), variable
+
+
+def test_every_section_is_there_and_linked(usual, bare):
+    parsed = Page(usual)
+    assert set(SECTIONS) <= set(parsed.ids)
+    assert {f"#{key}" for key in SECTIONS} <= set(parsed.links)
+    assert parsed.tags.count("h1") == 1
+    assert parsed.tags.count("table") == parsed.tags.count("caption")
+    assert usual.count('tabindex="0"') == parsed.tags.count("table") + parsed.tags.count("svg")  # scrolled by keyboard
+    assert parsed.tags.count("svg") == parsed.tags.count("figure") == parsed.tags.count("figcaption") == 8
+    assert usual.count('role="img"') == 8
+    assert "seeds" not in Page(bare).ids
+    assert "no recipe was trained on reversed articles" in bare
+
+
+def test_the_same_figures_make_the_same_page(usual):
+    assert made.page(comparison=made.comparison(time_direction=True, seeds=True)) == usual
+
+
+def test_every_recipe_is_in_the_tables_of_a_long_comparison(many):
+    cells = Page(many).cells
+    for name in made.many_recipes(25):
+        assert cells.count(name) >= 4, name
+    assert "17 other recipes" in many
+
+
+def test_hostile_names_are_text(hostile):
+    parsed = Page(hostile)
+    assert HOSTILE in parsed.text
+    assert "$x_{$" in parsed.text
+    assert "a" not in parsed.ids
+
+
+def test_undefined_figures_are_dashes_with_a_note(bare):
+    assert "R@5 is undefined on these data, so the recipes cannot be ranked" in bare
+    assert "An en dash (–) stands where a figure is undefined" in Page(bare).text
+    assert "there is nothing to draw" in bare
+    assert numbers.UNDEFINED in Page(bare).cells
+
+
+@pytest.mark.parametrize(
+    ("recall", "says", "tone"),
+    [
+        (0.56, "beats copying the last chunk", "good"),
+        (0.5, "is not shown", "open"),
+        (0.33, "copying the last chunk does better", "bad"),
+    ],
+)
+def test_the_verdict_names_the_best_and_whether_it_beats_copying(recall, says, tone):
+    rows = made.comparison({"p1": (0.3, 0.5, -0.1, 0.6), "p9": (recall, 0.5, -0.1, 0.6)})["rows"]
+    found = verdict(rows, reach(made.frontier(), rows))
+    assert found.headline.startswith("p9 is the best recipe")
+    assert says in found.headline
+    assert found.tiles[1].tone == tone
+    assert found.tiles[3].value == "not reached"
+    assert 2 <= len(found.sentences) <= 4
+
+
+@pytest.mark.parametrize(("low", "high", "tone"), [(0.0, 0.1, "open"), (-0.1, 0.0, "open"), (1e-9, 0.1, "good")])
+def test_an_interval_that_touches_zero_shows_nothing(low, high, tone):
+    rows = made.comparison()["rows"]
+    for row in rows:
+        row |= {"val_r5_vs_copy_last_lo": low, "val_r5_vs_copy_last_hi": high}
+    assert verdict(rows, reach(None, rows)).tiles[1].tone == tone
+
+
+def test_who_else_beats_copying_and_who_is_forward():
+    recipes = {"p1": (0.7, 0.9, 0.3, 0.5), "p2": (0.6, 0.5, -0.1, 0.6), "p3": (0.2, 0.5, -0.1, 0.6)}
+    rows = made.comparison(recipes)["rows"]
+    for row in rows:
+        row["status"] = "forward" if row["name"] == "p1" else "weak"
+    found = verdict(rows, reach(made.frontier(reachable=True), rows))
+    assert "p2 does beat copy_last." in found.sentences[1]
+    assert "p1 is forward" in found.sentences[2]
+    assert found.tiles[2].value == "1 of 3"
+    assert found.tiles[3].value == "possible"
+
+
+def test_nothing_is_known_without_a_frontier():
+    for frontier in (None, made.frontier(empty=True)):
+        found = reach(frontier, made.comparison()["rows"])
+        assert (found.word, found.tone, dict(found.curves)) == ("–", "open", {})
+
+
+def test_the_matrix_says_what_the_oracle_fails_and_which_sets_nobody_passes(usual):
+    sets = re.split(r"<h3>Gate set ", usual)[1:]
+    assert len(sets) == 5
+    published = next(text for text in sets if text.startswith("stage A of the summary, published frame"))
+    assert re.search(r"The oracle itself fails margin_val", published)
+    certified = next(text for text in sets if text.startswith("certified"))
+    assert "The oracle passes every gate that applies to it." in certified
+    assert "No recipe passes this set." in certified
+    assert "report only" in certified
+
+
+def test_only_figures_worth_a_mark_are_marked():
+    table = tables.ranking(made.comparison()["rows"], "recipe")
+    marked = {
+        title for line in table.lines for title, cell in zip(table.columns[2:], line.cells, strict=True) if cell.best
+    }
+    assert {"R@5", "MRR"} <= marked
+    assert not {"cosine", "margin"} & marked
+    assert not any(
+        cell.best for line in tables.ranking(made.comparison()["rows"], "reference").lines for cell in line.cells
+    )
+
+
+def test_phases_meet_between_epochs():
+    training = made.training(epochs=(2, 0, 3))
+    assert phase_borders(training) == [(2.5, "a", "c")]
+    assert phase_borders(made.training(epochs=(4, 0, 0))) == []
+
+
+def test_names_beside_points_do_not_lie_over_one_another():
+    rng = np.random.default_rng(0)
+    figure, axes = plt.subplots()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    points = [
+        (float(x), float(y), f"name {index}", "#000000") for index, (x, y) in enumerate(rng.uniform(0.2, 0.8, (40, 2)))
+    ]
+    left_out = place_labels(axes, points)
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) + len(left_out) == 40
+    assert len(boxes) > 10
+    assert not any(one.overlaps(other) for index, one in enumerate(boxes) for other in boxes[:index])
+    plt.close(figure)
+
+
+def test_two_pictures_share_no_id_and_keep_their_clips():
+    pages = []
+    for key in ("one", "two"):
+        with drawing(key, "a line") as done:
+            done.axes.plot([0, 1], [0, 1], "o-")
+        pages.append(done.svg)
+    one, two = (set(re.findall(r'\bid="([^"]+)"', svg)) for svg in pages)
+    assert one
+    assert not one & two
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', pages[0])) <= one
+
+
+def test_the_label_of_a_picture_is_escaped():
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="10pt" height="5pt"><g/></svg>'
+    assert 'aria-label="&lt;&quot;&gt;"' in inline_svg(svg, "k", '<">')
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (float("nan"), "–"), (float("inf"), "–"), (-0.1234, "−0.123"), (-0.0001, "0.000"), (0, "0.000")],
+)
+def test_numbers(value, text):
+    assert numbers.number(value) == text
+
+
+def test_signs_and_sentences():
+    assert numbers.signed(0.1) == "+0.100"
+    assert numbers.signed(0.0) == "0.000"
+    assert numbers.with_minus("from -0.5 to p-5, [-1, +2]") == "from −0.5 to p-5, [−1, +2]"
+    assert numbers.with_interval(0.5, None, 1.0) == "0.500"
+
+
+def test_the_stage_writes_the_page(tmp_path, monkeypatch, usual):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LvmError, match=r"comparison\.json: cannot be read"):
+        stage.main()
+    write_json("metrics/comparison.json", made.comparison(time_direction=True, seeds=True))
+    write_json("metrics/frontier.json", made.frontier())
+    write_json("metrics/diagnosis.json", made.diagnosis())
+    write_csv("plots/training.csv", made.training())
+    write_csv("plots/lag_similarity.csv", made.lags())
+    stage.main()
+    assert Page((tmp_path / "plots/report.html").read_text()).text[:500] == Page(usual).text[:500]
+
+
+@pytest.mark.parametrize("template", ["intervals", "frontier", "phases", "by_name"])
+def test_templates_of_dvc_plots_are_whole(template):
+    text = (ROOT / f".dvc/plots/{template}.json").read_text()
+    spec = json.loads(text)
+    known = {"DATA", "TITLE", "X", "Y", "X_LABEL", "Y_LABEL", "ZOOM_AND_PAN", "PLOT_WIDTH", "PLOT_HEIGHT"}
+    assert set(re.findall(r"<DVC_METRIC_(\w+)>", text)) <= known
+    assert spec["data"]["values"] == "<DVC_METRIC_DATA>"
+    # A selection above several layers is made once for each of them, which Vega refuses.
+    assert not ("layer" in spec and "params" in spec)
