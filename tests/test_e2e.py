@@ -147,6 +147,45 @@ def test_an_experiment_with_pos_scalar_runs_p5_alone(clone):
     assert (clone / "data/models/p5/model.safetensors").read_bytes() == models["p5"]
 
 
+def test_further_seeds_run_alone_and_the_table_shows_the_spread(clone):
+    output = sh("dvc exp run -S 'train.seeds=[43, 44]'", clone)
+    assert stages_run(output) == {"resolve", "repeat@p1-43", "repeat@p1-44", "compare", "report"}
+    table = pd.read_csv(clone / "metrics/comparison.csv").set_index("name")
+    assert table.loc["p1", "seeds"] == 3
+    assert table.loc["p1", "val_cosine_sd"] > 0
+    assert np.isnan(table.loc["p5", "val_cosine_sd"])
+    assert "## Spread over seeds" in (clone / "metrics/comparison.md").read_text()
+    sh("git checkout . && dvc checkout", clone)
+
+
+def test_time_direction_frontier_and_report(clone):
+    details = json.loads((clone / "metrics/comparison.json").read_text())
+    cell = details["time_direction"]["p1"]["val_cosine"]
+    assert cell["difference"] == pytest.approx(cell["forward"] - cell["reversed"])
+    reversed_model = load_model(clone / "data/variants/reversed/p1").info
+    assert reversed_model.data_sha256 != load_model(clone / "data/models/p1").info.data_sha256
+    assert {row["status"] for row in details["rows"]} <= {"forward", "copies", "blurs", "weak"}
+    assert set(json.loads((clone / "metrics/frontier.json").read_text())["families"]) == {"linear5", "affine"}
+    page = (clone / "plots/report.html").read_text()
+    assert "measured" in page
+    assert "https://" not in page.replace("http://www.w3.org", "").replace("https://www.w3.org", "")
+
+
+def test_the_gates_can_be_asked(clone):
+    output = sh("python -m lvm_core.gates --recipe p1 --set certified", clone, ok=False)
+    assert "ranks_next" in output
+    assert "Traceback" not in output
+    sh("python -m lvm_core.gates --recipe oracle --set certified", clone)
+
+
+def test_any_model_directory_can_be_judged(clone):
+    output = sh("python -m lvm_core.fivecat --model data/models/p1 --bank data/bank", clone)
+    table = pd.read_csv(clone / "metrics/comparison.csv").set_index("name")
+    for name in ("copy_last", "context_mean"):
+        assert name in output
+    assert f"{table.loc['p1', 'val_recall_at_5']:.3f}" in output
+
+
 def test_a_queued_sweep_runs_and_is_listed(clone):
     sh("dvc exp run --queue -S 'pos_scalar=0.05,0.1,0.2' evaluate_a@p5", clone)
     sh("dvc queue start", clone)
@@ -172,8 +211,13 @@ def test_the_python_of_the_readme_runs(clone):
 def test_pictures_and_graph(clone):
     sh(f"dvc plots show --out {clone.parent / 'plots_html'}", clone)
     page = (clone.parent / "plots_html/index.html").read_text()
-    titles = ("R@5 on dev by epoch", "R@5 on val with 95 % intervals", "Offset profile on val", "Cosine on dev by epoch")
-    titles += ("Margin against cosine (val)", "Margin against R@5 (val)")
+    titles = (
+        "R@5 on dev by epoch",
+        "R@5 on val with 95 % intervals",
+        "Offset profile on val",
+        "R@5 on ood of all rows",
+    )
+    titles += ("Cosine on dev by epoch", "Margin against cosine (val)", "Margin against R@5 (val)")
     for words in (*titles, "Training loss by epoch", "comparison.svg", "lag_similarity.svg"):
         assert words in page
     for name in ("p1", "p5", "copy_last"):

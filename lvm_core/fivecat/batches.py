@@ -1,7 +1,8 @@
 """Batches of windows: the chunks of the articles they touch, in float32 on the device, and indices into them.
 
 Chunks are gathered from the bank once a batch; contexts, ablations, offsets and candidates are all indices into that
-gather. Memory of a batch: its articles in float32, plus a [windows, longest article] matrix of scores.
+gather. Memory of a batch: its articles in float32, its contexts, and for each rollout step a [windows, longest article]
+matrix of scores, which `LARGEST_SCORES` bounds.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from torch import Tensor
 from lvm_core.bank import Bank
 from lvm_core.fivecat.window_sets import Windows
 from lvm_core.windows import CONTEXT
+
+LARGEST_SCORES = 2**22
+"""Entries of a [windows, longest article] matrix (16 MB): a batch with longer articles than this allows is shorter."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,13 @@ def _unit_float32(vectors: np.ndarray, device: torch.device | str) -> Tensor:
 
 
 def iterate_batches(bank: Bank, windows: Windows, batch_size: int, device: torch.device | str) -> Iterator[Batch]:
-    """Yield all windows in canonical order, `batch_size` at a time."""
-    for start in range(0, len(windows), batch_size):
-        index = np.arange(start, min(start + batch_size, len(windows)))
+    """Yield all windows in canonical order, `batch_size` at a time (fewer in articles of thousands of chunks)."""
+    stop = 0
+    while stop < len(windows):
+        start, stop = stop, min(stop + batch_size, len(windows))
+        longest = int(windows.n_chunks[windows.article[start:stop]].max())
+        stop = min(stop, start + max(LARGEST_SCORES // longest, 1))
+        index = np.arange(start, stop)
         article = windows.article[index]
         touched, local = np.unique(article, return_inverse=True)
         first, counts = windows.first_row[touched], windows.n_chunks[touched]

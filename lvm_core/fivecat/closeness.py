@@ -48,7 +48,7 @@ def closeness_columns(
     norms = torch.linalg.vector_norm(off, dim=1) * torch.linalg.vector_norm(true, dim=1)
     columns = {
         "best_context": scores.gather(1, at).amax(1),
-        "best_context_of_truth": torch.bmm(contexts, target[:, :, None])[:, :, 0].amax(1),
+        "best_context_of_truth": torch.bmm(target[:, None], contexts.transpose(1, 2))[:, 0].amax(1),
         "centred_cosine": (off * true).sum(1) / norms.clamp_min(1e-12),
     }
     return {name: values.cpu().numpy() for name, values in columns.items()}

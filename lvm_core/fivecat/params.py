@@ -26,7 +26,7 @@ class EvaluateParams(Group):
             (`references.fit_ridge`).
     """
 
-    batch_size: int = Field(default=512, ge=1, le=65_536)
+    batch_size: int = Field(default=256, ge=1, le=65_536)
     rollout_steps: int = Field(default=5, ge=1, le=100)
     coherence_cuts: list[Cosine] = Field(default=[0.45, 0.55], min_length=2, max_length=2)
     min_candidates: int = Field(default=10, ge=1)

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lvm_core.fivecat.batches import Batch
 from lvm_core.fivecat.names import offset_column
-from lvm_core.fivecat.retrieval import column
-from lvm_core.fivecat.window_sets import MARGIN_OFFSETS, OFFSETS, UNSEEN_OFFSETS, has_offset
+from lvm_core.fivecat.window_sets import MARGIN_OFFSETS, OFFSETS, UNSEEN_OFFSETS
 
 
 def profile_columns(scores: Tensor, batch: Batch) -> dict[str, np.ndarray]:
@@ -24,12 +24,11 @@ def profile_columns(scores: Tensor, batch: Batch) -> dict[str, np.ndarray]:
         scores: [B, L] float32 cosines with all chunks of the article.
         batch: the windows.
     """
-    columns = {}
-    for k in OFFSETS:
-        there = has_offset(batch.position, batch.n_chunks, k)
-        at = np.where(there, batch.position - 1 + k, 0)
-        columns[offset_column(k)] = np.where(there, column(scores, at).cpu().numpy(), np.nan)
-    return columns
+    at = batch.position[:, None] - 1 + np.array(OFFSETS)
+    there = (at >= 0) & (at < batch.n_chunks[:, None])
+    index = torch.from_numpy(np.where(there, at, 0)).to(scores.device)
+    cosines = np.where(there, scores.gather(1, index).cpu().numpy(), np.float32(np.nan))
+    return {offset_column(k): cosines[:, place] for place, k in enumerate(OFFSETS)}
 
 
 def margin_of(means: Mapping[int, float | None], rivals: Sequence[int]) -> float | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from lvm_core.fivecat.batches import Batch
 from lvm_core.fivecat.names import ROLLOUT_RANK, published_step_column, step_columns
 from lvm_core.fivecat.predictor import Predictor, unit_predictions
-from lvm_core.fivecat.retrieval import article_scores, column, rank_counts, recall_at
+from lvm_core.fivecat.retrieval import column, rank_counts, recall_at
 from lvm_core.fivecat.window_sets import has_offset
 from lvm_core.windows import CONTEXT
 
@@ -42,20 +42,55 @@ def rollout_columns(
     if not whole.any():
         return columns
     chosen = torch.from_numpy(np.flatnonzero(whole)).to(scores.device)
-    part, step_scores, last = batch.where(whole), scores[chosen], predictions[chosen]
-    contexts = part.contexts()
-    enough = part.n_chunks - CONTEXT >= min_candidates
+    part = batch.where(whole)
+    by_step = _scores_by_step(scores[chosen], _fed_back(predictor, part, predictions[chosen], steps), part)
+    all_scores = by_step.flatten(0, 1)  # [B' * H, L]: all steps are ranked at once
+    due = part.position[:, None] + np.arange(steps)
     goes_on = has_offset(part.position, part.n_chunks, steps + 1)
-    for step in range(1, steps + 1):
-        if step > 1:
-            contexts = torch.cat([contexts[:, 1:], last[:, None]], dim=1)
-            last, _ = unit_predictions(predictor, contexts, part.rows + step - 1)
-            step_scores = article_scores(last, part)
-        due = part.position + step - 1
-        greater, tied = rank_counts(step_scores, due, part.position)
-        cosine_name, recall_name = step_columns(step)
-        columns[cosine_name][whole] = column(step_scores, due).cpu().numpy()
-        after = column(step_scores, np.where(goes_on, due + 1, due)).cpu().numpy()
-        columns[published_step_column(step)][whole] = np.where(goes_on, after, np.nan)
-        columns[recall_name][whole] = np.where(enough, recall_at(ROLLOUT_RANK, greater[0], tied[0]), np.nan)
+    after = np.where(goes_on[:, None], due + 1, due)
+    greater, tied = rank_counts(all_scores, due.reshape(-1), np.repeat(part.position, steps))
+    recall = recall_at(ROLLOUT_RANK, greater[0], tied[0]).reshape(-1, steps)
+    cosine, late = (column(all_scores, at.reshape(-1)).cpu().numpy().reshape(-1, steps) for at in (due, after))
+    enough = part.n_chunks - CONTEXT >= min_candidates
+    for step in range(steps):
+        cosine_name, recall_name = step_columns(step + 1)
+        columns[cosine_name][whole] = cosine[:, step]
+        columns[recall_name][whole] = np.where(enough, recall[:, step], np.nan)
+        columns[published_step_column(step + 1)][whole] = np.where(goes_on, late[:, step], np.nan)
     return columns
+
+
+def _fed_back(predictor: Predictor, batch: Batch, first: Tensor, steps: int) -> Tensor:
+    """[B, H - 1, D] float32 unit predictions of steps 2..H, each from the context that ends with the one before it.
+
+    Args:
+        predictor: to judge.
+        batch: the windows.
+        first: [B, D] float32 unit predictions of step 1.
+        steps: H.
+    """
+    fed_back = first.new_empty(len(batch), steps - 1, first.shape[1])
+    contexts, last = batch.contexts(), first
+    for step in range(1, steps):
+        contexts = torch.cat([contexts[:, 1:], last[:, None]], dim=1)
+        last, _ = unit_predictions(predictor, contexts, batch.rows + step)
+        fed_back[:, step - 1] = last
+    return fed_back
+
+
+def _scores_by_step(first: Tensor, fed_back: Tensor, batch: Batch) -> Tensor:
+    """[B, H, L] float32 cosines of each step's prediction with all chunks of the article, one product an article.
+
+    Args:
+        first: [B, L] float32, those of step 1, as they were measured before.
+        fed_back: [B, H - 1, D] float32 unit predictions of the other steps.
+        batch: the windows.
+    """
+    scores = first.new_full((len(first), fed_back.shape[1] + 1, first.shape[1]), -torch.inf)
+    scores[:, 0] = first
+    starts = np.flatnonzero(np.diff(batch.first, prepend=-1))
+    stops = np.append(starts[1:], len(batch))
+    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+        row, count = int(batch.first[start]), int(batch.n_chunks[start])
+        scores[start:stop, 1:, :count] = fed_back[start:stop] @ batch.chunks[row : row + count].T
+    return scores

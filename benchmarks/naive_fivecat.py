@@ -1,0 +1,247 @@
+"""5CAT as a per-window loop: a second opinion on `lvm_core.fivecat`, and what its speed is measured against.
+
+Written from the definitions (design section 5) and not from the package's code: one window at a time, plain torch, one
+call of the predictor for each context. Only the seeded draws of test C (the shuffled order, the foreign chunk) are
+taken from the package, so that both see the same ones. Careful, but not tuned: articles are read once, vectors are
+unit length, each article's cosines are one product.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lvm_core.bank import Bank
+from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.fivecat.predictor import Predictor
+from lvm_core.fivecat.window_sets import canonical_windows, foreign_rows, shuffled_orders
+
+TIE = 1e-6
+"""Cosines this close are tied."""
+
+Ask = Callable[[Tensor, int], tuple[Tensor, float]]
+"""(context [5, D], bank row of the chunk to predict) -> unit prediction [D], its norm before."""
+Columns = dict[str, list[float]]
+"""Measures of windows by name, without those windows in which they are undefined."""
+
+
+@torch.inference_mode()
+def naive_summary(
+    bank: Bank, split: str, predictor: Predictor, params: EvaluateParams, seed: int = 0
+) -> dict[str, Any]:
+    """The figures of tests A to E in both frames, under the keys of `Evaluation.summary`.
+
+    Args:
+        bank: the vectors.
+        split: one of `bank.SPLITS`.
+        predictor: to judge; called with one window at a time.
+        params: rollout steps, coherence cuts and fewest candidates.
+        seed: of the draws of test C.
+    """
+    drawn = canonical_windows(bank, split)
+    shuffled, foreign = shuffled_orders(drawn, seed), foreign_rows(drawn, seed)
+
+    def ask(context: Tensor, row: int) -> tuple[Tensor, float]:
+        raw = predictor(context[None], np.array([row]))[0]
+        return F.normalize(raw, dim=0), float(raw.norm())
+
+    values: Columns = defaultdict(list)
+    chosen = bank.articles[bank.articles["split"] == split].sort_values("article_id")
+    window = articles = 0
+    for first, count in zip(chosen["first_row"], chosen["n_chunks"], strict=True):
+        article = _unit(bank.vectors[first : first + count])
+        articles += count > 5
+        for t in range(5, count):  # t: position of the target
+            context = article[t - 5 : t]
+            prediction, norm = ask(context, first + t)
+            scores = article @ prediction
+            values["all"].append(1.0)
+            values["raw_norm"].append(norm)
+            _offsets(values, scores, t)
+            _retrieval(values, scores, t, params.min_candidates)
+            if predictor.reads_context:
+                order = torch.from_numpy(shuffled[window])
+                stranger = None if foreign is None else _unit(bank.vectors[foreign[window]][None])[0]
+                _order(values, ask, article, t, first, order, stranger, float(scores[t]))
+            _rollout(values, ask, article, t, first, prediction, params)
+            _coherence(values, context, float(scores[t]), params.coherence_cuts)
+            window += 1
+    return _summary(values, articles, params.rollout_steps)
+
+
+def _unit(vectors: np.ndarray) -> Tensor:
+    tensor = torch.from_numpy(np.array(vectors))
+    return tensor if tensor.dtype == torch.float32 else F.normalize(tensor.float(), dim=1)
+
+
+def _offsets(values: Columns, scores: Tensor, t: int) -> None:
+    """Test A: the cosine at offset k is that with chunk t - 1 + k. In the published frame k is one more."""
+    count = len(scores)
+    cosine = {k: float(scores[t - 1 + k]) for k in range(-4, 5) if 0 <= t - 1 + k < count}
+    values["cosine"].append(cosine[1])
+    if all(k in cosine for k in range(-3, 4)):
+        for k, value in cosine.items():
+            values[f"profile {k}"].append(value)
+    if all(k in cosine for k in (2, 3, 4)):
+        for k in (1, 2, 3, 4):
+            values[f"unseen {k}"].append(cosine[k])
+    if all(k in cosine for k in range(-2, 5)):
+        for k in range(-3, 4):
+            values[f"published {k}"].append(cosine[k + 1])
+
+
+def _rank(scores: Tensor, target: int, left_out: range) -> tuple[int, int, int]:
+    """Candidates (the target included), those that beat the target, and the others that tie with it."""
+    rivals = torch.ones(len(scores), dtype=torch.bool)
+    rivals[left_out.start : left_out.stop] = False
+    rivals[target] = False
+    lead = scores[rivals] - scores[target]
+    return len(lead) + 1, int((lead > TIE).sum()), int((lead.abs() <= TIE).sum())
+
+
+def _recall(k: int, greater: int, tied: int) -> float:
+    """The share of the orders of the tied ones in which the target is among the first k."""
+    return min(max((k - greater) / (tied + 1), 0.0), 1.0)
+
+
+def _retrieval(values: Columns, scores: Tensor, t: int, fewest: int) -> None:
+    """Test B: masked without the five context chunks, unmasked with them."""
+    for name, left_out in (("retrieval", range(t - 5, t)), ("retrieval_unmasked", range(0))):
+        candidates, greater, tied = _rank(scores, t, left_out)
+        if candidates < fewest:
+            values[f"{name} left_out"].append(1.0)
+            continue
+        for k in (1, 5):
+            values[f"{name} recall_at_{k}"].append(_recall(k, greater, tied))
+            values[f"{name} chance {k}"].append(min(1.0, k / candidates))
+        places = range(greater + 1, greater + tied + 2)
+        values[f"{name} mrr"].append(sum(1.0 / place for place in places) / len(places))
+
+
+def _order(
+    values: Columns,
+    ask: Ask,
+    article: Tensor,
+    t: int,
+    first: int,
+    order: Tensor,
+    stranger: Tensor | None,
+    cosine: float,
+) -> None:
+    """Test C: how the cosine with the target changes when the context is rearranged."""
+    context, target = article[t - 5 : t], article[t]
+    arrangements = {
+        "shuffle": [context[order]],
+        "reverse": [context.flip(0)],
+        "leave_one_out": [torch.cat([context[:i], context[i + 1 :], context[-1:]]) for i in range(5)],
+        "repeat_last": [context[-1].repeat(5, 1)],
+    }
+    if stranger is not None:
+        arrangements["foreign_last"] = [torch.cat([context[:-1], stranger[None]])]
+    for name, contexts in arrangements.items():
+        cosines = [float(ask(arranged, first + t)[0] @ target) for arranged in contexts]
+        values[f"order {name}"].append(sum(cosines) / len(cosines) - cosine)
+
+
+def _rollout(
+    values: Columns, ask: Ask, article: Tensor, t: int, first: int, prediction: Tensor, params: EvaluateParams
+) -> None:
+    """Test D: step h against chunk t - 1 + h, where the article has all steps; published: against the one after it."""
+    steps, count = params.rollout_steps, len(article)
+    if t - 1 + steps >= count:
+        return
+    context = article[t - 5 : t]
+    for step in range(1, steps + 1):
+        due = t - 1 + step
+        if step > 1:
+            context = torch.cat([context[1:], prediction[None]])
+            prediction, _ = ask(context, first + due)
+        scores = article @ prediction
+        values[f"rollout cosine {step}"].append(float(scores[due]))
+        if t + steps < count:
+            values["published rollout"].append(float(scores[due + 1]))
+        candidates, greater, tied = _rank(scores, due, range(t - 5, t))
+        if candidates >= params.min_candidates:
+            values[f"rollout recall {step}"].append(_recall(5, greater, tied))
+
+
+def _coherence(values: Columns, context: Tensor, cosine: float, cuts: list[float]) -> None:
+    """Test E: windows by the mean cosine of neighbours in the context; the borders belong to `normal`."""
+    coherence = float((context[1:] * context[:-1]).sum(1).mean())
+    name = "low" if coherence < cuts[0] else "high" if coherence > cuts[1] else "normal"
+    values[f"coherence {name}"].append(cosine)
+
+
+def _summary(values: Columns, articles: int, steps: int) -> dict[str, Any]:
+    """Means, None where there is no window."""
+
+    def mean(*names: str) -> float | None:
+        pool = [value for name in names for value in values.get(name, [])]
+        return sum(pool) / len(pool) if pool else None
+
+    def number(name: str) -> int:
+        return len(values.get(name, []))
+
+    def less(target: float | None, *others: float | None) -> float | None:
+        known = [value for value in others if value is not None]
+        return target - max(known) if target is not None and known else None
+
+    def label(k: int) -> str:
+        return f"{k:+d}" if k else "0"
+
+    profile = {k: mean(f"profile {k}") for k in range(-4, 5)}
+    published = {k: mean(f"published {k}") for k in range(-3, 4)}
+    return {
+        "windows": {
+            "all": number("all"),
+            "margin": number("profile 1"),
+            "margin_unseen": number("unseen 1"),
+            "profile_k+4": number("profile 4"),
+        },
+        "articles": articles,
+        "cosine": mean("cosine"),
+        "raw_norm": mean("raw_norm"),
+        "profile": {label(k): value for k, value in profile.items()},
+        "margin": less(profile[1], *(profile[k] for k in range(-3, 4) if k != 1)),
+        "margin_last": less(profile[1], profile[0]),
+        "margin_unseen": less(mean("unseen 1"), *(mean(f"unseen {k}") for k in (2, 3, 4))),
+        **{
+            name: {
+                **{figure: mean(f"{name} {figure}") for figure in ("recall_at_1", "recall_at_5", "mrr")},
+                "chance": {f"recall_at_{k}": mean(f"{name} chance {k}") for k in (1, 5)},
+                "windows": number(f"{name} mrr"),
+                "left_out": number(f"{name} left_out"),
+            }
+            for name in ("retrieval", "retrieval_unmasked")
+        },
+        "order": {
+            name: mean(f"order {name}")
+            for name in ("shuffle", "reverse", "leave_one_out", "repeat_last", "foreign_last")
+        },
+        "rollout": {
+            "cosine": mean(*(f"rollout cosine {h}" for h in range(1, steps + 1))),
+            "recall_at_5": mean(*(f"rollout recall {h}" for h in range(1, steps + 1))),
+            "by_step": {
+                str(h): {"cosine": mean(f"rollout cosine {h}"), "recall_at_5": mean(f"rollout recall {h}")}
+                for h in range(1, steps + 1)
+            },
+            "windows": number("rollout cosine 1"),
+            "windows_ranked": number("rollout recall 1"),
+        },
+        "coherence": {
+            name: {"cosine": mean(f"coherence {name}"), "windows": number(f"coherence {name}")}
+            for name in ("low", "normal", "high")
+        },
+        "published": {
+            "margin": less(published[1], *(published[k] for k in published if k != 1)),
+            "profile": {label(k): value for k, value in published.items()},
+            "rollout": mean("published rollout"),
+            "windows": {"margin": number("published 1"), "rollout": number("published rollout") // steps},
+        },
+    }

@@ -1,0 +1,214 @@
+"""`python -m lvm_core.fivecat --model DIR --bank DIR`: judge any model directory on any bank.
+
+Prints, for each split, the headline figures with their 95 % intervals, beside those of two predictors that have learned
+nothing (the last context chunk, the mean of the context) on the same windows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from lvm_core.errors import LvmError
+from lvm_core.fivecat.headline import HEADLINE
+
+if TYPE_CHECKING:  # torch and pandas take seconds to load, which --help and a typing mistake should not
+    from lvm_core.bank import Bank
+    from lvm_core.checkpoint import LoadedModel
+    from lvm_core.fivecat.evaluate import Evaluation
+    from lvm_core.fivecat.params import EvaluateParams
+    from lvm_core.fivecat.predictor import Predictor
+    from lvm_core.fivecat.resampled import Judgement
+
+USAGE = "usage: python -m lvm_core.fivecat --model DIR --bank DIR (more with --help)"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise LvmError(f"{message}; {USAGE}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Evaluate and print.
+
+    Args:
+        arguments: of the command line.
+
+    Raises:
+        LvmError: an argument is wrong, a file is missing or damaged, or model and bank do not fit together.
+    """
+    given = _parse(arguments)
+    params, seed, threads = _settings(given)
+    if given.json and (Path(given.json).is_dir() or not Path(given.json).absolute().parent.is_dir()):
+        raise LvmError(f"--json {given.json}: must be a file in a folder that is there")  # said before the work
+
+    from lvm_core.bank import load_bank
+    from lvm_core.checkpoint import load_model
+    from lvm_core.files import write_json
+    from lvm_core.fivecat.evaluate import evaluate_splits
+    from lvm_core.fivecat.predictor import from_callable
+    from lvm_core.fivecat.resampled import judge
+    from lvm_core.hardware import resolve_device, use_threads
+    from lvm_core.references import context_mean, copy_last
+    from lvm_core.statistics import RESAMPLES
+
+    use_threads(threads)
+    device = resolve_device(given.device)
+    bank, model = load_bank(given.bank), load_model(given.model).to(device)
+    wanted = list(dict.fromkeys(given.split or ("val", "ood")))
+    check_fit(model, given.model, bank, given.bank, wanted)
+    splits = [split for split in wanted if len(bank.targets(split))]
+
+    name = Path(given.model).resolve().name
+    beside = [copy_last(), context_mean()]
+    predictors: dict[str, Predictor] = {"model": from_callable(model.predict_raw, name)}
+    predictors |= {predictor.name: predictor for predictor in beside}
+    evaluations = {
+        key: evaluate_splits(bank, predictor, params, seed=seed, device=device, splits=splits)
+        for key, predictor in predictors.items()
+    }
+    judgements = {
+        key: judge({split: done[split].windows for split in splits}, RESAMPLES, seed, params.coherence_cuts)
+        for key, done in evaluations.items()
+    }
+    for split in splits:
+        print(table_text(split, evaluations["model"][split].summary, judgements, name))
+    if given.json:
+        write_json(given.json, to_json(evaluations, judgements, model, seed))
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(prog="python -m lvm_core.fivecat", description=(__doc__ or "").split("\n\n")[1])
+    parser.add_argument("--model", required=True, metavar="DIR", help="folder with model.json and model.safetensors")
+    parser.add_argument("--bank", required=True, metavar="DIR", help="folder with vectors.npy and bank.json")
+    parser.add_argument("--split", action="append", metavar="S", help="train, dev, val or ood; again for more of them")
+    parser.add_argument("--json", metavar="FILE", help="write all figures to this file too")
+    parser.add_argument("--params", metavar="FILE", help="a params.yaml whose evaluate, seed and threads to use")
+    parser.add_argument("--seed", type=int, metavar="N", help="of every random draw (default: of --params, or 0)")
+    parser.add_argument("--threads", type=int, metavar="N", help="default: of --params, or one a processor core")
+    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu or cuda (default: auto)")
+    return parser.parse_args(arguments)
+
+
+def _settings(given: argparse.Namespace) -> tuple[EvaluateParams, int, int]:
+    """Parameters of the evaluation, seed and threads: of the command line, else of --params, else the defaults."""
+    from lvm_core.bank import SPLITS
+    from lvm_core.fivecat.params import EvaluateParams
+    from lvm_core.params import Device, Seed, Threads, load_group, read_params, validate
+
+    unknown = [split for split in given.split or () if split not in SPLITS]
+    if unknown:
+        raise LvmError(f"--split {unknown[0]}: there are {', '.join(SPLITS)}")
+    params, seed, threads = EvaluateParams(), 0, os.cpu_count() or 1
+    if given.params:
+        raw = read_params(given.params)
+        params = load_group(raw, "evaluate", EvaluateParams, given.params)
+        seed = load_group(raw, "seed", Seed, given.params)
+        threads = load_group(raw, "threads", Threads, given.params)
+    wanted = {"seed": seed if given.seed is None else given.seed}
+    wanted["threads"] = threads if given.threads is None else given.threads
+    validate(given.device, Device, "--device", "command line")
+    for key, kind in (("seed", Seed), ("threads", Threads)):
+        validate(wanted[key], kind, f"--{key}", "command line")
+    return params, wanted["seed"], wanted["threads"]
+
+
+def check_fit(model: LoadedModel, model_directory: str, bank: Bank, bank_directory: str, splits: Sequence[str]) -> None:
+    """Refuse a bank that the model cannot be judged on; say on stderr what makes its figures hard to read.
+
+    Raises:
+        LvmError: the dimensions differ, or none of the splits has a window.
+    """
+    reads, holds = (
+        f"{info.dimension}-d vectors of {info.encoder or 'an unnamed encoder'}" for info in (model.info, bank.info)
+    )
+    if model.info.dimension != bank.info.dimension:
+        raise LvmError(f"{model_directory}: reads {reads}, {bank_directory} holds {holds}; give a bank that fits")
+    empty = [split for split in splits if not len(bank.targets(split))]
+    if len(empty) == len(splits):
+        raise LvmError(
+            f"{bank_directory}: no window in {' or '.join(splits)} (no article of 6 chunks); name another --split"
+        )
+    for split in empty:
+        _say(f"note: {split} has no window in {bank_directory} (no article of 6 chunks) and is left out")
+    if (model.info.encoder, model.info.encoder_sha256) != (bank.info.encoder, bank.info.weights_sha256):
+        _say(f"warning: {model_directory} reads {reads}, {bank_directory} holds {holds}: not the same encoder")
+    elif model.info.data_sha256 != bank.info.content_sha256:
+        _say(f"note: {model_directory} was trained on another bank, which may have had articles of this one")
+
+
+def table_text(split: str, summary: Mapping[str, Any], judgements: Mapping[str, Judgement], name: str) -> str:
+    """The headline figures of one split as a table, a column a predictor.
+
+    Args:
+        split: whose figures.
+        summary: of any of the predictors on it, for the counts.
+        judgements: by predictor, the model under `model`.
+        name: of the model.
+    """
+    titles = [name if key == "model" else key for key in judgements]
+    lines = [["", *titles]]
+    for figure in HEADLINE:
+        lines.append([figure, *(_cell(judgement, f"{split}_{figure}") for judgement in judgements.values())])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    head = (
+        f"{split}: {summary['windows']['all']:,} windows of {summary['articles']:,} articles; in brackets the 95 % "
+        "interval of a bootstrap over articles; retrieval without the context chunks unless `unmasked`"
+    )
+    return "\n".join([head, "", *rows, ""])
+
+
+def _cell(judgement: Judgement, key: str) -> str:
+    value, (low, high) = judgement.value[key], judgement.interval(key)
+    if value is None:
+        return "-"
+    return f"{value:7.4f}" if low is None else f"{value:7.4f} [{low:.4f}, {high:.4f}]"
+
+
+def to_json(
+    evaluations: Mapping[str, Mapping[str, Evaluation]],
+    judgements: Mapping[str, Judgement],
+    model: LoadedModel,
+    seed: int,
+) -> dict[str, Any]:
+    """All figures: by predictor and split the headline figures with their intervals, and the whole summary."""
+
+    def figures(judgement: Judgement, split: str) -> dict[str, Any]:
+        ends = {figure: judgement.interval(f"{split}_{figure}") for figure in HEADLINE}
+        return {
+            figure: {"value": judgement.value[f"{split}_{figure}"], "lo": low, "hi": high}
+            for figure, (low, high) in ends.items()
+        }
+
+    trained = {key: getattr(model.info, key) for key in ("recipe", "phase", "epoch", "dimension", "encoder")}
+    return {
+        "trained": trained,
+        "seed": seed,
+        "predictors": {
+            key: {
+                split: {"figures": figures(judgements[key], split), "summary": evaluation.summary}
+                for split, evaluation in by_split.items()
+            }
+            for key, by_split in evaluations.items()
+        },
+    }
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except LvmError as error:
+        _say(f"error: {' '.join(str(error).split())}")
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        _say("interrupted: nothing was written")
+        raise SystemExit(130) from None
