@@ -120,7 +120,8 @@ def _against_loop(bank: Bank, linear: Predictor, threads: int, rounds: int) -> L
 
 def _unavoidable(bank: Bank, predictor: Predictor) -> None:
     """What no evaluation can avoid: the 13 contexts of each window, the predictor's answer to each, and the cosines of
-    the answers of the five rollout steps with the article's chunks."""
+    the answers of the five rollout steps with the article's chunks.
+    """
     windows = canonical_windows(bank, "val")
     shuffled = shuffled_orders(windows, 0)
     context, last = np.arange(5), np.full(5, 4)

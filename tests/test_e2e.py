@@ -152,8 +152,7 @@ def test_further_seeds_run_alone_and_the_table_shows_the_spread(clone):
     assert stages_run(output) == {"resolve", "repeat@p1-43", "repeat@p1-44", "compare", "report"}
     table = pd.read_csv(clone / "metrics/comparison.csv").set_index("name")
     assert table.loc["p1", "seeds"] == 3
-    assert table.loc["p1", "val_cosine_sd"] > 0
-    assert np.isnan(table.loc["p5", "val_cosine_sd"])
+    assert table["val_cosine_sd"].notna().to_dict() == {name: name == "p1" for name in table.index}
     assert "## Spread over seeds" in (clone / "metrics/comparison.md").read_text()
     sh("git checkout . && dvc checkout", clone)
 
@@ -183,7 +182,7 @@ def test_any_model_directory_can_be_judged(clone):
     table = pd.read_csv(clone / "metrics/comparison.csv").set_index("name")
     for name in ("copy_last", "context_mean"):
         assert name in output
-    assert f"{table.loc['p1', 'val_recall_at_5']:.3f}" in output
+    assert f"{table['val_recall_at_5'].to_dict()['p1']:.3f}" in output
 
 
 def test_a_queued_sweep_runs_and_is_listed(clone):
@@ -211,13 +210,10 @@ def test_the_python_of_the_readme_runs(clone):
 def test_pictures_and_graph(clone):
     sh(f"dvc plots show --out {clone.parent / 'plots_html'}", clone)
     page = (clone.parent / "plots_html/index.html").read_text()
-    titles = (
-        "R@5 on dev by epoch",
-        "R@5 on val with 95 % intervals",
-        "Offset profile on val",
-        "R@5 on ood of all rows",
-    )
-    titles += ("Cosine on dev by epoch", "Margin against cosine (val)", "Margin against R@5 (val)")
+    titles = [
+        *("R@5 on dev by epoch", "R@5 on val with 95 % intervals", "R@5 on ood of all rows", "Offset profile on val"),
+        *("Cosine on dev by epoch", "Margin against cosine (val)", "Margin against R@5 (val)"),
+    ]
     for words in (*titles, "Training loss by epoch", "comparison.svg", "lag_similarity.svg"):
         assert words in page
     for name in ("p1", "p5", "copy_last"):
