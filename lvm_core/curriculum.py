@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,9 +12,11 @@ import pandas as pd
 import yaml
 from pydantic import Field, model_validator
 
-from lvm_core.distinctness import ScoreName
+from lvm_core.bank import Bank
+from lvm_core.distinctness import ScoreName, score_windows
 from lvm_core.errors import LvmError
 from lvm_core.params import Group, validate
+from lvm_core.reversal import reversed_bank
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Cosine = Annotated[float, Field(ge=-2.0, le=2.0)]
@@ -141,3 +144,24 @@ def _by_thresholds(scores: pd.DataFrame, limits: Thresholds) -> dict[str, Select
         "a": Selection(np.sort(rows[in_a]), {"sim_prev": limits.sim_a, "adv_prev": limits.adv_a}),
         "b": Selection(np.sort(rows[in_b]), {"sim_prev": limits.sim_b, "adv_prev": limits.adv_b}),
     }
+
+
+def reversed_windows(
+    bank: Bank, rules: Mapping[str, Rule], params: CurriculumParams
+) -> dict[str, dict[str, np.ndarray]]:
+    """[W] int64 target rows of each phase, by recipe, selected by the recipe's rule on the reversed articles.
+
+    Args:
+        bank: as it is read forwards.
+        rules: by recipe.
+        params: of the rules.
+
+    Raises:
+        LvmError: as `curriculum.select_phases`.
+    """
+    if not rules:
+        return {}
+    backwards = reversed_bank(bank)
+    scores = score_windows(backwards.vectors, backwards.targets("train"), backwards.article_of_row)
+    phases = {name: select_phases(scores, rule, params) for name, rule in rules.items()}
+    return {name: {phase: one.rows for phase, one in selected.items()} for name, selected in phases.items()}

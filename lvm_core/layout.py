@@ -7,7 +7,7 @@ from pathlib import Path
 from lvm_core.errors import LvmError
 
 REFERENCES = (
-    *("oracle", "copy_last", "context_mean", "linear5", "ridge"),
+    *("oracle", "copy_last", "context_mean", "linear5", "decay", "decay_centred", "ridge"),
     *("article_centroid", "corpus_mean", "random"),
 )
 """Names of the reference predictors, in the order of the tables."""
@@ -27,7 +27,7 @@ def phase_directory(recipe: str, phase: str) -> Path:
     return Path("data/models") / recipe if phase == "c" else Path("data/phases") / phase / recipe
 
 
-def seed_variant(seed: int) -> str:
+def seed_variant(seed: int | str) -> str:
     """Variant of a recipe that is trained with another seed."""
     return f"seed-{seed}"
 
@@ -37,10 +37,21 @@ def variant_directory(variant: str, recipe: str) -> Path:
     return Path("data/variants") / variant / recipe
 
 
+def model_directory(recipe: str, kind: str) -> Path:
+    """Model directory of a recipe after a phase (`a`, `b`, `c`), or of a variant (`reversed`, `seed-<number>`).
+
+    Raises:
+        LvmError: there is no such phase or variant.
+    """
+    if kind == REVERSED or kind.startswith(seed_variant("")):
+        return variant_directory(kind, recipe)
+    return phase_directory(recipe, kind)
+
+
 def evaluation_directory(kind: str) -> Path:
     """Folder of the evaluations of one kind, with a folder (tables of windows, summary) for each row.
 
     Args:
-        kind: a phase (`a`, `b`, `c`), a variant, or `references`.
+        kind: a phase (`a`, `b`, `c`), a variant, `references`, or `references-reversed`.
     """
     return Path("data/evaluation") / kind

@@ -90,9 +90,13 @@ def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rul
     _check_chosen("time_direction", params["time_direction"], names)
     _check_chosen("train.repeat", params["train"]["repeat"], names)
     seeds = params["train"]["seeds"]
-    if len({params["seed"], *seeds}) <= len(seeds):
-        raise LvmError(f"{PARAMS_FILE}: train.seeds = {seeds}: a seed occurs twice, or is `seed` itself")
+    if len(set(seeds)) != len(seeds):
+        raise LvmError(f"{PARAMS_FILE}: train.seeds = {seeds}: a seed occurs twice")
     resolved = {name: _resolve(name, recipe, params) for name, recipe in recipes.items()}  # unused ones are checked too
+    for name in params["train"]["repeat"]:
+        if resolved[name][0].seed in seeds:
+            own = resolved[name][0].seed
+            raise LvmError(f"{PARAMS_FILE}: train.seeds = {seeds}: recipes.{name} has the seed {own} itself")
     return [resolved[name][0] for name in names], {name: resolved[name][1] for name in names}
 
 

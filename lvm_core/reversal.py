@@ -1,7 +1,8 @@
 """Articles read backwards: what a recipe reaches on them shows how much of its figures is about the direction of time.
 
 Similarity between chunks is symmetric in time, so none of the usual figures of data sets (lag similarity, coherence)
-knows which way an article runs. A model that gains from the order of the text predicts forwards better than backwards.
+knows which way an article runs. A model that gains from the order of the text predicts forwards better than backwards,
+by more than predictors that only copy do: ranks within an article are not symmetric.
 """
 
 from __future__ import annotations

@@ -8,19 +8,21 @@ subtracted draw by draw, which gives paired intervals.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 
 
-def draw_articles(articles: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+def draw_articles(articles: int, resamples: int = RESAMPLES, seed: int | Sequence[int] = 0) -> np.ndarray:
     """[resamples, articles] float64: how often each article is drawn; each row sums to `articles`.
 
     Args:
         articles: number of articles.
         resamples: number of draws.
-        seed: of the draws.
+        seed: of the draws, one number or several.
     """
     if not articles:
         return np.zeros((resamples, 0))

@@ -16,7 +16,7 @@ from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.frontier.answer import answer, frontier_table
 from lvm_core.gates.params import GatesParams
 from lvm_core.gates.text import gates_text
-from lvm_core.params import Seed, load_group, read_params
+from lvm_core.params import Seed, Threads, load_group, read_params, set_threads
 
 PROFILED = ("oracle", "copy_last", "context_mean", "ridge")
 
@@ -24,13 +24,14 @@ PROFILED = ("oracle", "copy_last", "context_mean", "ridge")
 def main() -> None:
     """Judge every row, write the table in three forms, the plots' tables and two pictures."""
     params = read_params()
+    set_threads(load_group(params, "threads", Threads))
     gates = load_group(params, "gates", GatesParams)
     seed: int = load_group(params, "seed", Seed)
     reversed_too: list[str] = load_group(params, "time_direction", list[str])
     recipes = load_group(params, "recipes", dict[str, dict[str, Any]])
     about = about_recipes(load_group(params, "names", list[str]), recipes)
     seeds = params["train"]["seeds"]
-    repeats = {name: seeds for name in params["train"]["repeat"] if seeds}
+    repeats = {name: (recipes[name].get("seed", seed), seeds) for name in params["train"]["repeat"] if seeds}
     cuts = load_group(params, "evaluate", EvaluateParams).coherence_cuts
     done = build_comparison(about, gates, cuts, seed, reversed_too, repeats)
     rows = done.json["rows"]

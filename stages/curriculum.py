@@ -1,9 +1,12 @@
-"""Select the windows of phases A, B and C of every recipe: data/curriculum/<recipe>/{a,b,c}.npy."""
+"""Select the windows of phases A, B and C of every recipe: data/curriculum/<recipe>/{a,b,c}.npy.
+
+And those of the recipes in `time_direction` on articles read backwards: data/curriculum_reversed/.
+"""
 
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.curriculum import CurriculumParams, read_rules, select_phases
+from lvm_core.curriculum import CurriculumParams, read_rules, reversed_windows, select_phases
 from lvm_core.curriculum_report import add_measures, curriculum_check
 from lvm_core.errors import run_stage
 from lvm_core.files import atomic_directory, read_parquet, write_json, write_npy, write_text
@@ -20,11 +23,15 @@ def main() -> None:
     scores = add_measures(read_parquet("data/scores.parquet"), bank.vectors)
     recipes = {name: (rule, select_phases(scores, rule, settings)) for name, rule in rules.items()}
     with atomic_directory("data/curriculum") as directory:
-        for name, (rule, phases) in recipes.items():
-            write_json(directory / name / "rule.json", rule.model_dump())
+        for name, (_, phases) in recipes.items():
             for phase, selection in phases.items():
                 write_npy(directory / name / f"{phase}.npy", selection.rows)
             write_json(directory / name / "in_force.json", {phase: s.in_force for phase, s in phases.items()})
+    chosen: list[str] = load_group(params, "time_direction", list[str])
+    with atomic_directory("data/curriculum_reversed") as directory:
+        for name, windows in reversed_windows(bank, {name: rules[name] for name in chosen}, settings).items():
+            for phase, rows in windows.items():
+                write_npy(directory / name / f"{phase}.npy", rows)
     write_text("metrics/curriculum_check.md", curriculum_check(scores, recipes, settings, bank.texts(), seed))
     for name, (_, phases) in recipes.items():
         print(f"curriculum {name}: " + ", ".join(f"{p.upper()} {len(s.rows):,}" for p, s in phases.items()))

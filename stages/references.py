@@ -1,4 +1,7 @@
-"""Evaluate the reference predictors on val and ood: data/evaluation/references/ and metrics/references.json."""
+"""Evaluate the reference predictors on val and ood: data/evaluation/references/ and metrics/references.json.
+
+Two of them on articles read backwards too, for the time direction: data/evaluation/references-reversed/.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from lvm_core.params import Device, Seed, Threads, load_group, read_params
 
 
 def main() -> None:
-    """Fit the eight references on the bank, evaluate and write each, then the headline figures of all."""
+    """Fit the references on the bank, evaluate and write each, then the headline figures of all."""
     params = read_params()
     evaluate_params = load_group(params, "evaluate", EvaluateParams)
     seed: int = load_group(params, "seed", Seed)
@@ -23,7 +26,8 @@ def main() -> None:
     from lvm_core.fivecat.evaluate import evaluate_splits
     from lvm_core.fivecat.store import write_evaluations
     from lvm_core.hardware import resolve_device, use_threads
-    from lvm_core.references import fit_references
+    from lvm_core.references import context_mean, copy_last, fit_references
+    from lvm_core.reversal import reversed_bank
 
     use_threads(threads)
     device = resolve_device(wanted_device)
@@ -34,6 +38,10 @@ def main() -> None:
         write_evaluations(evaluation_directory("references") / reference.name, evaluations, reference.fit)
         metrics[reference.name] = headlines({split: done.summary for split, done in evaluations.items()})
     write_json("metrics/references.json", metrics)
+    backwards = reversed_bank(bank)
+    for reference in (copy_last(), context_mean()):
+        evaluations = evaluate_splits(backwards, reference, evaluate_params, seed=seed, device=device)
+        write_evaluations(evaluation_directory("references-reversed") / reference.name, evaluations)
 
 
 if __name__ == "__main__":

@@ -83,13 +83,18 @@ def comparison(
         rows.append(row)
     rows.sort(key=lambda row: (row["val_recall_at_5"] is None, -(row["val_recall_at_5"] or 0.0), row["name"]))
     forward = {"forward": 0.33, "reversed": 0.325, "difference": 0.005, "lo": -0.008, "hi": 0.018}
+    forward |= {"beyond_copy_last": 0.004, "beyond_copy_last_lo": -0.009, "beyond_copy_last_hi": 0.017}
     spread = {"mean": 0.331, "sd": 0.006, "min": 0.324, "max": 0.339}
     return {
         "frame": "corrected",
         "rows": rows,
         "after_stage_a": {},
         "gates": to_json(results),
-        "time_direction": {"p1": {f"{split}_recall_at_5": forward for split in SPLITS}} if time_direction else {},
+        "time_direction": {
+            name: {f"{split}_recall_at_5": forward for split in SPLITS}
+            for name in ("p1", "copy_last")
+            if time_direction
+        },
         "seeds": {
             "p1": {"seeds": [42, 43, 44], "figures": {"val_recall_at_5": spread, "val_mrr": dict.fromkeys(spread)}}
         }

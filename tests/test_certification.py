@@ -6,9 +6,11 @@ import functools
 
 import numpy as np
 import pytest
+import torch
 
 from lvm_core.bank import Bank
 from lvm_core.fivecat.batches import gather_chunks
+from lvm_core.fivecat.closeness import mean_chunk
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS, evaluate
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import Predictor, from_callable
@@ -103,6 +105,48 @@ def test_each_trivial_predictor_fails_a_certified_gate(kind, seed, name):
     assert any(gate.passed is False for gate in row.gates.values() if gate.counts)
     assert not row.whole
     assert status_of(name, judgements, results) != "forward"
+
+
+RELATIVES = {
+    f"decay {decay:g}{' centred' if centred else ''}": (decay, centred)
+    for decay in (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
+    for centred in (False, True)
+}
+"""Near relatives of the reference predictors, which are not among the rivals of `ranks_next` themselves."""
+
+
+@every_bank
+def test_near_relatives_of_the_trivial_predictors_fail_too(kind):
+    """A gate that only its own rivals fail would certify whatever lies beside them."""
+    bank, judgements, _ = judged(kind, 0)
+    mean = torch.from_numpy(mean_chunk(bank, "train"))
+
+    def relative(decay: float, centred: bool, contexts: torch.Tensor) -> torch.Tensor:
+        weights = torch.tensor([decay ** (4 - slot) for slot in range(5)])
+        return torch.matmul(weights / weights.sum(), contexts) - (mean if centred else 0.0)
+
+    several = [from_callable(functools.partial(relative, *how), name) for name, how in RELATIVES.items()]
+    together = judgements | judgements_of(bank, several)
+    results = judge_gates(PARAMS, together)
+    for name in RELATIVES:
+        assert not results["certified"].corrected[name].whole, name
+        assert status_of(name, together, results) != "forward"
+
+
+@pytest.mark.parametrize("length", [8, 12])
+def test_articles_too_short_to_rank_in_certify_nobody(length):
+    lengths = {"train": [50] * 6, "dev": [45] * 2, "val": [length] * 12, "ood": [length] * 12}
+    rng = np.random.default_rng(0)
+    bank = bank_of(
+        [(f"{s}-{n}", s, walk(rng, k, DIMENSION, stay=0.3)) for s, many in lengths.items() for n, k in enumerate(many)]
+    )
+    judgements = judgements_of(bank, fit_references(bank, EvaluateParams(), 0))
+    results = judge_gates(PARAMS, judgements)
+    for name, row in results["certified"].corrected.items():
+        assert "ranks_next" in row.undefined
+        assert not row.whole, name
+        assert status_of(name, judgements, results) != "forward"
+    assert "cannot be told on these data" in gates_text(PARAMS, results, dict.fromkeys(judgements, "reference"))
 
 
 @every_seed

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from lvm_core.claims import claims_text, measure_claims
 from lvm_core.claims.evidence import rank_correlation
-from lvm_core.claims.rules import EPOCHS, HELP
+from lvm_core.claims.rules import COLLAPSE, EPOCHS, HELP
 from lvm_core.claims.table import STATEMENTS
 from tests import report_data as made
 
@@ -42,34 +42,40 @@ def curve(recall, beyond, epochs=10):
     return pd.DataFrame({"name": "p1", "phase": "a", "epoch": done, **columns})
 
 
-@pytest.mark.parametrize(
-    ("recall", "beyond", "verdict"),
-    [
-        (-1, 1, "confirmed"),
-        (1, 1, "refuted"),
-        (1, 0, "refuted"),
-        (1, -1, "refuted"),
-        (-1, -1, "refuted"),
-        (0, 1, "undecided"),
-        (-1, 0, "undecided"),
-        (0, 0, "undecided"),
-    ],
-)
-def test_more_mse(recall, beyond, verdict):
-    found = claim("more-mse", training=curve(recall, beyond), p1={})
-    assert found.verdict == verdict
-    assert "-0.149" in found.sentence
-    assert "22.1 %" in found.sentence
+MSE = ("mse-closer", "mse-worse")
 
 
-def test_more_mse_needs_epochs_and_dev_figures():
-    assert claim("more-mse", training=curve(1, 1, EPOCHS), p1={}).verdict == "refuted"
-    assert claim("more-mse", training=curve(1, 1, EPOCHS - 1), p1={}).verdict == "undecided"
+@pytest.mark.parametrize("recall", [1, 0, -1])
+@pytest.mark.parametrize("beyond", [1, 0, -1])
+def test_more_mse_is_two_claims_that_do_not_hang_together(recall, beyond):
+    closer, worse = (claim(key, training=curve(recall, beyond), p1={}) for key in MSE)
+    assert closer.verdict == {1: "confirmed", 0: "undecided", -1: "refuted"}[beyond]
+    assert worse.verdict == {1: "refuted", 0: "undecided", -1: "confirmed"}[recall]
+    for found in (closer, worse):
+        assert "One training run" in found.sentence
+        assert "no interval" in found.sentence
+        assert "no interval" in found.rule
+    assert "-0.149" in worse.sentence
+    assert "22.1 %" in worse.sentence
+    assert "-0.149" not in closer.sentence
+
+
+def test_closeness_to_the_last_chunk_is_beyond_that_to_the_target():
+    """A prediction that gets better at everything comes no closer to the last chunk in particular."""
+    better = curve(1, 1)
+    better["dev_cosine"] = 2 * better["dev_cosine_last"] - 0.6
+    assert claim("mse-closer", training=better, p1={}).verdict == "refuted"
+
+
+@pytest.mark.parametrize(("key", "verdict"), [("mse-closer", "confirmed"), ("mse-worse", "refuted")])
+def test_more_mse_needs_epochs_and_dev_figures(key, verdict):
+    assert claim(key, training=curve(1, 1, EPOCHS), p1={}).verdict == verdict
+    assert claim(key, training=curve(1, 1, EPOCHS - 1), p1={}).verdict == "undecided"
     empty = curve(1, 1)
     empty["dev_recall_at_5"] = np.nan
-    assert claim("more-mse", training=empty, p1={}).verdict == "undecided"
-    assert claim("more-mse", training=curve(1, 1).iloc[::-1], p1={}).verdict == "refuted"  # in any order of lines
-    assert claim("more-mse", p5={}).verdict == "not measured"
+    assert claim(key, training=empty, p1={}).verdict == "undecided"
+    assert claim(key, training=curve(1, 1).iloc[::-1], p1={}).verdict == verdict  # in any order of lines
+    assert claim(key, p5={}).verdict == "not measured"
 
 
 @pytest.mark.parametrize(
@@ -118,38 +124,117 @@ def test_signal(backwards, verdict):
     assert "has not been measured" in found.sentence
 
 
-def test_signal_with_the_time_direction_and_without_a_split():
-    forward = {"forward": 0.33, "reversed": 0.30, "difference": 0.03, "lo": 0.01, "hi": 0.05}
-    found = claim("signal", time_direction={"p1": {"val_recall_at_5": forward}})
-    assert "p1 0.330 forward, 0.300 reversed, +0.030 [+0.010, +0.050]: forward is easier" in found.sentence
-    undefined = {"p1": {"val_recall_at_5": dict.fromkeys(forward), "ood_recall_at_5": forward}}
+def direction(difference: float, beyond: float | None, half_width: float = 0.01):
+    """A recipe's cell of the time direction, whose R@5 differs by this, and by this beyond copy_last's own."""
+    cell = {"forward": 0.33, "reversed": 0.33 - difference, "difference": difference}
+    cell |= {"lo": difference - half_width, "hi": difference + half_width}
+    ends = [None] * 3 if beyond is None else [beyond, beyond - half_width, beyond + half_width]
+    names = ("beyond_copy_last", "beyond_copy_last_lo", "beyond_copy_last_hi")
+    return {"val_recall_at_5": {**cell, **dict(zip(names, ends, strict=True))}}
+
+
+@pytest.mark.parametrize(
+    ("difference", "beyond", "says"),
+    [
+        (0.03, 0.02, "+0.020 [+0.010, +0.030] beyond copy_last's own difference: forward is easier"),
+        (-0.03, -0.02, "-0.020 [-0.030, -0.010] beyond copy_last's own difference: backward is easier"),
+        (0.0, -0.02, "-0.020 [-0.030, -0.010] beyond copy_last's own difference: backward is easier"),
+        (-0.03, -0.01, "no larger than that, so this shows no direction"),  # an end at 0
+        (-0.03, 0.0, "no larger than that, so this shows no direction"),
+        (0.03, 0.0, "no larger than that, so this shows no direction"),
+        (-0.03, None, "not compared with copy_last's own difference, so this shows no direction"),
+    ],
+)
+def test_a_direction_is_one_that_copying_does_not_have(difference, beyond, says):
+    references = {"copy_last": direction(-0.02, None), "context_mean": direction(-0.01, None)}
+    text = claim("signal", time_direction={**references, "p1": direction(difference, beyond)}).sentence
+    assert f"p1 0.330 forward, {0.33 - difference:.3f} reversed, {difference:+.3f}" in text
+    assert says in text
+    assert ("is easier" in text) == ("is easier" in says)
+    assert "similarity alone differs too: copy_last -0.020 [-0.030, -0.010], context_mean -0.010 [" in text
+    assert "copy_last 0.330 forward" not in text
+
+
+def test_signal_with_older_and_undefined_figures_and_without_a_split():
+    older = direction(0.03, 0.02)["val_recall_at_5"]
+    older = {name: value for name, value in older.items() if not name.startswith("beyond")}
+    found = claim("signal", time_direction={"p1": {"val_recall_at_5": older}})
+    assert "not compared with copy_last's own" in found.sentence
+    assert "is easier" not in found.sentence
+    undefined = {"p1": {"val_recall_at_5": dict.fromkeys(older), "ood_recall_at_5": older}}
     assert "has not been measured" in claim("signal", time_direction=undefined).sentence
+    assert "has not been measured" in claim("signal", time_direction={"copy_last": direction(0.03, None)}).sentence
     assert claim("signal", diagnosis={}).verdict == "undecided"
 
 
+def penalties(v3, p3, p4):
+    return claim("penalties", p1={}, context_mean={"val_cosine": 0.4}, v3=v3, p3=p3, p4=p4)
+
+
 def test_penalties():
-    mean, fine, low = {"val_cosine": 0.4}, against_p1(0.0), against_p1(-0.02)
+    fine, low = against_p1(0.0), against_p1(COLLAPSE - 0.011)
     blurred = against_p1(0.0, val_cosine=0.399)
-    assert claim("penalties", p1={}, context_mean=mean, v3=low, p3=low, p4=blurred).verdict == "confirmed"
-    assert claim("penalties", p1={}, context_mean=mean, v3=low, p3=fine, p4=fine).verdict == "undecided"
-    on_the_border = against_p1(-0.01, val_cosine=0.4)  # the interval ends at 0, the cosine is context_mean's
-    assert claim("penalties", p1={}, context_mean=mean, v3=on_the_border, p3=fine, p4=fine).verdict == "refuted"
+    assert penalties(low, low, blurred).verdict == "confirmed"
+    assert penalties(low, fine, fine).verdict == "undecided"
+    assert penalties(fine, fine, against_p1(0.0, val_cosine=0.4)).verdict == "refuted"  # context_mean's own cosine
     found = claim("penalties", p1={}, v3=low, p3=low, p4=low)
     assert (found.verdict, found.sentence) == ("not measured", "The comparison has no row context_mean.")
 
 
+def test_a_small_loss_is_no_collapse():
+    small = {"val_r5_vs_p1": -0.002, "val_r5_vs_p1_lo": -0.0035, "val_r5_vs_p1_hi": -0.0005, "val_cosine": 0.5}
+    found = penalties(small, small, small)
+    assert found.verdict == "refuted"
+    assert "Collapsed: none." in found.sentence
+    assert str(COLLAPSE) in found.rule
+
+
+def test_a_collapse_that_is_not_ruled_out_refutes_nothing():
+    wide = {"val_r5_vs_p1": 0.0, "val_r5_vs_p1_lo": COLLAPSE - 1e-9, "val_r5_vs_p1_hi": 0.1, "val_cosine": 0.5}
+    fine = wide | {"val_r5_vs_p1_lo": COLLAPSE}
+    found = penalties(wide, fine, fine)
+    assert found.verdict == "undecided"
+    assert found.sentence.endswith("Collapsed: none. Not ruled out: v3.")
+    touching = wide | {"val_r5_vs_p1_lo": -0.1, "val_r5_vs_p1_hi": COLLAPSE}  # not wholly below
+    assert penalties(touching, touching, touching).verdict == "undecided"
+    assert penalties(fine, fine, fine).verdict == "refuted"
+
+
+def scalar(p5, p5_1, p5_nuclear):
+    return claim("scalar", p1={}, p5=p5, p5_1=p5_1, p5_nuclear=p5_nuclear)
+
+
 def test_positional_scalar():
-    weak = against_p1(0.0)
-    assert claim("scalar", p1={}, p5=weak, p5_1=weak, p5_nuclear=against_p1(0.05)).verdict == "confirmed"
-    assert claim("scalar", p1={}, p5=weak, p5_1=weak, p5_nuclear=against_p1(0.02)).verdict == "undecided"
-    assert claim("scalar", p1={}, p5=weak, p5_1=weak, p5_nuclear=against_p1(HELP)).verdict == "refuted"
+    weak = against_p1(0.0, 0.002)
+    assert scalar(weak, weak, against_p1(0.005, 0.0029)).verdict == "confirmed"
+    assert scalar(weak, weak, against_p1(0.005, 0.0031)).verdict == "undecided"  # the intervals overlap, 0.010 apart
+    assert scalar(weak, weak, against_p1(0.004, 0.0039)).verdict == "refuted"
+    assert scalar(weak, against_p1(0.004, 0.0041), weak).verdict == "undecided"  # one of them may gain
     assert claim("scalar", p1={}, p5=weak).sentence == "The comparison has no rows p5_1, p5_nuclear."
 
 
+def test_wide_intervals_say_nothing_of_the_scalar():
+    """Point estimates as near as these would do for a refutation, were they known."""
+    wide = against_p1(0.0, 0.2)
+    found = scalar(wide, against_p1(0.009, 0.2), wide)
+    assert found.verdict == "undecided"
+    assert "not paired" in found.rule
+    assert "cautious" in found.rule
+
+
 def test_attention_bias():
+    poor = against_p1(-0.1)
     assert claim("attention", p1={}, p5_1=against_p1(0.0), p6=against_p1(0.02)).verdict == "confirmed"
-    assert claim("attention", p1={}, p5_1=against_p1(0.0), p6=against_p1(-0.1)).verdict == "refuted"
-    assert claim("attention", p1={}, p5_1=against_p1(0.005), p6=against_p1(-0.1)).verdict == "undecided"
+    assert claim("attention", p1={}, p5_1=against_p1(0.0), p6=poor).verdict == "refuted"
+    assert claim("attention", p1={}, p5_1=against_p1(0.005), p6=poor).verdict == "undecided"
+    assert claim("attention", p1={}, p5_1=against_p1(HELP, HELP), p6=poor).verdict == "undecided"  # touches 0
+    assert claim("attention", p1={}, p5_1=against_p1(HELP, 0.9 * HELP), p6=poor).verdict == "confirmed"
+
+
+def test_a_gain_that_is_sure_but_tiny_is_not_promising():
+    poor = against_p1(-0.1)
+    assert claim("attention", p1={}, p5_1=against_p1(0.0005, 0.0004), p6=poor).verdict == "refuted"
+    assert claim("attention", p1={}, p5_1=against_p1(0.9 * HELP, 0.8 * HELP), p6=poor).verdict == "undecided"
 
 
 def test_an_undefined_figure_is_named():
@@ -161,8 +246,8 @@ def test_an_undefined_figure_is_named():
 def test_on_a_whole_comparison_and_as_markdown():
     claims = measure_claims(made.comparison()["rows"], made.training(), made.diagnosis())
     verdicts = {one.key: one.verdict for one in claims}
-    assert verdicts["more-mse"] == verdicts["signal"] == "refuted"
-    assert verdicts["curriculum"] == verdicts["data"] == "confirmed"
+    assert verdicts["mse-worse"] == verdicts["signal"] == "refuted"
+    assert verdicts["mse-closer"] == verdicts["curriculum"] == verdicts["data"] == "confirmed"
     assert {verdicts[key] for key in ("penalties", "scalar", "attention")} == {"not measured"}
     lines = claims_text(claims)
     assert lines[0] == "## The summary's claims, measured"

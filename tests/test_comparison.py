@@ -12,15 +12,18 @@ import torch
 
 from lvm_core.comparison.columns import BASELINES, BLURRED, ENDS, FIGURES, RANKING, columns
 from lvm_core.comparison.details import window_counts
+from lvm_core.comparison.read import has_five_after, read_judgements
 from lvm_core.comparison.rows import comparison_csv, comparison_rows, with_gates, with_intervals, with_spread
 from lvm_core.comparison.text import comparison_text, seeds_chapter, time_direction_chapter
 from lvm_core.comparison.variants import seed_spread, time_direction
 from lvm_core.errors import LvmError
 from lvm_core.figures import comparison_figure
+from lvm_core.files import read_parquet
 from lvm_core.fivecat.evaluate import evaluate_splits
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import from_callable
 from lvm_core.fivecat.resampled import judge
+from lvm_core.fivecat.store import write_evaluations
 from lvm_core.gates.judge import judge_gates
 from lvm_core.gates.params import GatesParams
 from lvm_core.params import load_group, read_params
@@ -151,22 +154,50 @@ def test_spread_over_seeds(usual):
     assert seeds_chapter({}) == []
 
 
-def test_time_direction_is_nothing_where_time_has_no_direction():
+def directions(folder, bank, predictor):
+    """Both directions of a predictor and of `copy_last`, through the files, over the targets that both have."""
+    ways = {}
+    for way, its_bank in (("forward", bank), ("backward", reversed_bank(bank))):
+        for one in (predictor, copy_last()):
+            write_evaluations(folder / way / one.name, evaluate_splits(its_bank, one, EvaluateParams(full_bank=False)))
+        ways[way] = read_judgements(
+            folder / way, [predictor.name, "copy_last"], 0, (0.45, 0.55), targets_both_ways=True
+        )
+    return time_direction(ways["forward"], ways["backward"])
+
+
+def test_time_direction_is_nothing_where_time_has_no_direction(tmp_path):
     """A predictor judged forwards and backwards on walks that are the same in law both ways."""
     bank = make_bank({"train": [30], "val": [40] * 12, "ood": []})
-    predictor = from_callable(lambda contexts: contexts[:, -1] + 0.5 * contexts[:, -2])
-    found: Any = time_direction(judgement(bank, predictor), judgement(reversed_bank(bank), predictor))
-    cell = found["val_cosine"]
+    found: Any = directions(tmp_path, bank, from_callable(lambda c: c[:, -1] + 0.5 * c[:, -2], "p1"))
+    cell = found["p1"]["val_cosine"]
     assert cell["difference"] == pytest.approx(cell["forward"] - cell["reversed"])
     assert cell["lo"] < 0 < cell["hi"]
-    assert found["ood_cosine"] == dict.fromkeys(("forward", "reversed", "difference", "lo", "hi"))
-    (chapter,) = time_direction_chapter({"p1": found})
+    assert abs(cell["beyond_copy_last"]) < 0.01
+    assert set(found["p1"]["ood_cosine"].values()) == {None}
+    own = found["copy_last"]["val_cosine"]
+    # of the same pairs of neighbours, but for the first and the last six of an article
+    assert own["difference"] == pytest.approx(0, abs=0.02)
+    assert own["beyond_copy_last"] == own["beyond_copy_last_lo"] == own["beyond_copy_last_hi"] == 0
+    (chapter,) = time_direction_chapter(found)
     assert f"| `p1` | val_cosine | {cell['forward']:.4f} |" in chapter
-    assert "| `p1` | ood_cosine | - | - | - |" in chapter
+    assert "| `p1` | ood_cosine | - | - | - | - |" in chapter
     assert time_direction_chapter({}) == []
 
 
-def test_time_direction_shows_where_a_law_runs_one_way():
+def test_both_directions_are_judged_on_the_same_targets(tmp_path):
+    bank = make_bank({"train": [30], "val": [10, 11, 13, 40], "ood": [9]})
+    seen = {}
+    for way, its_bank in (("forward", bank), ("backward", reversed_bank(bank))):
+        write_evaluations(tmp_path / way / "m", evaluate_splits(its_bank, oracle(its_bank), EvaluateParams()))
+        table = read_parquet(tmp_path / way / "m" / "val.parquet")
+        kept = table[has_five_after(table)]
+        seen[way] = sorted(its_bank.vectors[row].tobytes() for row in kept["row"])
+    assert seen["forward"] == seen["backward"]
+    assert len(seen["forward"]) == 0 + 1 + 3 + 30
+
+
+def test_time_direction_shows_where_a_law_runs_one_way(tmp_path):
     """Each chunk is the one before it, rotated: the rotation predicts forwards only."""
     rng = np.random.default_rng(0)
     rotation = np.linalg.qr(rng.standard_normal((16, 16)))[0].astype(np.float32)
@@ -179,10 +210,10 @@ def test_time_direction_shows_where_a_law_runs_one_way():
 
     bank = bank_of([(f"{i}", split, article()) for i, split in enumerate(["train", "val", "ood"] * 6)])
     turned = torch.from_numpy(rotation.T.copy())
-    predictor = from_callable(lambda contexts: contexts[:, -1] @ turned)
-    found: Any = time_direction(judgement(bank, predictor), judgement(reversed_bank(bank), predictor))
+    found: Any = directions(tmp_path, bank, from_callable(lambda contexts: contexts[:, -1] @ turned, "law"))
     for key in ("val_recall_at_5", "val_cosine", "ood_cosine"):
-        assert found[key]["lo"] > 0.2, key
+        assert found["law"][key]["lo"] > 0.2, key
+        assert found["law"][key]["beyond_copy_last_lo"] > 0.2, key
 
 
 def test_reversing_a_bank_twice_gives_it_back():

@@ -149,7 +149,8 @@ def test_an_experiment_with_pos_scalar_runs_p5_alone(clone):
 
 def test_further_seeds_run_alone_and_the_table_shows_the_spread(clone):
     output = sh("dvc exp run -S 'train.seeds=[43, 44]'", clone)
-    assert stages_run(output) == {"resolve", "repeat@p1-43", "repeat@p1-44", "compare", "report"}
+    of_p1 = {f"{stage}@p1-{seed}" for stage in ("train_seed", "evaluate_seed") for seed in (43, 44)}
+    assert stages_run(output) == {"resolve", "compare", "report", *of_p1}
     table = pd.read_csv(clone / "metrics/comparison.csv").set_index("name")
     assert table.loc["p1", "seeds"] == 3
     assert table["val_cosine_sd"].notna().to_dict() == {name: name == "p1" for name in table.index}
@@ -159,6 +160,7 @@ def test_further_seeds_run_alone_and_the_table_shows_the_spread(clone):
 
 def test_time_direction_frontier_and_report(clone):
     details = json.loads((clone / "metrics/comparison.json").read_text())
+    assert set(details["time_direction"]) == {"p1", "copy_last", "context_mean"}
     cell = details["time_direction"]["p1"]["val_cosine"]
     assert cell["difference"] == pytest.approx(cell["forward"] - cell["reversed"])
     reversed_model = load_model(clone / "data/variants/reversed/p1").info

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lvm_core.fivecat.headline import MORE
 from lvm_core.fivecat.resampled import Judgement
 from lvm_core.gates.judge import all_true, judge_gates, passed_of, status_of
 from lvm_core.gates.params import FIGURES, GatesParams
 from lvm_core.gates.results import SetResult, to_json
 from lvm_core.gates.text import gate_text, gates_text
+from lvm_core.layout import REFERENCES
 from lvm_core.params import load_group, read_params, validate
 from tests.imports import ROOT
 
@@ -228,7 +230,8 @@ def test_the_order_of_the_rows_does_not_matter(order):
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        ({"val_cosine": 0.9, "val_cosine_last": 0.97, "val_recall_at_5": 0.1}, "forward"),
+        ({"val_cosine": 0.98, "val_cosine_last": 0.97, "val_recall_at_5": 0.1}, "forward"),  # neighbours are alike
+        ({"val_cosine": 0.9, "val_cosine_last": 0.97, "val_recall_at_5": 0.1}, "copies"),
         ({"val_cosine": 0.1, "val_cosine_last": 0.95, "val_recall_at_5": 0.1}, "copies"),
         ({"val_cosine": 0.1, "val_cosine_last": 0.94, "val_recall_at_5": 0.4}, "blurs"),
         ({"val_cosine": 0.1, "val_cosine_last": 0.94, "val_recall_at_5": 0.5}, "weak"),
@@ -241,16 +244,34 @@ def test_status_words_and_which_comes_first(values, word):
     assert status_of("m", rows, judge_gates(params, rows)) == word
 
 
-def test_one_answer_of_three_gates_is_too_little_to_be_forward():
+def test_nothing_is_forward_while_a_gate_that_applies_is_undefined():
     condition = {"split": "val", "figure": "cosine", "at_least": 0.8}
     others = {name: {"all_of": [condition | {"figure": name}]} for name in ("recall_at_5", "margin")}
     sets = {"certified": {"own": {"all_of": [condition]}} | others}
     rest = {"stage_a": {"g": {"all_of": [condition]}}, "published_5cat": {"g": {"all_of": [condition]}}}
     params = GatesParams.model_validate({"sets": sets | rest})
-    undefined = {"val_cosine": 0.9, "val_cosine_last": 1.0, "val_recall_at_5": None, "val_margin": None}
-    for margin, word in ((None, "copies"), (0.9, "forward")):
-        rows = {"m": judgement(undefined | {"val_margin": margin}), "context_mean": judgement({})}
-        assert status_of("m", rows, judge_gates(params, rows)) == word
+    good = {"val_cosine": 0.9, "val_cosine_last": 0.5, "val_recall_at_5": 0.9, "val_margin": 0.9}
+    for lacking, word in (({"val_margin": None}, "weak"), ({"val_recall_at_5": None}, "weak"), ({}, "forward")):
+        rows = {"m": judgement(good | lacking), "context_mean": judgement({})}
+        results = judge_gates(params, rows)
+        row = results["certified"].corrected["m"]
+        assert status_of("m", rows, results) == word
+        assert row.whole == (word == "forward") == (not row.undefined)
+
+
+def test_a_split_without_windows_and_an_unread_context_are_not_applicable():
+    params = load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)
+    unread = {f"{split}_{name}": None for split in ("val", "ood") for name in MORE if name.startswith("order_")}
+    no_ood = {key: None for key in KEYS if key.startswith("ood_")}
+    rows = {name: judgement({key: 0.1 for key in KEYS} | no_ood) for name in REFERENCES}
+    rows["m"] = judgement({key: 0.9 for key in KEYS} | no_ood | unread)
+    row = judge_gates(params, rows)["certified"].corrected["m"]
+    assert {name for name, gate in row.gates.items() if not gate.applies} == {"transfers", "uses_order"}
+    assert row.whole
+    rows["m"] = judgement({key: 0.9 for key in KEYS} | unread | {"ood_recall_at_5_above_chance": None})
+    row = judge_gates(params, rows)["certified"].corrected["m"]
+    assert row.undefined == ["transfers"]  # there is another source, but its articles are too short
+    assert not row.whole
 
 
 def test_answers_survive_json():
@@ -267,8 +288,10 @@ def test_answers_survive_json():
 def test_a_gate_in_words():
     params = load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)
     words = {f"{name}.{key}": gate for name, gates in params.sets.items() for key, gate in gates.items()}
-    assert gate_text(words["certified.transfers"]) == "lo[ood recall_at_5_above_chance - 0.75 x copy_last] > 0"
-    assert "best of copy_last, context_mean, linear5, corpus_mean, random] > 0" in gate_text(
+    assert gate_text(words["certified.transfers"]) == (
+        "lo[ood recall_at_5_above_chance - 0.75 x copy_last] > 0, lo[ood recall_at_5_above_chance] > 0"
+    )
+    assert "best of copy_last, context_mean, decay, decay_centred, linear5, corpus_mean, random] > 0" in gate_text(
         words["certified.ranks_next"]
     )
     assert gate_text(words["published_5cat.e_bins"]) == "|val - ood| of coherence_normal <= 0.05"

@@ -48,7 +48,7 @@ def test_a_set_that_is_passed(folder):
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert len(lines) == 5 + 1
-    rivals = "copy_last, context_mean, linear5, corpus_mean, random"
+    rivals = "copy_last, context_mean, decay, decay_centred, linear5, corpus_mean, random"
     assert lines[0] == f"pass  ranks_next: lo[val recall_at_5 - best of {rivals}] = 0.5, needs > 0: pass"
     assert lines[4].startswith("pass  rolls (report only): ")
     assert lines[5] == "good: certified (corrected frame) passed, 4 of 4 gates that apply"

@@ -206,6 +206,15 @@ def test_who_else_beats_copying_and_who_is_forward():
     assert found.tiles[3].value == "possible"
 
 
+@pytest.mark.parametrize("reachable", [True, False])
+def test_the_frontier_speaks_of_traced_predictors_and_names_what_is_left_out(reachable):
+    found = reach(made.frontier(reachable=reachable), made.comparison()["rows"])
+    for text in (found.note, found.brief, found.sentences):
+        assert not re.search(r"(?<!traced )linear predictor", text)
+    assert "traced linear predictor" in found.note
+    assert all("3 of the 5 gates" in text for text in (found.brief, found.sentences))
+
+
 def test_nothing_is_known_without_a_frontier():
     for frontier in (None, made.frontier(empty=True)):
         found = reach(frontier, made.comparison()["rows"])

@@ -118,3 +118,23 @@ def test_neither_a_figure_without_windows_nor_a_single_article_has_an_interval()
     assert judged.value["val_margin"] is None
     assert judged.value["val_cosine"] is not None
     assert judged.interval("val_margin") == judged.interval("val_cosine") == (None, None)
+
+
+def test_a_figure_that_a_single_article_has_gets_no_interval():
+    """Eleven articles are too short for retrieval: what the twelfth scores says nothing about others."""
+    bank = make_bank({"train": [20], "val": [30, *[8] * 11]})
+    judged = judge({"val": evaluate(bank, "val", copy_last()).windows}, 200, 0)
+    assert judged.value["val_recall_at_5"] is not None
+    assert judged.interval("val_recall_at_5") == (None, None)
+    low, high = judged.interval("val_margin")
+    assert low is not None
+    assert high is not None
+    assert low < high
+
+
+def test_the_draws_of_two_splits_are_independent():
+    bank = make_bank({"train": [20], "val": [20] * 10, "ood": [20] * 10})
+    same = evaluate(bank, "val", copy_last()).windows
+    judged = judge({"val": same, "ood": same}, 500, 0)
+    assert not np.array_equal(judged.draws["val_cosine"], judged.draws["ood_cosine"])
+    assert abs(np.corrcoef(judged.draws["val_cosine"], judged.draws["ood_cosine"])[0, 1]) < 0.2

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from lvm_core import variants
 from lvm_core.checkpoint import load_model
+from lvm_core.curriculum import CurriculumParams, Rule, reversed_windows, select_phases
+from lvm_core.distinctness import score_windows
 from lvm_core.errors import LvmError
+from lvm_core.files import read_json
+from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.layout import REVERSED, evaluation_directory, phase_directory, seed_variant, variant_directory
-from lvm_core.params import read_params
+from lvm_core.layout import REVERSED, phase_directory, seed_variant, variant_directory
+from lvm_core.params import load_group, read_params
 from lvm_core.phases import run_phase
 from lvm_core.resolve import resolve_recipes, validate_all
 from lvm_core.resume import ROOT as PROGRESS
 from lvm_core.reversal import reversed_bank
-from lvm_core.variants import make_variant
+from lvm_core.variants import train_variant
 from tests.calling import one_clear_line, run_stage
 from tests.imports import ROOT
 from tests.training import small_bank, small_recipe, write_inputs
-
-PARAMS = EvaluateParams(contrastive_targets=10)
 
 
 @pytest.fixture
@@ -40,15 +45,14 @@ def test_a_variant_with_the_same_seed_is_the_recipe_itself(place):
     for phase, before in (("a", None), ("b", "a"), ("c", "b")):
         start = phase_directory("small", before) if before else None
         run_phase(f"train-{phase}", recipe, phase, bank, windows[phase], start, phase_directory("small", phase))
-    make_variant(seed_variant(0), recipe, bank, windows, PARAMS, 0)
+    train_variant(seed_variant(0), recipe, bank, windows)
     assert contents(variant_directory("seed-0", "small")) == contents(phase_directory("small", "c"))
-    assert set(contents(evaluation_directory("seed-0") / "small")) == {"val.parquet", "ood.parquet", "summary.json"}
     assert not PROGRESS.exists()
 
 
 def test_an_interrupted_variant_goes_on_and_ends_with_the_same_bytes(place, monkeypatch):
     bank, recipe, windows = place
-    make_variant("whole", recipe, bank, windows, PARAMS, 0)
+    train_variant("whole", recipe, bank, windows)
     trained, real = [], variants.run_phase
 
     def interrupted(work, recipe, phase, *rest):
@@ -60,19 +64,18 @@ def test_an_interrupted_variant_goes_on_and_ends_with_the_same_bytes(place, monk
 
     monkeypatch.setattr(variants, "run_phase", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        make_variant("broken", recipe, bank, windows, PARAMS, 0)
+        train_variant("broken", recipe, bank, windows)
     assert not variant_directory("broken", "small").exists()
-    make_variant("broken", recipe, bank, windows, PARAMS, 0)
+    train_variant("broken", recipe, bank, windows)
     assert trained == ["a", "b", "stop", "c"]  # finished phases are not trained again
-    for directory in (lambda name: variant_directory(name, "small"), lambda name: evaluation_directory(name) / "small"):
-        assert contents(directory("broken")) == contents(directory("whole"))
+    assert contents(variant_directory("broken", "small")) == contents(variant_directory("whole", "small"))
     assert not PROGRESS.exists()
 
 
 def test_the_model_of_reversed_articles_belongs_to_them(place):
     bank, recipe, windows = place
     backwards = reversed_bank(bank)
-    make_variant(REVERSED, recipe, backwards, windows, PARAMS, 0)
+    train_variant(REVERSED, recipe, backwards, windows)
     info = load_model(variant_directory(REVERSED, "small")).info
     assert info.data_sha256 == backwards.info.content_sha256 != bank.info.content_sha256
 
@@ -94,7 +97,7 @@ def check(params):
         ({"time_direction": ["p1", "p1"]}, "time_direction = ['p1', 'p1']: a recipe is named twice"),
         ({"train": {"repeat": ["oracle"]}}, "train.repeat = ['oracle']: 'oracle' is not in names"),
         ({"train": {"seeds": [43, 43]}}, "train.seeds = [43, 43]: a seed occurs twice"),
-        ({"train": {"seeds": [42]}}, "train.seeds = [42]: a seed occurs twice, or is `seed` itself"),
+        ({"train": {"seeds": [42]}}, "train.seeds = [42]: recipes.p1 has the seed 42 itself"),
         ({"train": {"seeds": [-1]}}, "train.seeds.0 = -1"),
         ({"train": {"seeds": 43}}, "train.seeds = 43"),
         ({"time_direction": "p1"}, "time_direction = 'p1'"),
@@ -112,5 +115,43 @@ def test_further_seeds_do_not_change_a_recipe():
     assert before == after
 
 
-def test_the_seed_of_the_command_line_must_be_a_number(tmp_path):
-    assert "SEED = 'x' is not a whole number" in one_clear_line(run_stage(["stages.repeat", "small", "x"], tmp_path))
+def test_a_variant_is_reversed_or_a_seed(tmp_path):
+    done = run_stage(["stages.train_variant", "small", "x"], tmp_path)
+    assert "VARIANT = 'x' is neither reversed nor a seed" in one_clear_line(done)
+
+
+def test_a_further_seed_must_differ_from_the_recipes_own():
+    """It would be compared with itself."""
+    params = params_with(train={"seeds": [43]})
+    params["recipes"] = params["recipes"] | {"p1": params["recipes"]["p1"] | {"seed": 43}}
+    with pytest.raises(LvmError, match=r"recipes\.p1 has the seed 43 itself"):
+        check(params)
+
+
+def test_windows_of_reversed_articles_follow_the_rule_there():
+    bank = small_bank()
+    limits = {"sim_a": -1.0, "adv_a": -1.0, "sim_b": -1.0, "adv_b": -1.0}
+    settings = CurriculumParams.model_validate({"top": {"a": 0.3, "b": 0.7}, "thresholds": limits, "min_windows": 1})
+    rule = Rule(rule="top", score="distinctness")
+    assert reversed_windows(bank, {}, settings) == {}
+    found = reversed_windows(bank, {"p5": rule}, settings)["p5"]
+    backwards = reversed_bank(bank)
+    expected = select_phases(
+        score_windows(backwards.vectors, bank.targets("train"), bank.article_of_row), rule, settings
+    )
+    forwards = select_phases(score_windows(bank.vectors, bank.targets("train"), bank.article_of_row), rule, settings)
+    for phase in "abc":
+        np.testing.assert_array_equal(found[phase], expected[phase].rows)
+    assert not np.array_equal(found["a"], forwards["a"].rows)
+
+
+def test_a_reversed_model_is_evaluated_on_reversed_articles(place):
+    bank, recipe, windows = place
+    (Path("params.yaml")).write_text((ROOT / "params.yaml").read_text())
+    train_variant(REVERSED, recipe, reversed_bank(bank), windows)
+    assert run_stage(["stages.evaluate", "small", REVERSED], Path.cwd()).returncode == 0
+    model = load_model(variant_directory(REVERSED, "small"))
+    params = load_group(read_params(), "evaluate", EvaluateParams)
+    expected = evaluate(reversed_bank(bank), "val", model.predict_raw, params, seed=42).summary
+    assert read_json("data/evaluation/reversed/small/summary.json")["val"] == expected
+    assert not Path("metrics").exists()

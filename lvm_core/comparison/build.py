@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from lvm_core.comparison import details, read, rows, variants
+from lvm_core.comparison.columns import SPLITS
+from lvm_core.fivecat.headline import MORE
 from lvm_core.fivecat.resampled import Judgement
 from lvm_core.gates.judge import judge_gates
 from lvm_core.gates.params import GatesParams
 from lvm_core.gates.results import SetResult, to_json
 from lvm_core.layout import REFERENCES, REVERSED, evaluation_directory, seed_variant
+
+COPYING = ("copy_last", "context_mean")
+"""References that are judged on articles read backwards too."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def build_comparison(
     coherence_cuts: Sequence[float],
     seed: int,
     reversed_too: Sequence[str],
-    repeats: Mapping[str, Sequence[int]],
+    repeats: Mapping[str, tuple[int, Sequence[int]]],
 ) -> Comparison:
     """Read the evaluations of every row and judge them.
 
@@ -49,33 +54,49 @@ def build_comparison(
         about: a line on each recipe, in the order of the recipes.
         gates: the sets.
         coherence_cuts: borders of the coherence bins.
-        seed: of the draws of articles, and of the recipes.
+        seed: of the draws of articles.
         reversed_too: recipes that were trained on articles read backwards too.
-        repeats: the further seeds of each recipe that was trained with several.
+        repeats: own seed and further seeds of each recipe that was trained with several.
 
     Raises:
         LvmError: an evaluation is missing or damaged (names the file).
     """
 
-    def judged(kind: str, *names: str) -> dict[str, Judgement]:
-        return read.read_judgements(evaluation_directory(kind), names, seed, coherence_cuts)
+    def judged(kind: str, *names: str, targets_both_ways: bool = False) -> dict[str, Judgement]:
+        directory = evaluation_directory(kind)
+        return read.read_judgements(directory, names, seed, coherence_cuts, targets_both_ways=targets_both_ways)
 
     after_a, final = (read.read_summaries(evaluation_directory(phase), list(about)) for phase in ("a", "c"))
     references = read.read_summaries(evaluation_directory("references"), REFERENCES)
     judgements = judged("c", *about) | judged("references", *REFERENCES)
     results = judge_gates(gates, judgements)
-    directions = {
-        name: variants.time_direction(judgements[name], judged(REVERSED, name)[name]) for name in reversed_too
-    }
+    directions = {}
+    if reversed_too:
+        kinds = {"c": reversed_too, "references": COPYING}, {REVERSED: reversed_too, f"references-{REVERSED}": COPYING}
+        forward, backward = (
+            {
+                row: one
+                for kind, names in way.items()
+                for row, one in judged(kind, *names, targets_both_ways=True).items()
+            }
+            for way in kinds
+        )
+        directions = variants.time_direction(forward, backward)
     spread = {
         name: variants.seed_spread(
-            {seed: judgements[name], **{other: judged(seed_variant(other), name)[name] for other in seeds}}
+            {own: judgements[name], **{other: judged(seed_variant(other), name)[name] for other in others}}
         )
-        for name, seeds in repeats.items()
+        for name, (own, others) in repeats.items()
     }
     table = rows.with_intervals(rows.comparison_rows(final, references), judgements)
     table = rows.with_spread(rows.with_gates(table, judgements, results), spread)
     summaries = final | references
-    parts = {"gates": to_json(results), "time_direction": directions, "seeds": spread}
+    parts = {"gates": to_json(results), "time_direction": directions, "seeds": spread, "more": _more(judgements)}
     whole = details.comparison_details(table, summaries, about, after_a, **parts)
     return Comparison(table, summaries, results, directions, spread, whole)
+
+
+def _more(judgements: Mapping[str, Judgement]) -> dict[str, dict[str, list[float | None]]]:
+    """Figures beside the table's, by row: value and ends of the interval."""
+    keys = [f"{split}_{figure}" for split in SPLITS for figure in MORE]
+    return {name: {key: [one.value[key], *one.interval(key)] for key in keys} for name, one in judgements.items()}

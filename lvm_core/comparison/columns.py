@@ -60,6 +60,3 @@ BLURRED = {
     "ood_centred_cosine": "ood centred",
 }
 """Figures that reward blur, or judge nothing: shown, but no best value is marked and nothing is sorted by them."""
-
-WITH_INTERVAL = ("val_recall_at_5", "val_r5_vs_copy_last", "ood_recall_at_5")
-"""Columns of metrics/comparison.md that show the interval too."""

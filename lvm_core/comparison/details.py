@@ -25,7 +25,7 @@ def comparison_details(
         summaries: of every row, by split.
         about: a line on each recipe.
         after_a: the recipes' summaries after phase A.
-        others: further parts by name (gates, time_direction, seeds).
+        others: further parts by name (gates, time_direction, seeds, more).
     """
     details = [
         {**row, "about": about.get(row["name"]), **{split: summaries[row["name"]][split] for split in SPLITS}}

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from lvm_core.comparison.columns import SPLITS
 from lvm_core.errors import LvmError
 from lvm_core.files import read_json, read_parquet
 from lvm_core.fivecat.resampled import Judgement, judge
 from lvm_core.statistics import RESAMPLES
+from lvm_core.windows import CONTEXT
 
 
 def about_recipes(names: Sequence[str], recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -35,7 +38,12 @@ def read_summaries(directory: str | Path, names: Sequence[str]) -> dict[str, dic
 
 
 def read_judgements(
-    directory: str | Path, names: Sequence[str], seed: int, coherence_cuts: Sequence[float]
+    directory: str | Path,
+    names: Sequence[str],
+    seed: int,
+    coherence_cuts: Sequence[float],
+    *,
+    targets_both_ways: bool = False,
 ) -> dict[str, Judgement]:
     """All figures of each named folder of `directory` with their bootstrap values, from its tables of windows.
 
@@ -44,16 +52,22 @@ def read_judgements(
         names: of its folders.
         seed: of the draws of articles.
         coherence_cuts: borders of the coherence bins.
+        targets_both_ways: keep only windows whose target is one in either direction of the article (it has five chunks
+            before and after it), so that two directions are judged on the same targets.
 
     Raises:
         LvmError: a table is missing or damaged (names it).
     """
-    return {
-        name: judge(
-            {split: read_parquet(Path(directory) / name / f"{split}.parquet") for split in SPLITS},
-            RESAMPLES,
-            seed,
-            coherence_cuts,
-        )
-        for name in names
-    }
+    judgements = {}
+    for name in names:
+        tables = {split: read_parquet(Path(directory) / name / f"{split}.parquet") for split in SPLITS}
+        if targets_both_ways:
+            tables = {split: table[has_five_after(table)] for split, table in tables.items()}
+        judgements[name] = judge(tables, RESAMPLES, seed, coherence_cuts)
+    return judgements
+
+
+def has_five_after(windows: pd.DataFrame) -> pd.Series:
+    """Which windows of a table have a target with five chunks after it in its article."""
+    chunks = windows["candidates_unmasked"]  # of the article: all of them are candidates
+    return windows["position"] < chunks - CONTEXT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lvm_core.comparison.columns import BLURRED, ENDS, RANKING, SPREAD, WITH_INTERVAL
+from lvm_core.comparison.columns import BLURRED, ENDS, RANKING, SPREAD
 from lvm_core.gates.text import STATUS_WORDS
 from lvm_core.statistics import CONFIDENCE, RESAMPLES
 
@@ -120,31 +120,34 @@ def _cell(row: Row, column: str, *, best: bool) -> str:
         return "-"
     low, high = (row[f"{column}_{end}"] for end in ENDS)
     shown = f"**{value:.4f}**" if best else f"{value:.4f}"
-    return f"{shown} [{low:.3f}, {high:.3f}]" if column in WITH_INTERVAL and low is not None else shown
+    return shown if low is None else f"{shown} [{low:.3f}, {high:.3f}]"
 
 
 def time_direction_chapter(tables: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> list[str]:
     """The chapter on recipes trained and tested on articles read backwards, as one Markdown text or none.
 
     Args:
-        tables: from `variants.time_direction`, by recipe.
+        tables: from `variants.time_direction`, by row.
     """
     if not tables:
         return []
     lines = [
         "## Time direction",
         "",
-        "The same recipe, trained and tested on articles read backwards. Where forwards is better, the recipe uses "
-        "something in the text that runs one way; similarities between chunks do not.",
+        "The same recipe, trained and tested on articles read backwards, over the targets that both directions have. "
+        "Predictors that only copy know nothing of time, but ranks within an article are not symmetric: a direction "
+        "shows where a recipe's difference goes beyond that of `copy_last`, by more than its interval.",
         "",
-        "| recipe | figure | forwards | backwards | difference |",
-        "|---|---|---:|---:|---:|",
+        "| name | figure | forwards | backwards | difference | beyond copy_last |",
+        "|---|---|---:|---:|---:|---:|",
     ]
     for name, table in tables.items():
         for key, cell in table.items():
-            numbers = [_number(cell["forward"]), _number(cell["reversed"]), _number(cell["difference"], "+.4f")]
-            if cell["lo"] is not None:
-                numbers[-1] += f" [{cell['lo']:+.3f}, {cell['hi']:+.3f}]"
+            numbers = [_number(cell["forward"]), _number(cell["reversed"])]
+            for part, ends in (("difference", ("lo", "hi")), ("beyond_copy_last", None)):
+                low, high = ends or (f"{part}_lo", f"{part}_hi")
+                shown = _number(cell[part], "+.4f")
+                numbers.append(shown if cell[low] is None else f"{shown} [{cell[low]:+.3f}, {cell[high]:+.3f}]")
             lines.append(f"| `{name}` | {key} | " + " | ".join(numbers) + " |")
     return ["\n".join(lines)]
 

@@ -15,25 +15,44 @@ DIRECTED = tuple(f"{split}_{x}" for split in SPLITS for x in ("recall_at_5", "mr
 """Figures compared between the two directions of time."""
 
 
-def time_direction(forward: Judgement, backward: Judgement) -> dict[str, dict[str, float | None]]:
-    """Figures of a recipe and of its variant on articles read backwards, and the difference with its interval.
+Cells = dict[str, dict[str, float | None]]
+"""By figure: `forward`, `reversed`, `difference` (positive: forwards is better), `lo`, `hi`, None where undefined."""
 
-    The articles are the same, so both are drawn together and the differences are paired.
+
+def time_direction(forward: Mapping[str, Judgement], backward: Mapping[str, Judgement]) -> dict[str, Cells]:
+    """Figures of recipes and of predictors that only copy, in both directions, with paired intervals.
+
+    The articles, the targets and so the draws are the same in both directions and for all rows. Ranks within an article
+    are not symmetric, so that predictors which know nothing of time differ too: `beyond_copy_last` (with `_lo`, `_hi`)
+    is what a row's difference has beyond that of `copy_last`.
 
     Args:
-        forward: of the recipe.
-        backward: of the variant, on the reversed bank.
-
-    Returns:
-        By figure: `forward`, `reversed`, `difference` (positive: forwards is better), `lo`, `hi`; None where undefined.
+        forward: by row, `copy_last` among them, over the targets that both directions have.
+        backward: the same rows on the reversed articles.
     """
-    table: dict[str, dict[str, float | None]] = {}
-    for key in DIRECTED:
-        one, other = forward.value[key], backward.value[key]
-        difference = None if one is None or other is None else one - other
-        low, high = (None, None) if difference is None else interval(forward.draws[key] - backward.draws[key])
-        table[key] = {"forward": one, "reversed": other, "difference": difference, "lo": low, "hi": high}
-    return table
+    tables: dict[str, Cells] = {}
+    trivial = backward["copy_last"]
+    for name in backward:
+        tables[name] = {}
+        for key in DIRECTED:
+            pair, plain = (forward[name], backward[name]), (forward["copy_last"], trivial)
+            values = [judgement.value[key] for judgement in (*pair, *plain)]
+            cell: dict[str, float | None] = {"forward": values[0], "reversed": values[1]}
+            own, theirs = (one.draws[key] - other.draws[key] for one, other in (pair, plain))
+            cell |= _with_ends("difference", _less(*values[:2]), own, ("lo", "hi"))
+            beyond = _less(_less(*values[:2]), _less(*values[2:]))
+            ends = ("beyond_copy_last_lo", "beyond_copy_last_hi")
+            tables[name][key] = cell | _with_ends("beyond_copy_last", beyond, own - theirs, ends)
+    return tables
+
+
+def _less(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
+
+
+def _with_ends(name: str, value: float | None, draws: np.ndarray, ends: tuple[str, str]) -> dict[str, float | None]:
+    found = (None, None) if value is None else interval(draws)
+    return {name: value, **dict(zip(ends, found, strict=True))}
 
 
 def seed_spread(by_seed: Mapping[int, Judgement]) -> dict[str, Any]:

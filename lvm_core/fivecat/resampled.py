@@ -32,8 +32,8 @@ class Judgement:
 
     Attributes:
         value: by `<split>_<figure>`, the figures of HEADLINE and MORE; None where undefined.
-        draws: [B] float64 by the same keys, NaN where undefined, or with a single article. Predictors judged on the
-            same windows share the draws, so that their values can be subtracted draw by draw.
+        draws: [B] float64 by the same keys, NaN where undefined, or defined in a single article. Predictors judged on
+            the same windows share the draws, so that their values can be subtracted draw by draw.
     """
 
     value: Mapping[str, float | None]
@@ -64,10 +64,11 @@ def judge(
         articles = len(totals[0])
         for name, values in _figures(list(terms), np.ones((1, articles)), *totals).items():
             value[f"{split}_{name}"] = None if np.isnan(values[0]) else float(values[0])
-        weights = draw_articles(articles, resamples, seed)
-        for name, values in _figures(list(terms), weights, *totals).items():
-            # a single article can only be drawn again: that is no width of 0, but no knowledge of other articles
-            draws[f"{split}_{name}"] = values if articles > 1 else np.full(resamples, np.nan)
+        # a measure that a single article has can only be drawn again: that is no width of 0, but no knowledge of others
+        several = np.where((totals[1] > 0).sum(0) > 1, totals[1], 0.0)
+        weights = draw_articles(articles, resamples, (seed, *split.encode()))
+        for name, values in _figures(list(terms), weights, totals[0], several).items():
+            draws[f"{split}_{name}"] = values
     return Judgement(value, draws)
 
 

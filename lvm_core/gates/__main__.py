@@ -50,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
         answers = "; ".join(answer_text(condition, answer, given.frame) for condition, answer in pairs)
         print(f"{mark(result.passed):<4}  {name}{'' if result.counts else ' (report only)'}: {answers}")
     verdict = "passed" if row.whole else "not passed"
+    if row.undefined:
+        verdict += f" ({', '.join(row.undefined)}: cannot be told on these data)"
     print(f"{given.recipe}: {given.set} ({given.frame} frame) {verdict}, {row.passed} of {row.of} gates that apply")
     return 0 if row.whole else 1
 

@@ -49,10 +49,8 @@ def judge_gates(params: GatesParams, judgements: Mapping[str, Judgement]) -> dic
 def status_of(name: str, judgements: Mapping[str, Judgement], results: Mapping[str, SetResult]) -> Status:
     """What a row's figures amount to, in one word; the first that is true.
 
-    1. `forward`: passes every gate of the set `certified` that counts and has an answer, and at least half of those
-       that count have one (articles too short for retrieval leave too little to say so). This comes first, because
-       on articles of nearly equal chunks a right prediction is close to the last chunk too.
-    2. `copies`: on val, mean cosine of at least `COPIES` with the last context chunk.
+    1. `copies`: on val, mean cosine of at least `COPIES` with the last context chunk, and more than with the target.
+    2. `forward`: passes every gate of the set `certified` that counts and applies to it; none of them is undefined.
     3. `blurs`: on val, masked R@5 below that of `context_mean`, which predicts no order of things at all.
     4. `weak`: none of these, or undefined.
 
@@ -61,12 +59,11 @@ def status_of(name: str, judgements: Mapping[str, Judgement], results: Mapping[s
         judgements: as for `judge_gates`.
         results: from `judge_gates`.
     """
-    certified = results[CERTIFIED].corrected[name]
-    if certified.whole and 2 * certified.of >= sum(gate.counts for gate in certified.gates.values()):
-        return "forward"
-    copied = _figure(judgements, name, "val_cosine_last")
-    if copied is not None and copied[0] >= COPIES:
+    copied, right = (_figure(judgements, name, f"val_{figure}") for figure in ("cosine_last", "cosine"))
+    if copied is not None and right is not None and copied[0] >= COPIES and copied[0] > right[0]:
         return "copies"
+    if results[CERTIFIED].corrected[name].whole:
+        return "forward"
     own, blur = (_figure(judgements, row, "val_recall_at_5") for row in (name, "context_mean"))
     return "blurs" if own is not None and blur is not None and own[0] < blur[0] else "weak"
 
@@ -94,8 +91,21 @@ def _gate(params: GatesParams, gate: Gate, row: str, judgements: Mapping[str, Ju
         else:
             conditions.append(_counted(condition, _row(params, condition.set, row, judgements, frame)))
     return GateResult(
-        passed=all_true(one.passed for one in conditions), counts=not gate.report_only, conditions=conditions
+        passed=all_true(one.passed for one in conditions),
+        applies=all(_applies(condition, row, judgements) for condition in gate.all_of),
+        counts=not gate.report_only,
+        conditions=conditions,
     )
+
+
+def _applies(condition: Condition, row: str, judgements: Mapping[str, Judgement]) -> bool:
+    """False where the split has no windows, or the use of the context is asked of a row that does not read it."""
+    if condition.set is not None or row not in judgements:
+        return True
+    if _figure(judgements, row, f"{condition.split}_cosine") is None:
+        return False
+    asks_for_order = condition.figure is not None and condition.figure.startswith("order_")
+    return not asks_for_order or _figure(judgements, row, f"{condition.split}_order_repeat_last") is not None
 
 
 def all_true(answers: Iterable[bool | None]) -> bool | None:

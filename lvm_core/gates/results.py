@@ -38,11 +38,14 @@ class GateResult(Group):
 
     Attributes:
         passed: None where it is not applicable, or undefined on these data.
+        applies: False where it is not applicable: a test of the use of the context for a predictor that does not read
+            it, or a split without windows (no other source was given).
         counts: False if it is only reported.
         conditions: in the order of the gate's.
     """
 
     passed: bool | None
+    applies: bool
     counts: bool
     conditions: list[ConditionResult]
 
@@ -61,9 +64,14 @@ class RowResult(Group):
     gates: dict[str, GateResult]
 
     @property
+    def undefined(self) -> list[str]:
+        """Names of the gates that count and apply, but cannot be told on these data."""
+        return [name for name, gate in self.gates.items() if gate.counts and gate.applies and gate.passed is None]
+
+    @property
     def whole(self) -> bool:
-        """Whether every gate that counts and has an answer is passed, and there is one."""
-        return 0 < self.of == self.passed
+        """Whether every gate that counts and applies is passed, and there is one; an undefined one is not."""
+        return 0 < self.of == self.passed and not self.undefined
 
 
 class SetResult(Group):

@@ -9,15 +9,18 @@ from lvm_core.gates.results import ConditionResult, RowResult, SetResult
 
 SIGNS: dict[Relation, str] = {"at_least": ">=", "above": ">", "at_most": "<=", "below": "<"}
 STATUS_WORDS = {
-    "forward": "passes every certified gate: it predicts the next chunk, not something that looks like it",
     "copies": "repeats the last context chunk: cosine with it at least 0.95",
+    "forward": "passes every certified gate: ranks the next chunk higher than anything that learns little or nothing",
     "blurs": "averages: finds the next chunk less often than the mean of the context does (R@5 below context_mean's)",
     "weak": "none of these: neither a copy nor a blur, but not all certified gates passed",
 }
 """What the status words mean; the first that is true (`judge.status_of`)."""
 
 ORACLE = "oracle"
-TRIVIAL = ("copy_last", "context_mean", "linear5", "article_centroid", "corpus_mean", "random")
+TRIVIAL = (
+    *("copy_last", "context_mean", "decay", "decay_centred", "linear5"),
+    *("article_centroid", "corpus_mean", "random"),
+)
 """References that a set worth its name must not let through."""
 
 
@@ -116,7 +119,11 @@ def _about_the_oracle(rows: Mapping[str, RowResult]) -> str:
     failed = [f"`{key}`" for key, gate in rows[ORACLE].gates.items() if gate.passed is False]
     if failed:
         return f"**The oracle itself fails {', '.join(failed)}**: no predictor can be blamed for failing there."
-    return f"The oracle passes all {rows[ORACLE].of} gates that apply to it."
+    undefined = [f"`{key}`" for key in rows[ORACLE].undefined]
+    unknown = (
+        f" **{', '.join(undefined)} cannot be told on these data**, so nothing can pass the set." if undefined else ""
+    )
+    return f"The oracle passes all {rows[ORACLE].of} gates that apply to it.{unknown}"
 
 
 def _about_the_trivial(rows: Mapping[str, RowResult]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lvm_core.gates.params import FRAMES, Gate
+from lvm_core.gates.results import RowResult
 from lvm_core.gates.text import gate_text
 
 TITLES = {"certified": "certified", "stage_a": "stage A of the summary", "published_5cat": "5CAT as published"}
@@ -76,7 +77,7 @@ def _table(name: str, frame: str, found: Mapping[str, Any], rows: Sequence[Mappi
     whole = [
         str(row["name"])
         for row in shown
-        if row["kind"] == "recipe" and 0 < judged[row["name"]]["of"] == judged[row["name"]]["passed"]
+        if row["kind"] == "recipe" and RowResult.model_validate(judged[row["name"]]).whole
     ]
     caption = f"Gate set {TITLES.get(name, name)}, {FRAME_TITLES[frame]}"
     return GateTable(f"{name}-{frame}", caption, gates, lines, fails, whole)

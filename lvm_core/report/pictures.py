@@ -81,7 +81,7 @@ def _with_interval(axes: Axes, row: Row, figure: str, height: float, colour: str
 def frontier_picture(
     rows: Sequence[Row], curves: Mapping[str, Sequence[Mapping[str, Any]]], figure: str, limits: Mapping[str, float]
 ) -> Picture | None:
-    """The margin of every row against its cosine or R@5 on val, with the curves of the best linear predictors.
+    """The margin of every row against its cosine or R@5 on val, with the curves of the traced linear predictors.
 
     None where no row has both figures.
 
@@ -92,7 +92,7 @@ def frontier_picture(
         limits: what the summary asks of `margin` and of `figure`.
     """
     title = f"Margin against {'cosine' if figure == 'cosine' else 'R@5'} (val)"
-    label = f"{title}: {len(rows)} predictors and the curves of the best linear predictors; the table has the values."
+    label = f"{title}: {len(rows)} predictors and the curves of traced linear predictors; the table has the values."
     found = [
         (float(row[f"val_{figure}"]), float(row["val_margin"]), str(row["name"]), row["kind"])
         for row in sorted(rows, key=lambda row: row["kind"] != "recipe")

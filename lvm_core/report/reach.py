@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from lvm_core.frontier.answer import answer
+from lvm_core.frontier.answer import LEFT_OUT, answer
 
 Tone = Literal["good", "bad", "open"]
 
@@ -26,15 +26,15 @@ class _Short(NamedTuple):
 SHORT = {
     "Yes": _Short(
         "possible",
-        "a recipe or a linear predictor does",
+        "a recipe or a traced linear predictor does",
         "good",
-        "The summary's stage-A criteria can be met together on these data.",
+        f"The summary's stage-A criteria can be met together on these data ({LEFT_OUT}).",
     ),
     "No": _Short(
         "not reached",
-        "by any recipe or linear predictor",
+        "by any recipe or traced linear predictor",
         "bad",
-        "No recipe and no linear predictor meets the summary's stage-A criteria together.",
+        f"No recipe and no traced linear predictor meets the summary's stage-A criteria together ({LEFT_OUT}).",
     ),
 }
 """Short forms of the frontier's answer, by its first word."""

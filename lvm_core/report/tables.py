@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lvm_core.report.numbers import bracket, count, is_defined, number, signed
-from lvm_core.report.words import BLURRED, FIGURES
+from lvm_core.report.words import BLURRED, FIGURES, REFERENCES
 
 Row = Mapping[str, Any]
 
@@ -104,23 +104,20 @@ def _passed(row: Row, name: str) -> str:
 
 
 def time_direction(measured: Mapping[str, Any]) -> Table | None:
-    """Each recipe trained and tested on the articles as they are, and on reversed ones; None where not measured."""
+    """Each recipe, and two that only copy, on the articles as they are and reversed; None where not measured."""
     lines = []
-    for recipe, figures in measured.items():
+    for name, figures in measured.items():
         for figure, found in figures.items():
             cells = [Cell(number(found.get(side))) for side in ("forward", "reversed")]
-            difference = bracket(found.get("lo"), found.get("hi"), sign=True)
-            cells += [Cell(signed(found.get("difference")), difference), Cell(_direction(found))]
-            lines.append(Line(f"{recipe}, {figure_title(figure)}", "recipe", None, cells))
-    columns = ["recipe and figure", "forward", "reversed", "forward − reversed", "reading"]
-    return Table("The same recipe on articles read forward and backward", columns, lines) if lines else None
-
-
-def _direction(found: Mapping[str, Any]) -> str:
-    low, high = found.get("lo"), found.get("hi")
-    if low is None or high is None:
-        return number(None)
-    return "forward is easier" if low > 0 else "backward is easier" if high < 0 else "no difference shown"
+            beyond = [found.get(f"beyond_copy_last{end}") for end in ("", "_lo", "_hi")]
+            cells += [
+                Cell(signed(found.get("difference")), bracket(found.get("lo"), found.get("hi"), sign=True)),
+                Cell(signed(beyond[0]), bracket(*beyond[1:], sign=True)),
+            ]
+            kind = "reference" if name in REFERENCES else "recipe"
+            lines.append(Line(f"{name}, {figure_title(figure)}", kind, None, cells))
+    columns = ["name and figure", "forward", "reversed", "forward − reversed", "beyond copy_last"]
+    return Table("The same predictor on articles read forward and backward", columns, lines) if lines else None
 
 
 def figure_title(figure: str) -> str:

@@ -55,6 +55,8 @@ REFERENCES = {
     "oracle": "answers with the true next chunk: what a perfect predictor scores",
     "copy_last": "repeats the last context chunk",
     "context_mean": "mean of the five context chunks",
+    "decay": "older context chunks count less and less, by a factor chosen on dev by R@5",
+    "decay_centred": "the same, less the mean of the training text",
     "linear5": "five fitted weights, one a context chunk",
     "ridge": "linear regression on the whole context",
     "article_centroid": "cheats: the mean of the whole article, unread chunks included",

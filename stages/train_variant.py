@@ -1,0 +1,34 @@
+"""Train a variant of a recipe: `python -m stages.train_variant RECIPE VARIANT` (reversed, or another seed)."""
+
+from __future__ import annotations
+
+from lvm_core.bank import load_bank
+from lvm_core.errors import LvmError, run_stage
+from lvm_core.files import read_npy
+from lvm_core.hardware import use_threads
+from lvm_core.layout import REVERSED, seed_variant
+from lvm_core.recipe import read_recipe
+from lvm_core.reversal import reversed_bank
+from lvm_core.variants import PHASES, train_variant
+
+
+def main(name: str, variant: str) -> None:
+    """Train all phases on articles read backwards, or on the recipe's own windows with another seed.
+
+    (Which shapes the first weights, the order of the windows and dropout.)
+    """
+    if variant != REVERSED and not variant.isdecimal():
+        raise LvmError(f"VARIANT = {variant!r} is neither {REVERSED} nor a seed, a whole number")
+    recipe = read_recipe(f"data/recipes/{name}.yaml")
+    use_threads(recipe.threads)
+    bank, folder = load_bank("data/bank"), f"data/curriculum/{name}"
+    if variant == REVERSED:
+        bank, folder = reversed_bank(bank), f"data/curriculum_reversed/{name}"
+    else:
+        recipe = recipe.model_copy(update={"seed": int(variant)})
+        variant = seed_variant(recipe.seed)
+    train_variant(variant, recipe, bank, {phase: read_npy(f"{folder}/{phase}.npy") for phase in PHASES})
+
+
+if __name__ == "__main__":
+    run_stage(main, "RECIPE", "VARIANT")
