@@ -118,11 +118,11 @@ def select_phases(scores: pd.DataFrame, rule: Rule, params: CurriculumParams) ->
     for phase, selection in phases.items():
         if len(selection.rows) < params.min_windows:
             by = f"{rule.rule} by {rule.score}" if rule.score else rule.rule
-            key = "thresholds" if rule.rule == "thresholds" else "top"
+            relax = "" if rule.rule == "all" else f"relax curriculum.{'top' if rule.rule == 'top' else 'thresholds'}, "
             raise LvmError(
                 f"curriculum: phase {phase.upper()} of rule {by} has {len(selection.rows)} of {len(scores)} windows, "
-                f"fewer than curriculum.min_windows = {params.min_windows}; relax curriculum.{key} in params.yaml "
-                "or use more text"
+                f"fewer than curriculum.min_windows = {params.min_windows}; {relax}lower curriculum.min_windows in "
+                "params.yaml or use more data"
             )
     return phases
 

@@ -27,7 +27,7 @@ from lvm_core.recipe import Recipe, TrainParams
 
 RESERVED = {
     *REFERENCES,
-    *("references", "comparison", "corpus", "diagnosis", "curriculum", "stage_a", "stage_b"),
+    *("references", "comparison", "corpus", "diagnosis", "curriculum", "frontier", "bench", "stage_a", "stage_b"),
 }
 """Names that a recipe cannot have: reference predictors, and other files of metrics/."""
 
@@ -88,12 +88,13 @@ def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rul
             )
     _check_chosen("names", names, names)
     _check_chosen("time_direction", params["time_direction"], names)
-    _check_chosen("train.repeat", params["train"]["repeat"], names)
     seeds = params["train"]["seeds"]
+    if seeds:
+        _check_chosen("train.repeat", params["train"]["repeat"], names)
     if len(set(seeds)) != len(seeds):
         raise LvmError(f"{PARAMS_FILE}: train.seeds = {seeds}: a seed occurs twice")
     resolved = {name: _resolve(name, recipe, params) for name, recipe in recipes.items()}  # unused ones are checked too
-    for name in params["train"]["repeat"]:
+    for name in params["train"]["repeat"] if seeds else ():
         if resolved[name][0].seed in seeds:
             own = resolved[name][0].seed
             raise LvmError(f"{PARAMS_FILE}: train.seeds = {seeds}: recipes.{name} has the seed {own} itself")
@@ -103,7 +104,8 @@ def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rul
 def _check_chosen(key: str, chosen: list[str], names: list[str]) -> None:
     for name in chosen:
         if name not in names:
-            raise LvmError(f"{PARAMS_FILE}: {key} = {chosen}: {name!r} is not in names = {names}; add it there")
+            remedy = f"add it there, or take it out of {key}"
+            raise LvmError(f"{PARAMS_FILE}: {key} = {chosen}: {name!r} is not in names = {names}; {remedy}")
     if len(set(chosen)) != len(chosen):
         raise LvmError(f"{PARAMS_FILE}: {key} = {chosen}: a recipe is named twice")
 

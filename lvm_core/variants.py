@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from lvm_core.bank import Bank
+from lvm_core.checkpoint import load_model, load_tensors
+from lvm_core.errors import LvmError
 from lvm_core.files import atomic_directory, sha256_of
 from lvm_core.hardware import processor_features, resolve_device, resolve_precision
 from lvm_core.layout import variant_directory
@@ -38,11 +42,26 @@ def train_variant(variant: str, recipe: Recipe, bank: Bank, windows: Mapping[str
     with progress_folder(work, _key(recipe, bank, windows)) as folder:
         for phase in PHASES:
             before = folder / PREVIOUS[phase] if phase in PREVIOUS else None
-            if not (folder / phase).exists():
+            if not _finished(folder / phase, phase):
                 run_phase(f"{work}-{phase}", recipe, phase, bank, windows[phase], before, folder / phase, folder)
         with atomic_directory(variant_directory(variant, recipe.name)) as directory:
             for file in sorted((folder / PHASES[-1]).iterdir()):
                 shutil.copyfile(file, directory / file.name)
+
+
+def _finished(directory: Path, phase: str) -> bool:
+    """Whether a phase's folder is whole; what a kill left of one (while it was being removed, say) is removed."""
+    if not directory.exists():
+        return False
+    try:
+        load_model(directory)
+        for name in ("last.safetensors", "optimizer.safetensors") if phase in PREVIOUS.values() else ():
+            load_tensors(directory / name)
+    except LvmError:
+        print(f"{directory}: saved work is damaged and will be done again", file=sys.stderr, flush=True)
+        shutil.rmtree(directory)
+        return False
+    return True
 
 
 def _key(recipe: Recipe, bank: Bank, windows: Mapping[str, np.ndarray]) -> str:

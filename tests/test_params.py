@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
 from lvm_core.errors import LvmError
 from lvm_core.params import read_params
-from lvm_core.resolve import resolve_recipes, validate_all
+from lvm_core.resolve import RESERVED, resolve_recipes, validate_all
 from tests.imports import ROOT
 
 
@@ -126,3 +128,31 @@ def test_a_file_that_is_no_mapping(tmp_path, text, word):
 def test_a_missing_file(tmp_path):
     with pytest.raises(LvmError, match=r"nothing\.yaml: cannot be read"):
         read_params(tmp_path / "nothing.yaml")
+
+
+def test_every_list_can_be_emptied_from_the_command_line(tmp_path):
+    """ruamel, with which DVC writes params.yaml, loses the line end after a comment beside a key whose list goes."""
+    from dvc.utils.hydra import apply_overrides
+
+    def lists(value, where):
+        if isinstance(value, list):
+            yield where
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                yield from lists(item, f"{where}.{key}" if where else key)
+
+    text = (ROOT / "params.yaml").read_text()
+    keys = [key for key in lists(yaml.safe_load(text), "") if not key.startswith("gates.")]
+    assert {"names", "time_direction", "train.repeat", "train.seeds", "evaluate.ridge_strengths"} <= set(keys)
+    for key in keys:
+        path = tmp_path / "params.yaml"
+        path.write_text(text)
+        for value in ("[]", "[1, 2]", "[]"):
+            apply_overrides(path, [f"{key}={value}"])
+            assert yaml.safe_load(path.read_text())["seed"] == 42
+
+
+def test_no_recipe_may_have_the_name_of_a_file_in_metrics():
+    pipeline = (ROOT / "dvc.yaml").read_text()
+    files = set(re.findall(r"metrics/([a-z_]+)\.(?:json|csv|md)", pipeline)) | {"bench"}
+    assert files - {"curriculum_check"} <= RESERVED

@@ -72,6 +72,31 @@ def test_an_interrupted_variant_goes_on_and_ends_with_the_same_bytes(place, monk
     assert not PROGRESS.exists()
 
 
+@pytest.mark.parametrize("left", [["model.safetensors"], ["model.json", "model.safetensors"], []])
+def test_what_a_kill_left_of_a_finished_phase_is_done_again(place, monkeypatch, capsys, left):
+    """Removing a folder is not atomic: a process that is killed at the very end leaves parts of it."""
+    bank, recipe, windows = place
+    train_variant("whole", recipe, bank, windows)
+    real = variants.run_phase
+
+    def killed(work, recipe, phase, *rest):
+        if phase == "b":
+            raise KeyboardInterrupt
+        return real(work, recipe, phase, *rest)
+
+    monkeypatch.setattr(variants, "run_phase", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_variant("broken", recipe, bank, windows)
+    monkeypatch.setattr(variants, "run_phase", real)
+    (phase,) = PROGRESS.glob("train-small-broken-*/a")
+    for path in phase.iterdir():
+        if path.name not in left:
+            path.unlink()
+    train_variant("broken", recipe, bank, windows)
+    assert "saved work is damaged and will be done again" in capsys.readouterr().err
+    assert contents(variant_directory("broken", "small")) == contents(variant_directory("whole", "small"))
+
+
 def test_the_model_of_reversed_articles_belongs_to_them(place):
     bank, recipe, windows = place
     backwards = reversed_bank(bank)
@@ -95,7 +120,7 @@ def check(params):
     [
         ({"time_direction": ["p7"]}, "time_direction = ['p7']: 'p7' is not in names"),
         ({"time_direction": ["p1", "p1"]}, "time_direction = ['p1', 'p1']: a recipe is named twice"),
-        ({"train": {"repeat": ["oracle"]}}, "train.repeat = ['oracle']: 'oracle' is not in names"),
+        ({"train": {"repeat": ["oracle"], "seeds": [1]}}, "train.repeat = ['oracle']: 'oracle' is not in names"),
         ({"train": {"seeds": [43, 43]}}, "train.seeds = [43, 43]: a seed occurs twice"),
         ({"train": {"seeds": [42]}}, "train.seeds = [42]: recipes.p1 has the seed 42 itself"),
         ({"train": {"seeds": [-1]}}, "train.seeds.0 = -1"),
