@@ -25,7 +25,8 @@ from lvm_core.fivecat.predictor import Predictor, from_callable
 from lvm_core.fivecat.retrieval import article_scores
 from lvm_core.fivecat.window_sets import canonical_windows, shuffled_orders
 from lvm_core.hardware import use_threads
-from lvm_core.models import ModelParams, build_model
+from lvm_core.models import build_model
+from lvm_core.models.transformer import TransformerParams
 from lvm_core.references import fit_linear5
 from tests.synthetic import bank_of, published_articles, write_bank
 
@@ -92,7 +93,7 @@ def synthetic_bank(articles: dict[str, int]) -> Bank:
 def model_of(size: str) -> Predictor:
     """A transformer of a named size with fresh weights; how fast it is does not depend on them."""
     width, layers, heads, ffn = SIZES[size]
-    params = ModelParams(
+    params = TransformerParams(
         family="transformer", d_model=width, layers=layers, heads=heads, ffn=ffn, dropout=0.1, pos_scalar=None
     )
     torch.manual_seed(0)

@@ -57,6 +57,8 @@ def run_phase(
     precision = resolve_precision(recipe.precision, device)
     state = begin_phase(recipe, phase, bank.info, device, before)
     vectors = torch.from_numpy(bank.read_vectors()).to(device)
+    if before is None and state.model.normaliser is not None:
+        state.model.normaliser.fit(vectors[torch.from_numpy(train_rows(bank)).to(device)])
     measure = dev_metrics_on(bank, device, recipe.train.best_by)
     key = phase_key(recipe, phase, bank.info, targets, ARTICLES, before, precision, device)
     with progress_folder(work, key, root) as folder:
@@ -64,7 +66,7 @@ def run_phase(
         if saved.restore(state, device):
             print(f"{work}: going on after epoch {state.epoch}, step {state.step}", flush=True)
         try:
-            train_phase(state, recipe, phase, vectors, targets, measure, precision, saved)
+            train_phase(state, recipe, phase, vectors, targets, measure, precision, saved, bank.article_of_row)
         except FloatingPointError as error:
             remedy = f"lower recipes.{recipe.name}.train.lr in params.yaml"
             raise LvmError(f"recipe {recipe.name}, phase {phase}: {error}; {remedy}") from None
@@ -98,6 +100,12 @@ def begin_phase(recipe: Recipe, phase: str, info: BankInfo, device: torch.device
         raise LvmError(f"{before}: does not fit recipe {recipe.name} ({error}); run `dvc repro`") from error
     state.history, state.epoch = list(left.history), recipe.train.epochs.before(phase)
     return state
+
+
+def train_rows(bank: Bank) -> np.ndarray:
+    """[n] int64, rows of all chunks of the `train` split, ascending."""
+    of_train = (bank.articles["split"] == "train").to_numpy()
+    return np.flatnonzero(of_train[bank.article_of_row])
 
 
 def end_phase(state: TrainState, recipe: Recipe, phase: str, info: BankInfo, precision: str, directory: Path) -> None:

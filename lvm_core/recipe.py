@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 
+from lvm_core.corruption import Corruption
 from lvm_core.errors import LvmError
 from lvm_core.files import write_text
-from lvm_core.losses import LOSSES
-from lvm_core.models import ModelParams
+from lvm_core.losses import LOSSES, Terms, in_force
+from lvm_core.models import ModelParams, draws_samples
 from lvm_core.params import PARAMS_FILE, Device, Group, Precision, Seed, Threads, validate
 from lvm_core.schedules import Schedule
 
@@ -45,6 +46,11 @@ class TrainParams(Group):
     clip: Annotated[float, Field(gt=0.0, description="largest gradient norm")]
     schedule: Schedule
     best_by: Annotated[Literal["cosine", "recall_at_5"], Field(description="dev figure that chooses the epoch kept")]
+    batches: Annotated[
+        Literal["windows", "articles"], Field(description="a step has windows of any, or of few articles")
+    ]
+    early_stop: Annotated[int | None, Field(ge=1, description="a phase ends after so many epochs without a better one")]
+    target_offset: Annotated[int, Field(ge=1, le=16, description="k of the chunk to be predicted: 1 is the next one")]
 
 
 class Recipe(Group):
@@ -56,16 +62,30 @@ class Recipe(Group):
     precision: Precision
     device: Device
     model: ModelParams
-    losses: Annotated[dict[str, float], Field(min_length=1)]
+    corruption: Corruption | None
+    losses: Terms
     train: TrainParams
 
-    @field_validator("losses")
-    @classmethod
-    def _known_losses(cls, losses: dict[str, float]) -> dict[str, float]:
-        for name in losses:
-            if name not in LOSSES:
-                raise ValueError(f"unknown loss {name!r}; known are {', '.join(LOSSES)}")
-        return losses
+    @property
+    def needs_articles(self) -> bool:
+        """Whether training has to know which article a row belongs to."""
+        needs = {need for name in self.losses for need in LOSSES[name].needs}
+        return self.train.batches == "articles" or self.train.target_offset > 1 or "future" in needs
+
+    @model_validator(mode="after")
+    def _losses_find_what_they_need(self) -> Recipe:
+        for name in self.losses:
+            needs = LOSSES[name].needs
+            if "candidates" in needs and self.train.batches != "articles":
+                raise ValueError(f"loss {name} needs train.batches: articles")
+            if "samples" in needs and not draws_samples(self.model):
+                raise ValueError(f"loss {name} needs a model that draws samples: model.head: energy")
+            if "scale" in needs and self.model.normaliser is None:
+                raise ValueError(f"loss {name} needs model.normaliser")
+        for epoch in range(self.train.epochs.total):
+            if not in_force(self.losses, epoch):
+                raise ValueError(f"at the start of epoch {epoch + 1} no loss has a weight")
+        return self
 
 
 def write_recipe(directory: str | Path, recipe: Recipe) -> None:

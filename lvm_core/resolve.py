@@ -112,7 +112,7 @@ def _check_chosen(key: str, chosen: list[str], names: list[str]) -> None:
 
 def _resolve(name: str, recipe: dict[str, Any], params: Mapping[str, Any]) -> tuple[Recipe, Rule]:
     where = f"recipes.{name}"
-    allowed = ("about", "model", "losses", "train", "curriculum", "seed")
+    allowed = ("about", "model", "corruption", "losses", "train", "curriculum", "seed")
     for key in recipe:
         if key not in allowed:
             value = recipe[key]
@@ -131,6 +131,7 @@ def _resolve(name: str, recipe: dict[str, Any], params: Mapping[str, Any]) -> tu
         "precision": params["precision"],
         "device": params["device"],
         "model": _overlay(params["model"], own.get("model", {}), f"{where}.model"),
+        "corruption": own.get("corruption"),
         "losses": own["losses"],
         "train": _overlay(train, own.get("train", {}), f"{where}.train"),
     }

@@ -13,11 +13,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from lvm_core.interrupts import uninterrupted
-from lvm_core.losses import Batch, total_loss
-from lvm_core.models import build_model
+from lvm_core.losses import in_force, total_loss
+from lvm_core.models import LatentModel, build_model
 from lvm_core.progress import Progress
 from lvm_core.recipe import Recipe
 from lvm_core.schedules import rate_factor
+from lvm_core.train_batch import TrainingWindows, epoch_seed
 from lvm_core.windows import CONTEXT
 
 DevMetrics = Callable[[nn.Module], dict[str, float]]
@@ -40,7 +41,7 @@ class TrainState:
         loss_sum: of the windows of those steps, a tensor without dimensions, on the device.
     """
 
-    model: nn.Module
+    model: LatentModel
     optimizer: torch.optim.AdamW
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -59,11 +60,6 @@ class Saver(Protocol):
 
     def save(self, state: TrainState) -> None:
         """Save."""
-
-
-def epoch_seed(seed: int, epoch: int, purpose: int) -> int:
-    """A 63-bit seed for one purpose in one epoch: no random state has to be carried over a border."""
-    return int(np.random.SeedSequence([seed, epoch, purpose]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def start_training(recipe: Recipe, dimension: int, device: torch.device) -> TrainState:
@@ -90,6 +86,7 @@ def train_phase(
     dev_metrics: DevMetrics,
     precision: str,
     saver: Saver | None = None,
+    article_of_row: np.ndarray | None = None,
 ) -> None:
     """Train `state` for one phase, in place: from its beginning, or from where `state` stands in it.
 
@@ -102,6 +99,8 @@ def train_phase(
         dev_metrics: called after each epoch; `best_by` picks among its figures (higher is better, first of equals).
         precision: `bf16` or `fp32`, for the model's arithmetic; losses are in float32.
         saver: called after each step, at the end, and when Ctrl-C or SIGTERM ends the training.
+        article_of_row: [N] int64, number of the article of each row of the bank; needed by recipes that look beyond a
+            window (`Recipe.needs_articles`).
 
     Raises:
         FloatingPointError: the loss or the dev figure is no longer finite.
@@ -109,13 +108,15 @@ def train_phase(
     """
     if state.epoch == recipe.train.epochs.before(phase):
         state.best, state.best_epoch, state.best_value = {}, 0, -math.inf
-    rows = torch.from_numpy(targets).to(vectors.device)
+    end = recipe.train.epochs.before(phase) + getattr(recipe.train.epochs, phase)
+    windows = TrainingWindows.of_phase(recipe, vectors, targets, article_of_row, precision)
     try:
-        while state.epoch < recipe.train.epochs.before(phase) + getattr(recipe.train.epochs, phase):
-            _train_epoch(state, recipe, vectors, rows, precision, saver)
+        while _goes_on(state, recipe, end):
+            _train_epoch(state, recipe, windows, saver)
             if saver:
                 saver.now_and_then(state)
-            _end_epoch(state, recipe, phase, len(rows), dev_metrics(state.model))
+            _end_epoch(state, recipe, phase, len(windows), dev_metrics(state.model))
+        state.epoch = end  # after an early stop too: the next phase and the schedules count from there
         if saver:
             saver.save(state)  # what is left is to write the result
     except KeyboardInterrupt:  # comes between two steps, never within one
@@ -124,43 +125,40 @@ def train_phase(
         raise
 
 
-def _train_epoch(
-    state: TrainState,
-    recipe: Recipe,
-    vectors: torch.Tensor,
-    rows: torch.Tensor,
-    precision: str,
-    saver: Saver | None,
-) -> None:
-    """The steps of the epoch after `state.epoch` that are still to do, over `rows` in a seeded order."""
-    train, epoch = recipe.train, state.epoch + 1
+def _goes_on(state: TrainState, recipe: Recipe, end: int) -> bool:
+    """Whether the phase has another epoch to train: a function of the state alone, so that a resumed run agrees."""
+    waited = state.epoch - state.best_epoch if state.best_epoch else 0
+    patience = recipe.train.early_stop
+    return state.epoch < end and (patience is None or waited < patience)
+
+
+def _train_epoch(state: TrainState, recipe: Recipe, windows: TrainingWindows, saver: Saver | None) -> None:
+    """The steps of the epoch after `state.epoch` that are still to do, over all windows in a seeded order."""
+    train, epoch, device = recipe.train, state.epoch + 1, windows.vectors.device
     model, optimizer = state.model.train(), state.optimizer
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(epoch_seed(recipe.seed, epoch, 1)))
-    batches = rows[order.to(rows.device)].split(train.batch_size)
-    window = torch.arange(-CONTEXT, 1, device=rows.device)
-    dev_losses = [1.0 - past["dev_cosine"] for past in state.history]
-    done = min(state.step * train.batch_size, len(rows))
-    progress = Progress(f"train {recipe.name}: epoch {epoch}/{train.epochs.total}", len(rows), "windows", done=done)
+    batches = windows.batches(epoch)
+    dev_losses = [1.0 - past[f"dev_{train.best_by}"] for past in state.history]
+    done = sum(map(len, batches[: state.step]))
+    progress = Progress(f"train {recipe.name}: epoch {epoch}/{train.epochs.total}", len(windows), "windows", done=done)
     if state.step == 0:
         torch.manual_seed(epoch_seed(recipe.seed, epoch, 2))  # dropout
-        state.loss_sum = torch.zeros((), device=rows.device)  # read once an epoch: no synchronisation in the step loop
-    for targets in batches[state.step :]:
-        factor = rate_factor(train.schedule, epoch - 1 + state.step / len(batches), train.epochs.total, dev_losses)
+        state.loss_sum = torch.zeros((), device=device)  # read once an epoch: no synchronisation in the step loop
+    for rows in batches[state.step :]:
+        at = epoch - 1 + state.step / len(batches)
+        weights = in_force(recipe.losses, at)
         with uninterrupted():
             for group in optimizer.param_groups:
-                group["lr"] = train.lr * factor
-            chunks = vectors[targets[:, None] + window].float()  # [B, 6, D]
-            contexts, truth = chunks[:, :CONTEXT], chunks[:, CONTEXT]
-            with torch.autocast(rows.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-                raw = model(contexts)
-            loss = total_loss(Batch(raw.float(), contexts, truth), recipe.losses)
+                group["lr"] = train.lr * rate_factor(train.schedule, at, train.epochs.total, dev_losses)
+            model.set_ramps(at)
+            batch = windows.forward(model, rows, list(weights), at, state.step)
+            loss = total_loss(batch, recipe.losses, weights)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), train.clip)
             optimizer.step()
-            state.loss_sum += loss.detach() * len(targets)
+            state.loss_sum += loss.detach() * len(rows)
             state.step += 1
-        progress.update(len(targets))
+        progress.update(len(rows))
         if saver:
             saver.now_and_then(state)
     if not math.isfinite(float(state.loss_sum)):

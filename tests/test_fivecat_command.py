@@ -16,7 +16,8 @@ from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.headline import HEADLINE, headline
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import from_callable
-from lvm_core.models import ModelParams, build_model
+from lvm_core.models import build_model
+from lvm_core.models.transformer import TransformerParams
 from lvm_core.references import context_mean, copy_last
 from tests.calling import Done, one_clear_line, run_stage
 from tests.imports import ROOT
@@ -27,7 +28,9 @@ BANK = make_bank({"train": [20] * 2, "dev": [5], "val": [16, 22, 9], "ood": [18,
 
 
 def write_model(directory: Path, dimension: int = 16, encoder: str = "synthetic") -> None:
-    params = ModelParams(family="transformer", d_model=16, layers=1, heads=2, ffn=32, dropout=0.1, pos_scalar=None)
+    params = TransformerParams(
+        family="transformer", d_model=16, layers=1, heads=2, ffn=32, dropout=0.1, pos_scalar=None
+    )
     module = build_model(params, dimension)
     info = ModelInfo(
         recipe={"name": "p9"},

@@ -15,7 +15,8 @@ from lvm_core.checkpoint import LoadedModel
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import Predictor, from_callable
-from lvm_core.models import ModelParams, build_model
+from lvm_core.models import build_model
+from lvm_core.models.transformer import TransformerParams
 from lvm_core.references import article_centroid, context_mean, copy_last, fit_linear5, oracle, random_directions
 from tests.synthetic import articles_in, bank_of, make_bank, unit
 
@@ -34,7 +35,9 @@ def with_duplicates() -> Bank:
 
 def small_model(dimension: int) -> Predictor:
     torch.manual_seed(0)
-    params = ModelParams(family="transformer", d_model=16, layers=2, heads=2, ffn=32, dropout=0.1, pos_scalar=0.03)
+    params = TransformerParams(
+        family="transformer", d_model=16, layers=2, heads=2, ffn=32, dropout=0.1, pos_scalar=0.03
+    )
     module = build_model(params, dimension)
     return from_callable(LoadedModel(module, info=None).predict_raw, "transformer")  # type: ignore[arg-type]
 

@@ -19,7 +19,8 @@ from lvm_core.files import read_json, read_parquet
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.headline import HEADLINE, headline
 from lvm_core.layout import REFERENCES
-from lvm_core.models import ModelParams, build_model
+from lvm_core.models import build_model
+from lvm_core.models.transformer import TransformerParams
 from lvm_core.params import TOP_LEVEL
 from lvm_core.references import copy_last
 from tests.synthetic import make_bank, write_bank
@@ -88,7 +89,9 @@ def test_references_stage_says_what_is_wrong(folder: Path) -> None:
 
 def write_model(directory: Path, dimension: int) -> None:
     torch.manual_seed(0)
-    params = ModelParams(family="transformer", d_model=16, layers=1, heads=2, ffn=32, dropout=0.1, pos_scalar=None)
+    params = TransformerParams(
+        family="transformer", d_model=16, layers=1, heads=2, ffn=32, dropout=0.1, pos_scalar=None
+    )
     module = build_model(params, dimension)
     info = ModelInfo(
         recipe={},

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pytest
+import torch
 import yaml
 
+from lvm_core.dev_metrics import dev_metrics_on
 from lvm_core.errors import LvmError
 from lvm_core.params import read_params
 from lvm_core.recipe import read_recipe, write_recipe
 from lvm_core.resolve import resolve_recipes
+from lvm_core.trainer import start_training, train_phase
 from tests.imports import ROOT
+from tests.synthetic import make_bank
 
 
 @pytest.fixture
@@ -67,3 +74,79 @@ def test_a_damaged_recipe_file_is_named(params, tmp_path):
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(LvmError, match=r"p1\.yaml: recipe\.train\.lr is missing"):
         read_recipe(path)
+
+
+ROWS = {
+    *("p1", "v1", "v3", "p2", "p2_free", "p3", "p4", "p4_published", "p5", "p5_nuclear", "p5_forward_gain"),
+    *("p5_1", "p5_1_sim", "p6", "p6_shifted", "lstm", "gru", "amn", "optimized"),
+    *("contrast", "balanced", "energy", "mse_norm"),
+}
+
+
+def with_every_row(params):
+    return params | {"names": list(params["recipes"])}
+
+
+def test_every_system_of_the_summary_is_a_recipe(params):
+    assert set(params["recipes"]) == ROWS
+
+
+def test_every_recipe_survives_its_file(params, tmp_path):
+    for recipe in resolve_recipes(with_every_row(params))[0]:
+        write_recipe(tmp_path, recipe)
+        assert read_recipe(tmp_path / f"{recipe.name}.yaml") == recipe
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_every_recipe_trains_and_predicts(params, name):
+    """At a small size, long enough for every loss and ramp to be in force."""
+    bank = make_bank({"train": [30] * 4, "dev": [25] * 2}, dimension=12)
+    epochs = {"a": 4, "b": 3, "c": 1}
+    small = {"d_model": 16, "ffn": 32, "layers": 1, "heads": 2}
+    params |= {"names": [name], "time_direction": [], "model": params["model"] | small, "precision": "fp32"}
+    params["train"] |= {"epochs": epochs, "repeat": []}
+    recipe = resolve_recipes(params)[0][0]
+    state = start_training(recipe, 12, torch.device("cpu"))
+    vectors, measure = torch.from_numpy(np.array(bank.vectors)), dev_metrics_on(bank, torch.device("cpu"))
+    if state.model.normaliser is not None:
+        state.model.normaliser.fit(vectors)
+    for phase in "abc":
+        train_phase(state, recipe, phase, vectors, bank.targets("train"), measure, "fp32", None, bank.article_of_row)
+    assert state.history[-1]["epoch"] == 8
+    figures = [past[figure] for past in state.history for figure in ("train_loss", "dev_cosine", "dev_recall_at_5")]
+    assert np.isfinite(figures).all()
+    contexts = torch.from_numpy(np.array(bank.vectors[:5]))[None]
+    assert state.model.eval()(contexts).isfinite().all()
+
+
+def test_converted_weights_are_384_times_the_published_ones_that_the_file_names():
+    """Of the guards and of micro-ranking, which acted on an MSE averaged over 768 dimensions."""
+    found = re.findall(
+        r"(?:guard_\w+|micro_ranking): \{weight: ([\d.]+),.*# published (?:[\d.]+ -> )?([\d.]+)",
+        (ROOT / "params.yaml").read_text(),
+    )
+    assert len(found) == 11
+    for converted, published in found:
+        assert float(converted) == pytest.approx(384 * float(published))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"corruption": {"last_slot": {"kind": "blank", "probability": 0.1}}}, "corruption.last_slot"),
+        ({"corruption": {"last_slot": {"kind": "random_unit", "probability": 1.5}}}, "probability = 1.5"),
+        ({"corruption": {"last_slot": {"kind": "random_unit", "probability": 0.1, "norm": 0.8}}}, "norm"),
+        ({"losses": {"mse": {"weight": 1.0, "ramp": [3, 2]}}}, "in this order"),
+        ({"losses": {"mse": {"weight": 1.0, "until": 3}}}, "unknown key 'until'"),
+        ({"train": {"early_stop": 0}}, "early_stop = 0"),
+        ({"train": {"batches": "pages"}}, "'articles'"),
+        ({"losses": {"article_softmax": {"weight": 1.0, "temperature": 0.1}}}, "needs train.batches: articles"),
+    ],
+)
+def test_mistakes_are_one_clear_line(params, changes, words):
+    params["recipes"]["p1"] |= changes
+    with pytest.raises(LvmError) as error:
+        resolve_recipes(params)
+    assert words in str(error.value)
+    assert "recipes.p1" in str(error.value)
+    assert "\n" not in str(error.value)

@@ -56,7 +56,8 @@ def run_phase(bank, recipe, saver=None, measure=None):
     if saver:
         saver.restore(state, CPU)
     vectors = torch.from_numpy(np.array(bank.vectors))
-    train_phase(state, recipe, "a", vectors, bank.targets("train"), measure or dev_metrics_on(bank, CPU), "fp32", saver)
+    measure, of_row = measure or dev_metrics_on(bank, CPU), bank.article_of_row
+    train_phase(state, recipe, "a", vectors, bank.targets("train"), measure, "fp32", saver, of_row)
     return state
 
 
@@ -86,6 +87,48 @@ def test_a_phase_interrupted_anywhere_ends_as_an_undisturbed_one(tmp_path, sched
         with pytest.raises(KeyboardInterrupt):
             run_phase(bank, recipe, InterruptAt(path, step))
         torch.manual_seed(999)  # whatever the next process has drawn before
+        assert equal_states(run_phase(bank, recipe, StateFile(path)), whole)
+
+
+def test_a_phase_with_everything_on_ends_the_same_wherever_it_is_interrupted(tmp_path):
+    """Batches of articles, corruption, ramps, a free run, samples of the softmax, early stopping after epoch 2 or 3."""
+    bank = make_bank({"train": [42] * 6, "dev": [30] * 2}, dimension=16)
+    recipe = small_recipe(
+        {
+            "pos_scalar": 0.1,
+            "pos_ramp": [1, 3],
+            "last_slot_bias": {"kind": "learnable", "beta_max": 0.6, "ramp": [1, 2]},
+        },
+        {"epochs": {"a": 5, "b": 1, "c": 1}, "batches": "articles", "early_stop": 1, "lr": 0.02},
+        corruption={"last_slot": {"kind": "noise", "probability": 0.3, "norm": 0.83, "swap": 0.1, "ramp": [1, 2]}},
+        losses={
+            **{"mse": 1.0, "rollout": {"weight": 0.5, "first_epoch": 2}},
+            "article_softmax": {"weight": 0.1, "temperature": 0.1, "ramp": [1, 3]},
+        },
+    )
+    whole = run_phase(bank, recipe)
+    assert 1 < len(whole.history) < 5, "stopped early"
+    for step in range(1, 40):
+        path = tmp_path / f"{step}.safetensors"
+        try:
+            run_phase(bank, recipe, InterruptAt(path, step))
+        except KeyboardInterrupt:
+            torch.manual_seed(999)
+            assert equal_states(run_phase(bank, recipe, StateFile(path)), whole)
+        else:
+            break
+    assert step > 2 * 8
+
+
+def test_an_energy_head_goes_on_with_the_draws_it_would_have_had(tmp_path):
+    bank = make_bank({"train": [42] * 6, "dev": [30] * 2}, dimension=16)
+    recipe = small_recipe({"head": "energy", "noise": 4}, losses={"energy": {"weight": 1.0, "samples": 3}})
+    whole = run_phase(bank, recipe)
+    for step in (1, 4, 8, 11):
+        path = tmp_path / f"{step}.safetensors"
+        with pytest.raises(KeyboardInterrupt):
+            run_phase(bank, recipe, InterruptAt(path, step))
+        torch.manual_seed(999)
         assert equal_states(run_phase(bank, recipe, StateFile(path)), whole)
 
 

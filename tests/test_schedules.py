@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvm_core.schedules import Constant, Cosine, Plateau, cosine_factor, plateau_factor, rate_factor
+from lvm_core.schedules import Constant, Cosine, Plateau, Ramped, cosine_factor, plateau_factor, ramp, rate_factor
 
 
 def test_cosine_at_its_ends():
@@ -33,3 +35,61 @@ def test_each_schedule_is_reached_by_its_parameters():
     assert rate_factor(Constant(name="constant"), 4, 20, stuck) == 1.0
     assert rate_factor(Plateau(name="plateau", factor=0.5, patience=2), 4, 20, stuck) == 0.5
     assert rate_factor(Cosine(name="cosine", warmup_epochs=0.0, floor=0.2), 20, 20, stuck) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "share"),
+    [(0.0, 0.0), (3.0, 0.0), (3.5, 0.5 / 7), (6.5, 0.5), (9.99, 6.99 / 7), (10.0, 1.0), (19.5, 1.0)],
+)
+def test_a_ramp_over_epochs_4_to_10_is_linear_from_the_start_of_4_to_the_end_of_10(epoch, share):
+    assert ramp(epoch, 4, 10) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("epochs", [(1, 2), (1, 3), (1, 4), (1, 6), (4, 10), (7, 7)])
+def test_every_ramp_at_its_ends_and_middle(epochs):
+    first, last = epochs
+    assert ramp(first - 1.0, first, last) == 0.0
+    assert ramp((first - 1 + last) / 2, first, last) == pytest.approx(0.5)
+    assert ramp(float(last), first, last) == 1.0
+    assert ramp(-1.0, first, last) == 0.0
+    assert ramp(100.0, first, last) == 1.0
+
+
+@given(st.floats(0, 30), st.floats(0, 1), st.integers(1, 10), st.integers(0, 10))
+def test_a_ramp_never_falls(epoch, further, first, length):
+    assert 0.0 <= ramp(epoch, first, first + length) <= ramp(epoch + further, first, first + length) <= 1.0
+
+
+def at_epochs(full: float, **when) -> list[float]:
+    """The value at the start of each of the epochs 1 to 12."""
+    return [Ramped(**when).in_force(full, float(epoch)) for epoch in range(12)]
+
+
+def test_a_weight_without_a_ramp_is_there_at_once():
+    assert at_epochs(2.0) == [2.0] * 12
+
+
+def test_nothing_before_the_first_epoch():
+    assert at_epochs(2.0, first_epoch=6) == [0.0] * 5 + [2.0] * 7
+
+
+def test_the_published_ramp_of_v3():
+    """MSE alone in epochs 1-3, from half to the whole in 4-10, the whole from 11 on (prior results, section 3)."""
+    values = at_epochs(3.84, first_epoch=4, ramp=[4, 10], start=1.92)
+    assert values[:3] == [0.0] * 3
+    assert values[3] == 1.92
+    assert values[10:] == [3.84] * 2
+    steps = [after - before for before, after in pairwise(values[3:11])]
+    assert steps == pytest.approx([1.92 / 7] * 7)
+
+
+def test_the_published_jump_of_p4():
+    """0.05 from epoch 4, twice that from epoch 7 (prior results, section 3.1)."""
+    values = at_epochs(0.1, first_epoch=4, ramp=7, start=0.05)
+    assert values == pytest.approx([0.0] * 3 + [0.05] * 3 + [0.1] * 6)
+
+
+def test_the_published_ramp_of_micro_ranking_reaches_two_thirds_in_four_epochs():
+    """From the start of epoch 1; the earlier work held it constant within an epoch, which is half a step behind."""
+    assert Ramped(ramp=[1, 6]).in_force(0.384, 4.0) == pytest.approx(0.384 * 4 / 6)
+    assert Ramped(ramp=[1, 6]).in_force(0.384, 0.0) == 0.0

@@ -79,7 +79,7 @@ def test_bug_5_the_positional_scalar_reaches_training_and_evaluation(tmp_path):
     """It read `args.*` instead of the computed value, and 5CAT always applied 0.03: the model carries its own."""
     params = read_params(ROOT / "params.yaml") | {"pos_scalar": 0.2}
     resolved = {recipe.name: recipe for recipe in resolve_recipes(params)[0]}
-    assert resolved["p5"].model.pos_scalar == 0.2
+    assert resolved["p5"].model.model_dump()["pos_scalar"] == 0.2
 
     write_inputs(tmp_path, small_bank(), small_recipe(model={"pos_scalar": 0.2}))
     for phase in "abc":
@@ -99,7 +99,7 @@ def test_bug_6_without_positional_scalar_nothing_is_undefined(tmp_path):
     assert done.returncode == 0, done.stderr
     info = json.loads((tmp_path / "data/phases/a/small/model.json").read_text())
     assert info["architecture"]["pos_scalar"] is None
-    assert read_recipe(tmp_path / "data/recipes/small.yaml").model.pos_scalar is None
+    assert read_recipe(tmp_path / "data/recipes/small.yaml").model.model_dump()["pos_scalar"] is None
 
 
 def test_bug_7_a_subset_is_named_by_bank_rows_and_split_by_article():

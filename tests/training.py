@@ -20,6 +20,7 @@ TRAIN: dict[str, Any] = {
     "epochs": {"a": 2, "b": 1, "c": 2},
     "schedule": {"name": "plateau", "factor": 0.5, "patience": 3},
     "best_by": "cosine",
+    **{"batches": "windows", "early_stop": None, "target_offset": 1},
 }
 
 
@@ -29,6 +30,7 @@ def small_bank(seed: int = 0) -> Bank:
 
 def small_recipe(model: dict[str, Any] | None = None, train: dict[str, Any] | None = None, **changes: Any) -> Recipe:
     values = {"name": "small", "seed": 0, "threads": 2, "precision": "fp32", "device": "cpu", "losses": {"mse": 1.0}}
+    values |= {"corruption": None}
     values |= {"model": MODEL | (model or {}), "train": TRAIN | (train or {})} | changes
     return Recipe.model_validate(values)
 
@@ -38,7 +40,9 @@ def train(bank: Bank, recipe: Recipe, phases: str = "abc") -> TrainState:
     vectors = torch.from_numpy(np.array(bank.vectors))
     measure = dev_metrics_on(bank, torch.device("cpu"))
     for phase in phases:
-        train_phase(state, recipe, phase, vectors, bank.targets("train"), measure, recipe.precision)
+        train_phase(
+            state, recipe, phase, vectors, bank.targets("train"), measure, recipe.precision, None, bank.article_of_row
+        )
     return state
 
 

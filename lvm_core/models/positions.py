@@ -20,16 +20,19 @@ def sinusoid(length: int, width: int) -> torch.Tensor:
     return table
 
 
-def append_position(contexts: torch.Tensor, scalar: float) -> torch.Tensor:
+def append_position(contexts: torch.Tensor, scalar: float | torch.Tensor) -> torch.Tensor:
     """Append the channel p_i = scalar * i/(T-1) to every context vector (prior results, section 2.2).
 
     Args:
         contexts: [B, T, D].
-        scalar: value of the channel at the last position.
+        scalar: value of the channel at the last position; a tensor [] where it changes in training.
 
     Returns:
         [B, T, D + 1].
     """
     batch, length, _ = contexts.shape
-    ramp = torch.linspace(0.0, scalar, length, dtype=contexts.dtype, device=contexts.device)
+    if isinstance(scalar, torch.Tensor):
+        ramp = scalar * torch.linspace(0.0, 1.0, length, dtype=contexts.dtype, device=contexts.device)
+    else:
+        ramp = torch.linspace(0.0, scalar, length, dtype=contexts.dtype, device=contexts.device)
     return torch.cat([contexts, ramp[None, :, None].expand(batch, length, 1)], dim=2)

@@ -1,0 +1,165 @@
+"""From target rows to a `Batch`: gather, corrupt, run the model, and add what the losses in force need, no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+
+from lvm_core.batching import Articles, article_batches, candidates_of, future_of, window_batches, with_chunk_ahead
+from lvm_core.corruption import corrupt_last_slot
+from lvm_core.errors import LvmError
+from lvm_core.losses import LOSSES, Batch, Candidates
+from lvm_core.models import LatentModel
+from lvm_core.recipe import Recipe
+from lvm_core.windows import CONTEXT
+
+
+class DrawsSamples(Protocol):
+    """A model whose output is random (`models.draws_samples`)."""
+
+    def samples(self, contexts: torch.Tensor, n: int) -> torch.Tensor:
+        """[B, 5, D] -> [B, n, D]."""
+
+
+def epoch_seed(seed: int, epoch: int, *purpose: int) -> int:
+    """A 63-bit seed for one purpose in one epoch: no random state has to be carried over a border.
+
+    Purposes: 0 first weights, 1 order of the windows, 2 dropout and other draws of the model, (3, step) corruption.
+    """
+    return int(np.random.SeedSequence([seed, epoch, *purpose]).generate_state(1, np.uint64)[0] >> 1)
+
+
+@dataclass(frozen=True)
+class TrainingWindows:
+    """The windows of a phase.
+
+    Attributes:
+        recipe: what to do with them.
+        vectors: [N, D] the bank, on the device to train on.
+        rows: [W] int64 on the device, row after the last context chunk of each window.
+        articles: None where neither batches nor losses ask for it.
+        precision: `bf16` or `fp32`, for the model's arithmetic.
+    """
+
+    recipe: Recipe
+    vectors: torch.Tensor
+    rows: torch.Tensor
+    articles: Articles | None
+    precision: str
+
+    @classmethod
+    def of_phase(
+        cls, recipe: Recipe, vectors: torch.Tensor, targets: np.ndarray, of_row: np.ndarray | None, precision: str
+    ) -> TrainingWindows:
+        """The windows that a phase can train on: those whose article has the chunk to be predicted.
+
+        Args:
+            recipe: what to do.
+            vectors: [N, D] the bank, on the device.
+            targets: [W] int64 target rows of the phase's windows.
+            of_row: [N] int64 article of each row; may be None for recipes with `needs_articles` False.
+            precision: `bf16` or `fp32`.
+
+        Raises:
+            ValueError: `of_row` is needed.
+            LvmError: no window is left.
+        """
+        articles = None
+        if recipe.needs_articles:
+            if of_row is None:
+                raise ValueError(f"recipe {recipe.name} needs to know the article of each row")
+            articles = Articles.from_rows(of_row)
+            targets = with_chunk_ahead(targets, recipe.train.target_offset - 1, articles)
+        if not len(targets):
+            raise LvmError(
+                f"recipe {recipe.name}: no article has the chunk that train.target_offset = "
+                f"{recipe.train.target_offset} asks for; lower it or bring longer articles"
+            )
+        return cls(recipe, vectors, torch.from_numpy(targets).to(vectors.device), articles, precision)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batches(self, epoch: int) -> Sequence[torch.Tensor]:
+        """The windows of each step of an epoch (counted from 1), [B] int64 each, on the device."""
+        train, seed = self.recipe.train, epoch_seed(self.recipe.seed, epoch, 1)
+        if train.batches == "windows":
+            return window_batches(self.rows, train.batch_size, seed)
+        parts = article_batches(self.rows.cpu().numpy(), train.batch_size, seed, self._articles())
+        return [torch.from_numpy(part).to(self.rows.device) for part in parts]
+
+    def forward(self, model: LatentModel, rows: torch.Tensor, weighted: Sequence[str], at: float, step: int) -> Batch:
+        """Gather the windows, corrupt them as the recipe says, and run the model.
+
+        Args:
+            model: in training.
+            rows: [B] int64 on the device, from `batches`.
+            weighted: names of the losses in force.
+            at: point in training, in epochs, from 0.
+            step: of the epoch, from 0.
+        """
+        needs = {need for name in weighted for need in LOSSES[name].needs}
+        ahead = self.recipe.train.target_offset - 1
+        offsets = torch.arange(-CONTEXT, 1, device=rows.device)
+        offsets[CONTEXT] += ahead
+        chunks = self.vectors[rows[:, None] + offsets].float()  # [B, 6, D]
+        contexts, targets = chunks[:, :CONTEXT], chunks[:, CONTEXT]
+        parts: dict[str, Any] = {}
+        given = self._corrupted(contexts, at, step)
+        if given is not contexts:
+            parts["clean"] = contexts
+        if "candidates" in needs:
+            parts["candidates"] = self._candidates(rows)
+        if "future" in needs:
+            steps = max(self._option(name, "steps", 1) for name in weighted) - 1
+            after, has = future_of((rows + ahead).cpu().numpy(), steps, self._articles())
+            parts["future"] = self.vectors[torch.from_numpy(after).to(rows.device)].float()
+            parts["has_future"] = torch.from_numpy(has).to(rows.device)
+        if "scale" in needs and model.normaliser is not None:
+            parts["scale"] = model.normaliser.scale
+        if "predict" in needs:
+            parts["predict"] = lambda contexts: self._run(model, contexts)
+        if "samples" in needs:
+            count = max(self._option(name, "samples", 0) for name in weighted)
+            with self._autocast():
+                drawn = cast(DrawsSamples, model).samples(given, count)
+            parts["samples"] = drawn.float()
+        raw = self._run(model, given) if "raw" in needs else torch.zeros_like(targets)
+        return Batch(raw, given, targets, **parts)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.rows.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _run(self, model: LatentModel, contexts: torch.Tensor) -> torch.Tensor:
+        with self._autocast():
+            raw: torch.Tensor = model(contexts)
+        return raw.float()
+
+    def _corrupted(self, contexts: torch.Tensor, at: float, step: int) -> torch.Tensor:
+        if self.recipe.corruption is None:
+            return contexts
+        how = self.recipe.corruption.last_slot
+        probability = how.in_force(how.probability, at)
+        if not probability:
+            return contexts
+        seed = epoch_seed(self.recipe.seed, int(at) + 1, 3, step)
+        return corrupt_last_slot(contexts, how, probability, torch.Generator().manual_seed(seed))
+
+    def _candidates(self, rows: torch.Tensor) -> Candidates:
+        found = candidates_of(rows.cpu().numpy(), self._articles(), self.recipe.train.target_offset - 1)
+        chunks = self.vectors[torch.from_numpy(found.rows).to(rows.device)].float()
+        allowed, target = (torch.from_numpy(part).to(rows.device) for part in (found.allowed, found.target))
+        return Candidates(chunks, allowed, target)
+
+    def _option(self, loss: str, name: str, default: int) -> int:
+        value: int = getattr(self.recipe.losses[loss], name, default)
+        return value
+
+    def _articles(self) -> Articles:
+        if self.articles is None:  # pragma: no cover - `of_phase` made them where the recipe needs them
+            raise ValueError("articles are missing")
+        return self.articles
