@@ -14,6 +14,8 @@ import numpy as np
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+FEWEST_ARTICLES = 20
+"""With fewer, a bootstrap interval over articles is clearly too narrow: the spread of so few is itself unknown."""
 
 
 def draw_articles(articles: int, resamples: int = RESAMPLES, seed: int | Sequence[int] = 0) -> np.ndarray:

@@ -138,10 +138,11 @@ def direction(difference: float, beyond: float | None, half_width: float = 0.01)
     [
         (0.03, 0.02, "+0.020 [+0.010, +0.030] beyond copy_last's own difference: forward is easier"),
         (-0.03, -0.02, "-0.020 [-0.030, -0.010] beyond copy_last's own difference: backward is easier"),
-        (0.0, -0.02, "-0.020 [-0.030, -0.010] beyond copy_last's own difference: backward is easier"),
-        (-0.03, -0.01, "no larger than that, so this shows no direction"),  # an end at 0
-        (-0.03, 0.0, "no larger than that, so this shows no direction"),
-        (0.03, 0.0, "no larger than that, so this shows no direction"),
+        (0.0, -0.02, "shows no direction"),  # beyond copy_last's, but itself nothing
+        (-0.015, -0.02, "shows no direction"),  # not beyond copy_last's -0.02
+        (-0.03, -0.01, "no larger than what copying shows, so this shows no direction"),  # an end at 0
+        (-0.03, 0.0, "no larger than what copying shows, so this shows no direction"),
+        (0.03, 0.0, "no larger than what copying shows, so this shows no direction"),
         (-0.03, None, "not compared with copy_last's own difference, so this shows no direction"),
     ],
 )
@@ -266,3 +267,12 @@ def test_the_rank_correlation_is_spearmans(pairs):
         assert found is None
     else:
         assert found == pytest.approx(spearmanr(first, second).statistic, abs=1e-12)
+
+
+@pytest.mark.parametrize(("articles", "verdict"), [(20, "confirmed"), (19, "undecided")])
+def test_few_articles_decide_nothing_that_rests_on_intervals(articles, verdict):
+    val = {"val": {"articles": articles}}
+    found = claim("curriculum", p1=val, p5={**against_p1(-0.05), **val})
+    assert found.verdict == verdict
+    assert ("19 article(s) of val decide nothing" in found.sentence) == (articles == 19)
+    assert claim("mse-closer", training=curve(1, 1), p1=val).verdict == "confirmed"  # of a curve, not of an interval

@@ -13,7 +13,7 @@ import torch
 from lvm_core.comparison.columns import BASELINES, BLURRED, ENDS, FIGURES, RANKING, columns
 from lvm_core.comparison.details import window_counts
 from lvm_core.comparison.read import has_five_after, read_judgements
-from lvm_core.comparison.rows import comparison_csv, comparison_rows, with_gates, with_intervals, with_spread
+from lvm_core.comparison.rows import best_two, comparison_csv, comparison_rows, with_gates, with_intervals, with_spread
 from lvm_core.comparison.text import comparison_text, seeds_chapter, time_direction_chapter
 from lvm_core.comparison.variants import seed_spread, time_direction
 from lvm_core.errors import LvmError
@@ -99,7 +99,8 @@ def test_the_page_shows_intervals_and_who_was_drawn(usual):
     assert f"{row['val_recall_at_5']:.4f} [{low:.3f}, {high:.3f}]" in text
     assert "undefined" not in text
     assert all(title in text for title in (*RANKING.values(), *BLURRED.values()))
-    ranking = text[: text.index("## Figures that reward blur")]
+    assert "**Only 12 article(s) of val: intervals are too narrow" in text
+    ranking = text[text.index("## Recipes") : text.index("## Figures that reward blur")]
     assert ranking.count("**") == 2 * len(RANKING)  # one best value a column, among the recipes only
     assert "**" not in text[text.index("## Figures that reward blur") :]
 
@@ -224,3 +225,20 @@ def test_reversing_a_bank_twice_gives_it_back():
     assert once.info.content_sha256 != bank.info.content_sha256
     for first, count in zip(bank.articles["first_row"], bank.articles["n_chunks"], strict=True):
         np.testing.assert_array_equal(once.vectors[first : first + count], bank.vectors[first : first + count][::-1])
+
+
+def test_the_difference_of_the_best_two_recipes_is_paired():
+    bank = make_bank({"train": [30], "val": [30] * 12, "ood": [25] * 3})
+    several = [from_callable(partial(slot, back), f"r{back}") for back in (1, 2, 3)]
+    judged = {one.name: judgement(bank, one) for one in several}
+    rows = [
+        {"name": name, "kind": "recipe", "val_recall_at_5": one.value["val_recall_at_5"]}
+        for name, one in judged.items()
+    ]
+    found = best_two(rows, judged)
+    assert found is not None
+    assert found["names"] == ["r1", "r2"]
+    assert found["difference"] == pytest.approx(rows[0]["val_recall_at_5"] - rows[1]["val_recall_at_5"])
+    assert found["lo"] < found["difference"] < found["hi"]
+    assert best_two(rows[:1], judged) is None
+    assert best_two([rows[0], rows[1] | {"val_recall_at_5": None}], judged) is None

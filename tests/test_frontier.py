@@ -436,6 +436,17 @@ def test_answer_when_a_figure_is_undefined() -> None:
     assert answer(frontier_of([poor], poor), [row("p1", **POOR | ranks)]).startswith("No: ")
 
 
+def test_answer_counts_only_criteria_that_are_defined() -> None:
+    bare: dict[str, Any] = {"recall_at_1": None, "recall_at_5": None}
+    poor = POOR | bare
+    free = point(**poor)
+    text = answer(frontier_of([free], free), [row("p1", **poor | {"cosine": 0.4, "rollout": 0.3})])
+    assert "no trained recipe meets any of the 3 criteria that are defined here" in text
+    assert "no trained recipe meets more than 2 of the 3 criteria that are defined here" in answer(
+        frontier_of([free], free), [row("p1", **poor)]
+    )
+
+
 @given(st.lists(st.floats(-0.5, 1.0), min_size=10, max_size=10), st.booleans())
 def test_answer_is_right_about_any_figures(values: list[float], ood: bool) -> None:
     figures: list[dict[str, Any]] = [dict(zip(CRITERIA, part, strict=True)) for part in (values[:5], values[5:])]

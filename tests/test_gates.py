@@ -305,3 +305,15 @@ def test_the_page_without_an_answer():
     assert "| `m` (recipe) | - | - | - | - | - | 0 of 0 |" in text
     assert text.count("**No trained recipe passes") == 5
     assert "racle" not in text.split("- `")[0]
+
+
+def test_nothing_is_said_of_gates_that_nobody_has_an_answer_to():
+    params = load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)
+    results = judge_gates(params, {name: Judgement({}, {}) for name in ("m", "oracle", "copy_last")})
+    kinds = {"m": "recipe", "oracle": "reference", "copy_last": "reference"}
+    assert "all 0 gates" not in gates_text(params, results, kinds)
+    for gate in results["certified"].corrected["oracle"].gates.values():
+        gate.__dict__["applies"] = True  # but undefined
+    certified = gates_text(params, results, kinds).split("### ")[1]
+    assert "cannot be told on these data**, so nothing can pass the set." in certified
+    assert "No trivial predictor passes" not in certified

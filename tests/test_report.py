@@ -17,7 +17,7 @@ from lvm_core.report.drawing import VARIABLES, drawing, inline_svg
 from lvm_core.report.labels import place_labels
 from lvm_core.report.pictures import phase_borders
 from lvm_core.report.reach import reach
-from lvm_core.report.verdict import verdict
+from lvm_core.report.verdict import few_articles, verdict
 from stages import report as stage
 from tests import report_data as made
 from tests.imports import ROOT
@@ -178,8 +178,14 @@ def test_undefined_figures_are_dashes_with_a_note(bare):
 )
 def test_the_verdict_names_the_best_and_whether_it_beats_copying(recall, says, tone):
     rows = made.comparison({"p1": (0.3, 0.5, -0.1, 0.6), "p9": (recall, 0.5, -0.1, 0.6)})["rows"]
-    found = verdict(rows, reach(made.frontier(), rows))
+    two = {"names": ["p9", "p1"], "difference": recall - 0.3, "lo": 0.01, "hi": 0.4}
+    found = verdict(rows, reach(made.frontier(), rows), two)
     assert found.headline.startswith("p9 is the best recipe")
+    assert "(paired difference" in found.sentences[0]
+    for unclear in (None, two | {"lo": 0.0}, two | {"lo": None}, two | {"names": ["p9", "p2"]}):
+        assert verdict(rows, reach(made.frontier(), rows), unclear).headline.startswith(
+            "p9 and p1 cannot be told apart"
+        )
     assert says in found.headline
     assert found.tiles[1].tone == tone
     assert found.tiles[3].value == "not reached"
@@ -200,10 +206,35 @@ def test_who_else_beats_copying_and_who_is_forward():
     for row in rows:
         row["status"] = "forward" if row["name"] == "p1" else "weak"
     found = verdict(rows, reach(made.frontier(reachable=True), rows))
-    assert "p2 does beat copy_last." in found.sentences[1]
+    assert "p2 beats copy_last too." in found.sentences[1]
     assert "p1 is forward" in found.sentences[2]
     assert found.tiles[2].value == "1 of 3"
     assert found.tiles[3].value == "possible"
+
+
+def test_what_is_tied_or_unknown_is_said_to_be():
+    rows = made.comparison({"p1": (0.3, 0.5, -0.1, 0.6), "p9": (0.3, 0.5, -0.1, 0.6)})["rows"]
+    for row in rows:
+        row |= {"gates_certified": 1, "gates_certified_of": 4, "status": "weak"}
+    assert "p1 and p9 come closest with 1 of 4" in verdict(rows, reach(None, rows)).sentences[2]
+    for row in rows:
+        row |= {"gates_certified": 0, "gates_certified_of": 0, "val_r5_vs_copy_last_lo": None}
+    found = verdict(rows, reach(None, rows))
+    assert "no certified gate can be told" in found.sentences[2]
+    assert "Nothing else" not in found.sentences[1]
+
+
+def test_few_articles_are_warned_of():
+    rows = made.comparison()["rows"]
+    for articles, says in (
+        (50, ""),
+        (20, ""),
+        (19, "Only 19 articles of val: intervals"),
+        (1, "Only 1 article of val: there"),
+    ):
+        rows[0]["val"]["articles"] = articles
+        assert few_articles(rows).startswith(says)
+        assert bool(few_articles(rows)) == bool(says)
 
 
 @pytest.mark.parametrize("reachable", [True, False])

@@ -44,6 +44,10 @@ class Evidence:
         """
         return defined(self.rows[name].get(figure), f"{figure} of {name}")
 
+    def articles(self) -> int | None:
+        """Articles of val with a window; None where the rows do not say."""
+        return next((row["val"]["articles"] for row in self.rows.values() if "articles" in row.get("val", {})), None)
+
     def curve(self, name: str) -> pd.DataFrame:
         """The training curve of a recipe by epoch; epochs without dev figures are left out."""
         of_recipe = self.training[self.training["name"].astype(str) == name]
@@ -55,7 +59,8 @@ class Statement:
     """A claim as it was made, and how it is judged.
 
     key: name for links. text: the claim. source: where it stands. rule: the verdict rule in words. rows: names of the
-    rows of the comparison without which it cannot be judged. measure: the rule.
+    rows of the comparison without which it cannot be judged. measure: the rule. by_interval: whether the verdict rests
+    on intervals over the articles of val, which mean little with a few of them.
     """
 
     key: str
@@ -64,6 +69,7 @@ class Statement:
     rule: str
     rows: tuple[str, ...]
     measure: Callable[[Evidence], Finding]
+    by_interval: bool = True
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from lvm_core.claims.evidence import Evidence, Finding, Undefined, Verdict, defined, rank_correlation
+from lvm_core.statistics import FEWEST_ARTICLES
 
 STEADY = 0.7
 """Rank correlation with the epoch from which a curve is said to rise (or, below its negative, to fall)."""
@@ -115,9 +116,11 @@ def _direction_sentence(evidence: Evidence) -> str:
     recipes = {name: cell for name, cell in found.items() if cell and name not in SIMILARITY_ONLY}
     if not recipes:
         return "What could show a direction, the same recipe on reversed articles, has not been measured."
+    controls = [cell for name in SIMILARITY_ONLY if (cell := found.get(name))]
+    articles = evidence.articles()
     shown = [
         f"{name} {cell['forward']:.3f} forward, {cell['reversed']:.3f} reversed, "
-        f"{_interval(cell['difference'], cell['lo'], cell['hi'])}: {_beyond_copying(cell)}"
+        f"{_interval(cell['difference'], cell['lo'], cell['hi'])}: {_beyond_copying(cell, controls, articles)}"
         for name, cell in recipes.items()
     ]
     sentence = f"What can show a direction is the same recipe on reversed articles (R@5 on val): {'; '.join(shown)}."
@@ -135,15 +138,27 @@ def _compared(cell: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return cell if whole else None
 
 
-def _beyond_copying(cell: Mapping[str, Any]) -> str:
-    """A direction is spoken of only where the recipe's difference is not that of copy_last."""
+def _beyond_copying(cell: Mapping[str, Any], controls: Sequence[Mapping[str, Any]], articles: int | None) -> str:
+    """A direction is spoken of only where a recipe's own difference is not 0 and goes beyond those of all controls."""
     value, low, high = (cell.get(f"beyond_copy_last{end}") for end in ("", "_lo", "_hi"))
     if value is None or low is None or high is None:
         return "not compared with copy_last's own difference, so this shows no direction"
     numbers = f"{_interval(value, low, high)} beyond copy_last's own difference"
-    if low <= 0 <= high:
-        return f"{numbers}: as far as can be seen no larger than that, so this shows no direction"
-    return f"{numbers}: {'forward' if low > 0 else 'backward'} is easier"
+    if articles is not None and articles < FEWEST_ARTICLES:
+        return f"{numbers}, of {articles} article(s): too few to show a direction"
+    if (
+        len(controls) == len(SIMILARITY_ONLY)
+        and min(cell["lo"], low) > 0
+        and all(cell["difference"] > one["difference"] for one in controls)
+    ):
+        return f"{numbers}: forward is easier"
+    if (
+        len(controls) == len(SIMILARITY_ONLY)
+        and max(cell["hi"], high) < 0
+        and all(cell["difference"] < one["difference"] for one in controls)
+    ):
+        return f"{numbers}: backward is easier"
+    return f"{numbers}: as far as can be seen no larger than what copying shows, so this shows no direction"
 
 
 def penalties_unstable(evidence: Evidence) -> Finding:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from lvm_core.claims import rules
 from lvm_core.claims.evidence import Claim, Evidence, Finding, Statement, Undefined
+from lvm_core.statistics import FEWEST_ARTICLES
 
 STATEMENTS = (
     Statement(
@@ -20,6 +21,7 @@ STATEMENTS = (
         f"{rules.EPOCHS} epochs: undecided. {rules.ONE_RUN}",
         rows=("p1",),
         measure=rules.mse_closer,
+        by_interval=False,
     ),
     Statement(
         key="mse-worse",
@@ -30,6 +32,7 @@ STATEMENTS = (
         f"{rules.ONE_RUN}",
         rows=("p1",),
         measure=rules.mse_worse,
+        by_interval=False,
     ),
     Statement(
         key="curriculum",
@@ -55,10 +58,12 @@ STATEMENTS = (
         source="Key findings 4: temporal signal, sequence order",
         rule="The same figure on the same articles read backwards. Refuted (as evidence of a direction): it keeps at "
         "least nine tenths of its size. Confirmed: it loses at least half. Else undecided. Beside it, without a part "
-        "in the verdict: recipes on reversed articles, which show a direction only where the paired 95 % interval of "
-        "their difference minus copy_last's excludes 0.",
+        "in the verdict: recipes on reversed articles, which show a direction only where their own difference and what "
+        "it has beyond copy_last's exclude 0 in the same sense, and it goes beyond context_mean's, on "
+        f"{FEWEST_ARTICLES} articles or more.",
         rows=(),
         measure=rules.signal_has_direction,
+        by_interval=False,
     ),
     Statement(
         key="penalties",
@@ -124,6 +129,10 @@ def _measured(statement: Statement, evidence: Evidence) -> Claim:
             finding = statement.measure(evidence)
         except Undefined as error:
             finding = Finding("undecided", f"On these data {error} is undefined.")
+        articles = evidence.articles()
+        few = articles is not None and articles < FEWEST_ARTICLES
+        if statement.by_interval and few and finding.verdict != "undecided":
+            finding = Finding("undecided", f"{finding.sentence} But {articles} article(s) of val decide nothing.")
     return Claim(statement.key, statement.text, statement.source, statement.rule, *finding)
 
 

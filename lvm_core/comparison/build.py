@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from lvm_core.comparison import details, read, rows, variants
-from lvm_core.comparison.columns import SPLITS
+from lvm_core.comparison.columns import COPYING, SPLITS
 from lvm_core.fivecat.headline import MORE
 from lvm_core.fivecat.resampled import Judgement
 from lvm_core.gates.judge import judge_gates
 from lvm_core.gates.params import GatesParams
 from lvm_core.gates.results import SetResult, to_json
 from lvm_core.layout import REFERENCES, REVERSED, evaluation_directory, seed_variant
-
-COPYING = ("copy_last", "context_mean")
-"""References that are judged on articles read backwards too."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,8 @@ def build_comparison(
     table = rows.with_intervals(rows.comparison_rows(final, references), judgements)
     table = rows.with_spread(rows.with_gates(table, judgements, results), spread)
     summaries = final | references
-    parts = {"gates": to_json(results), "time_direction": directions, "seeds": spread, "more": _more(judgements)}
+    parts: dict[str, Any] = {"gates": to_json(results), "time_direction": directions, "seeds": spread}
+    parts |= {"best_two": rows.best_two(table, judgements), "more": _more(judgements)}
     whole = details.comparison_details(table, summaries, about, after_a, **parts)
     return Comparison(table, summaries, results, directions, spread, whole)
 

@@ -72,6 +72,26 @@ def with_intervals(rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, J
     return complete
 
 
+def best_two(rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, Judgement]) -> dict[str, Any] | None:
+    """The paired difference in masked R@5 on val of the two best recipes: can they be told apart?
+
+    Args:
+        rows: in their order.
+        judgements: of every row.
+
+    Returns:
+        `names` (better one first), `difference`, `lo`, `hi` (None where there is no interval); None with fewer than two
+        recipes whose R@5 is defined.
+    """
+    names = [row["name"] for row in rows if row["kind"] == "recipe" and row["val_recall_at_5"] is not None][:2]
+    if len(names) < 2:
+        return None
+    first, second = (judgements[name] for name in names)
+    low, high = interval(first.draws["val_recall_at_5"] - second.draws["val_recall_at_5"])
+    point = {row["name"]: row["val_recall_at_5"] for row in rows}
+    return {"names": names, "difference": point[names[0]] - point[names[1]], "lo": low, "hi": high}
+
+
 def with_gates(
     rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, Judgement], results: Mapping[str, SetResult]
 ) -> list[dict[str, Any]]:

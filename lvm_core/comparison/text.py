@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lvm_core.comparison.columns import BLURRED, ENDS, RANKING, SPREAD
+from lvm_core.comparison.columns import BLURRED, COPYING, ENDS, RANKING, SPREAD
 from lvm_core.gates.text import STATUS_WORDS
-from lvm_core.statistics import CONFIDENCE, RESAMPLES
+from lvm_core.statistics import CONFIDENCE, FEWEST_ARTICLES, RESAMPLES
 
 Row = Mapping[str, Any]
 
@@ -49,6 +49,11 @@ def comparison_text(
         "among the five of its article that are nearest to the prediction (the 5 context chunks are not among the "
         "candidates)?",
         "",
+        *(
+            [f"**Only {articles['val']} article(s) of val: intervals are too narrow, and verdicts mean little.**", ""]
+            if articles["val"] < FEWEST_ARTICLES
+            else []
+        ),
         f"In brackets: {CONFIDENCE:.0%} interval of a bootstrap over articles ({articles['val']} of `val`, "
         f"{articles['ood']} of `ood`; {RESAMPLES:,} draws). The difference to `copy_last` is paired: both are judged "
         "on the same drawn articles.",
@@ -104,12 +109,16 @@ def markdown_table(rows: Sequence[Row], shown: Mapping[str, str], *, mark_best: 
         mark_best: set the highest value of each column in bold.
     """
     best = {
-        column: max((row[column] for row in rows if row[column] is not None), default=None) if mark_best else None
+        column: max((row[column] for row in rows if row[column] is not None), default=None)
         for column in shown
+        if mark_best and len({row[column] for row in rows} - {None}) > 1
     }
     lines = ["| name | status | " + " | ".join(shown.values()) + " |", "|---|---|" + "---:|" * len(shown)]
     for row in rows:
-        cells = [_cell(row, column, best=row[column] is not None and row[column] == best[column]) for column in shown]
+        cells = [
+            _cell(row, column, best=column in best and row[column] is not None and row[column] == best[column])
+            for column in shown
+        ]
         lines.append(f"| `{row['name']}` | {row['status']} | " + " | ".join(cells) + " |")
     return lines
 
@@ -136,7 +145,8 @@ def time_direction_chapter(tables: Mapping[str, Mapping[str, Mapping[str, float 
         "",
         "The same recipe, trained and tested on articles read backwards, over the targets that both directions have. "
         "Predictors that only copy know nothing of time, but ranks within an article are not symmetric: a direction "
-        "shows where a recipe's difference goes beyond that of `copy_last`, by more than its interval.",
+        "shows where a recipe's own difference leaves 0 by more than its interval, and goes beyond those of "
+        "`copy_last` and `context_mean`.",
         "",
         "| name | figure | forwards | backwards | difference | beyond copy_last |",
         "|---|---|---:|---:|---:|---:|",
@@ -146,6 +156,9 @@ def time_direction_chapter(tables: Mapping[str, Mapping[str, Mapping[str, float 
             numbers = [_number(cell["forward"]), _number(cell["reversed"])]
             for part, ends in (("difference", ("lo", "hi")), ("beyond_copy_last", None)):
                 low, high = ends or (f"{part}_lo", f"{part}_hi")
+                if ends is None and name in COPYING:
+                    numbers.append("-")
+                    continue
                 shown = _number(cell[part], "+.4f")
                 numbers.append(shown if cell[low] is None else f"{shown} [{cell[low]:+.3f}, {cell[high]:+.3f}]")
             lines.append(f"| `{name}` | {key} | " + " | ".join(numbers) + " |")

@@ -213,9 +213,11 @@ def _unproven(recipes: Sequence[_Candidate], criteria: Mapping[str, float]) -> s
     if not recipes:
         return f"{text}."
     most = max(one.met for one in recipes)
-    if not most:
-        return f"{text}; but no trained recipe meets any of the {len(criteria)} criteria."
-    return f"{text}; but no trained recipe meets more than {most} of the {len(criteria)} criteria."
+    defined = [name for name in criteria if any(one.figures[name] is not None for one in recipes)]
+    if most == len(defined):  # all that can be asked, or nothing can be
+        return f"{text}."
+    which = f"{len(defined)} criteria" + ("" if len(defined) == len(criteria) else " that are defined here")
+    return f"{text}; but no trained recipe meets {f'more than {most}' if most else 'any'} of the {which}."
 
 
 def _value(name: str, value: float | None) -> str:

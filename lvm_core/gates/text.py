@@ -123,13 +123,19 @@ def _about_the_oracle(rows: Mapping[str, RowResult]) -> str:
     unknown = (
         f" **{', '.join(undefined)} cannot be told on these data**, so nothing can pass the set." if undefined else ""
     )
-    return f"The oracle passes all {rows[ORACLE].of} gates that apply to it.{unknown}"
+    of = rows[ORACLE].of
+    if not of:
+        return unknown.strip()
+    gates = f"all {of} gates that apply" if of > 1 else "the one gate that applies"
+    return f"The oracle passes {gates} to it.{unknown}"
 
 
 def _about_the_trivial(rows: Mapping[str, RowResult]) -> str:
     through = [f"`{name}`" for name in TRIVIAL if name in rows and rows[name].whole]
     if through:
         return f"**Passed whole without having learned anything: {', '.join(through)}.**"
+    if not any(name in rows for name in TRIVIAL) or (ORACLE in rows and rows[ORACLE].undefined):
+        return ""  # where nothing can pass, that these do not says nothing
     return "No trivial predictor passes the set."
 
 

@@ -16,7 +16,7 @@ from lvm_core.report.drawing import Picture
 from lvm_core.report.gate_tables import gate_tables
 from lvm_core.report.numbers import count, number, signed, with_minus
 from lvm_core.report.reach import reach
-from lvm_core.report.verdict import verdict
+from lvm_core.report.verdict import few_articles, verdict
 
 CURVES = {
     "dev_recall_at_5": ("R@5 on dev by epoch", "R@5"),
@@ -47,7 +47,8 @@ def report_html(
     reached = reach(frontier, rows)
     direction = comparison.get("time_direction") or {}
     return _template().render(
-        verdict=verdict(rows, reached),
+        verdict=verdict(rows, reached, comparison.get("best_two")),
+        few=few_articles(rows),
         windows={split: _counts(rows, split) for split in ("val", "ood")},
         recipes=[row for row in rows if row["kind"] == "recipe"],
         references=[row for row in rows if row["kind"] == "reference"],

@@ -109,12 +109,13 @@ def time_direction(measured: Mapping[str, Any]) -> Table | None:
     for name, figures in measured.items():
         for figure, found in figures.items():
             cells = [Cell(number(found.get(side))) for side in ("forward", "reversed")]
-            beyond = [found.get(f"beyond_copy_last{end}") for end in ("", "_lo", "_hi")]
+            of_itself = name in REFERENCES  # what a control has beyond another control means nothing
+            beyond = [None if of_itself else found.get(f"beyond_copy_last{end}") for end in ("", "_lo", "_hi")]
             cells += [
                 Cell(signed(found.get("difference")), bracket(found.get("lo"), found.get("hi"), sign=True)),
                 Cell(signed(beyond[0]), bracket(*beyond[1:], sign=True)),
             ]
-            kind = "reference" if name in REFERENCES else "recipe"
+            kind = "reference" if of_itself else "recipe"
             lines.append(Line(f"{name}, {figure_title(figure)}", kind, None, cells))
     columns = ["name and figure", "forward", "reversed", "forward − reversed", "beyond copy_last"]
     return Table("The same predictor on articles read forward and backward", columns, lines) if lines else None

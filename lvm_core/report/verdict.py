@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from lvm_core.report.numbers import bracket, is_defined, number, with_interval
 from lvm_core.report.reach import CHEATING, Reach
+from lvm_core.statistics import FEWEST_ARTICLES
 
 Tone = Literal["good", "bad", "open"]
 Row = Mapping[str, Any]
@@ -35,12 +36,13 @@ class Verdict:
     sentences: list[str]
 
 
-def verdict(rows: Sequence[Row], reach: Reach) -> Verdict:
-    """The verdict on a comparison.
+def verdict(rows: Sequence[Row], reach: Reach, best_two: Mapping[str, Any] | None = None) -> Verdict:
+    """The verdict on a comparison. One recipe is called best only where it can be told from the next.
 
     Args:
         rows: of metrics/comparison.json, best R@5 on val first.
         reach: whether the summary's stage-A criteria can be met.
+        best_two: the paired difference of the two best recipes (of metrics/comparison.json).
     """
     recipes = [row for row in rows if row["kind"] == "recipe"]
     ranked = [row for row in recipes if is_defined(row["val_recall_at_5"])]
@@ -63,14 +65,33 @@ def verdict(rows: Sequence[Row], reach: Reach) -> Verdict:
         tone,
     )
     note = f"{number(first['val_recall_at_5'])} {_ends(first, 'val_recall_at_5')}"
-    best = Tile(f"Best of {many} by R@5", str(first["name"]), note, "good" if tone == "good" else "open")
+    alike = _alike(ranked, best_two)
+    best = Tile(f"Best of {many} by R@5", " or ".join(alike), note, "good" if tone == "good" else "open")
+    leads = f"{first['name']} is the best recipe" if len(alike) == 1 else f"{_list(alike)} cannot be told apart"
+    alone, name = len(alike) == 1, first["name"]
     headline = {
-        "good": f"{first['name']} is the best recipe and beats copying the last chunk",
-        "open": f"{first['name']} is the best recipe; that it beats copying the last chunk is not shown",
-        "bad": f"{first['name']} is the best recipe, but copying the last chunk does better",
+        "good": f"{leads} and beats copying the last chunk"
+        if alone
+        else f"{leads}; {name} beats copying the last chunk",
+        "open": f"{leads}; that {name} beats copying the last chunk is not shown",
+        "bad": f"{leads}, {'but' if alone else 'and'} copying the last chunk does better",
     }[tone]
-    sentences = [_best_sentence(ranked), f"{outcome} {_others(rows, first)}", _forward_sentence(recipes), reach.brief]
+    sentences = [
+        _best_sentence(ranked, best_two),
+        f"{outcome} {_others(rows, first)}".strip(),
+        _forward_sentence(recipes),
+        reach.brief,
+    ]
     return Verdict(headline, [best, against, passing, possible], sentences)
+
+
+def _alike(ranked: Sequence[Row], best_two: Mapping[str, Any] | None) -> list[str]:
+    """The best recipe alone, or with the second one where their paired interval does not lie above 0."""
+    names = [str(row["name"]) for row in ranked[:2]]
+    if len(names) < 2:
+        return names
+    low = best_two["lo"] if best_two and list(best_two["names"]) == names else None
+    return names if low is None or low <= 0 else names[:1]
 
 
 def _ends(row: Row, figure: str) -> str:
@@ -81,21 +102,26 @@ def _figure(row: Row, figure: str) -> str:
     return with_interval(row[figure], row[f"{figure}_lo"], row[f"{figure}_hi"], sign="_vs_" in figure)
 
 
-def _best_sentence(ranked: Sequence[Row]) -> str:
+def _best_sentence(ranked: Sequence[Row], best_two: Mapping[str, Any] | None) -> str:
     first = ranked[0]
     sentence = f"{first['name']} finds the next chunk most often: R@5 {_figure(first, 'val_recall_at_5')} on val"
     if len(ranked) > 1:
         sentence += f", before {ranked[1]['name']} with {_figure(ranked[1], 'val_recall_at_5')}"
-    best_at: dict[str, list[str]] = {}
+        if best_two and list(best_two["names"]) == [first["name"], ranked[1]["name"]]:
+            difference = with_interval(best_two["difference"], best_two["lo"], best_two["hi"], sign=True)
+            sentence += f" (paired difference {difference})"
+    best_at: dict[tuple[str, ...], list[str]] = {}
     for figure, title in RANKED.items():
         defined = [row for row in ranked if is_defined(row.get(figure))]
         if defined:
-            best_at.setdefault(str(max(defined, key=lambda row: row[figure])["name"]), []).append(title)
-    own = best_at.pop(str(first["name"]), [])
+            top = max(row[figure] for row in defined)
+            best_at.setdefault(tuple(str(row["name"]) for row in defined if row[figure] == top), []).append(title)
+    own = best_at.pop((str(first["name"]),), [])
     if own and len(ranked) > 1:
-        sentence += f"; it is also best in {_list(own)}"
-    for name, titles in best_at.items():
-        sentence += f"; {name} is better in {_list(titles)}"
+        sentence += f"; it also has the highest {_list(own)}"
+    for names, titles in best_at.items():
+        if len(names) < len(ranked):
+            sentence += f"; {_list(names)} {'has' if len(names) == 1 else 'have'} the highest {_list(titles)}"
     return sentence + "."
 
 
@@ -113,30 +139,43 @@ def _against_copy_last(row: Row) -> tuple[str, Tone]:
 
 def _others(rows: Sequence[Row], best: Row) -> str:
     """Who else beats copy_last: whether there is anything to gain, apart from what the best recipe does."""
-    better = [
-        str(row["name"])
-        for row in rows
-        if row["name"] not in (*CHEATING, "copy_last", best["name"])
-        and is_defined(row["val_r5_vs_copy_last_lo"])
-        and row["val_r5_vs_copy_last_lo"] > 0
-    ]
-    if better:
-        return f"{_list(better)} {'does' if len(better) == 1 else 'do'} beat copy_last."
-    return "Nothing else measured here beats copy_last but the oracle."
+    told = [row for row in rows if is_defined(row["val_r5_vs_copy_last_lo"]) and row["name"] != "copy_last"]
+    better = [str(row["name"]) for row in told if row["val_r5_vs_copy_last_lo"] > 0 and row["name"] != best["name"]]
+    honest = [name for name in better if name not in CHEATING]
+    if honest:
+        return f"{_list(honest)} {'beats' if len(honest) == 1 else 'beat'} copy_last too."
+    if not told:
+        return ""
+    return "Nothing else measured here beats copy_last" + (" but the oracle." if "oracle" in better else ".")
 
 
 def _forward_sentence(recipes: Sequence[Row]) -> str:
     forward = [str(row["name"]) for row in recipes if row.get("status") == "forward"]
     if forward:
         return f"{_list(forward)} {'is' if len(forward) == 1 else 'are'} forward: every certified gate is passed."
-    closest = max(recipes, key=lambda row: row.get("gates_certified") or 0, default=None)
-    if closest is None or not is_defined(closest.get("gates_certified")):
+    counted = [row for row in recipes if is_defined(row.get("gates_certified"))]
+    if not counted:
         return "No recipe is forward (passes every certified gate)."
-    passed, of = closest["gates_certified"], closest["gates_certified_of"]
-    return f"No recipe is forward (passes every certified gate); {closest['name']} comes closest with {passed} of {of}."
+    most = max(row["gates_certified"] for row in counted)
+    closest = [row for row in counted if row["gates_certified"] == most]
+    if not max(row["gates_certified_of"] for row in counted):
+        return "No recipe is forward: no certified gate can be told on these data."
+    names, of = _list([str(row["name"]) for row in closest]), closest[0]["gates_certified_of"]
+    comes = "comes" if len(closest) == 1 else "come"
+    return f"No recipe is forward (passes every certified gate); {names} {comes} closest with {most} of {of}."
 
 
 def _list(names: Sequence[str], most: int = 5) -> str:
     """Names with commas and an "and"; beyond a few, how many more."""
     shown = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def few_articles(rows: Sequence[Row]) -> str:
+    """A warning where val has too few articles for the intervals to mean much; empty otherwise."""
+    articles = (rows[0].get("val") or {}).get("articles") if rows else None
+    if not is_defined(articles) or articles >= FEWEST_ARTICLES:
+        return ""
+    one = f"Only {articles} article{'' if articles == 1 else 's'} of val"
+    lack = "there are no intervals" if articles < 2 else "intervals are too narrow"
+    return f"{one}: {lack}, and verdicts mean little."
