@@ -184,7 +184,7 @@ def test_any_model_directory_can_be_judged(clone):
     table = pd.read_csv(clone / "metrics/comparison.csv").set_index("name")
     for name in ("copy_last", "context_mean"):
         assert name in output
-    assert f"{table['val_recall_at_5'].to_dict()['p1']:.3f}" in output
+    assert f"{table['val_recall_at_5'].to_dict()['p1']:.4f}" in output
 
 
 def test_a_queued_sweep_runs_and_is_listed(clone):

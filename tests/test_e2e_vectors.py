@@ -28,6 +28,10 @@ def clone(tmp_path_factory):
     sh(f"git clone --quiet --no-hardlinks {ROOT} {folder}", ROOT)
     sh(f"git diff --binary HEAD | git -C {folder} apply --allow-empty", ROOT)
     sh("git config user.name test && git config user.email test@localhost", folder)
+    params = folder / "params.yaml"
+    fewer = params.read_text().replace("- contrast\n- balanced\n", "")  # each recipe costs the test some ten seconds
+    params.write_text(fewer)
+    sh("git commit --all --quiet --message 'two recipes'", folder)
     sh("python data/example/write_forms.py", folder)
     output = sh(
         "dvc exp run -S profile=quick -S data.kind=vectors -S data.train=corpora/example/sequences_train.npz "
@@ -100,7 +104,7 @@ def test_ctrl_c_under_dvc_loses_nothing(clone):
     assert "Traceback" not in text
     assert not (clone / "data/phases/a/p1/model.json").exists()
     again = sh("dvc repro train_a@p1", clone)
-    assert re.search(r"train p1 phase a: going on after epoch \d+, step \d+", again)
+    assert re.search(r"train-p1-a: going on after epoch \d+, step \d+", again)
     assert stages_run(again) == {"train_a@p1"}
     assert not (clone / ".resume").exists()
     assert "up to date" in sh("dvc repro train_a@p1", clone)

@@ -78,14 +78,16 @@ def test_windows_without_ids_never_leak_between_splits(tmp_path, way):
 def test_all_stages_run_on_vectors_and_figures_that_are_undefined_are_empty(written, tmp_path, form, ood):
     folder = use(written, tmp_path, f"{form}_train.npz", f"{form}_ood.npz" if ood else None)
     params = yaml.safe_load((folder / "params.yaml").read_text())
-    params["names"] = ["p5"]
+    params |= {"names": ["p5"], "time_direction": []}
     params["curriculum"]["min_windows"] = 1
     params["train"]["epochs"] = {"a": 1, "b": 1, "c": 1}
     params["model"] |= {"d_model": 16, "ffn": 16}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     stages = ["import_vectors", "corpus", "embed", "resolve", "diagnose", "score", "curriculum"]
     runs = [[name] for name in stages] + [["train", "p5", phase] for phase in "abc"]
-    runs += [["evaluate", "p5", phase] for phase in "abc"] + [["references"], ["compare"]]
+    runs += [["evaluate", "p5", phase] for phase in "abc"] + [
+        [name] for name in ("references", "frontier", "compare", "report")
+    ]
     for name, *arguments in runs:
         done = run_stage([f"stages.{name}", *arguments], folder)
         assert done.returncode == 0, (name, done.stderr)
