@@ -47,6 +47,9 @@ class TrainDefaults(TrainParams):
 REPEATS = ("seeds", "repeat")
 """Keys of `train` that are no part of a recipe."""
 
+BESIDE = ("about", "gates")
+"""Keys of a recipe that do not shape its training."""
+
 GROUPS: dict[str, Any] = {
     **{"seed": Seed, "threads": Threads, "precision": Precision, "device": Device, "pos_scalar": PosScalar},
     **{"data": DataParams, "corpus": CorpusParams, "split": SplitParams, "encoder": EncoderParams},
@@ -112,7 +115,7 @@ def _check_chosen(key: str, chosen: list[str], names: list[str]) -> None:
 
 def _resolve(name: str, recipe: dict[str, Any], params: Mapping[str, Any]) -> tuple[Recipe, Rule]:
     where = f"recipes.{name}"
-    allowed = ("about", "model", "corruption", "losses", "train", "curriculum", "seed")
+    allowed = ("about", "model", "corruption", "losses", "train", "curriculum", "seed", "gates")
     for key in recipe:
         if key not in allowed:
             value = recipe[key]
@@ -121,7 +124,12 @@ def _resolve(name: str, recipe: dict[str, Any], params: Mapping[str, Any]) -> tu
         if key not in recipe:
             raise LvmError(f"{PARAMS_FILE}: {where}.{key} is missing")
     validate(recipe["about"], str, f"{where}.about")
-    own = _follow_references({key: value for key, value in recipe.items() if key != "about"}, params, where)
+    if "gates" in recipe and recipe["gates"] not in params["gates"]["sets"]:
+        there = ", ".join(params["gates"]["sets"])
+        raise LvmError(
+            f"{PARAMS_FILE}: {where}.gates = {recipe['gates']!r}: there is no such set in gates.sets ({there})"
+        )
+    own = _follow_references({key: value for key, value in recipe.items() if key not in BESIDE}, params, where)
     rule: Rule = validate(own["curriculum"], Rule, f"{where}.curriculum")
     train = {key: value for key, value in params["train"].items() if key not in REPEATS}
     values = {

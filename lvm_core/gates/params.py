@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -146,12 +147,17 @@ GateSet = Annotated[dict[Name, Gate], Field(min_length=1)]
 
 
 class GatesParams(Group):
-    """Sets of gates by name.
+    """Sets of gates by name, and what is asked of a recipe after a phase.
 
     Attributes:
+        in_force: name of the set that recipes are held against after each phase, in the corrected frame; a recipe may
+            name another one for itself (`recipes.<name>.gates`).
+        policy: `report`: say who passes; `enforce`: a recipe that fails after phase A goes no further.
         sets: must have `REQUIRED_SETS`; more may be added.
     """
 
+    in_force: Name = "stage_a"
+    policy: Literal["report", "enforce"] = "report"
     sets: dict[Name, GateSet]
 
     @field_validator("sets")
@@ -171,6 +177,22 @@ class GatesParams(Group):
                         f"{name}: the gates of {other} cannot be counted, because it counts those of a set itself"
                     )
         return sets
+
+    @model_validator(mode="after")
+    def _in_force_exists(self) -> Self:
+        if self.in_force not in self.sets:
+            raise _wrong(f"in_force = {self.in_force!r}: there is no such set; there are {', '.join(self.sets)}")
+        return self
+
+
+def set_of(recipe: Mapping[str, object], params: GatesParams) -> str:
+    """Name of the set that a recipe is held against: its own (key `gates`), else the one in force.
+
+    Args:
+        recipe: as it stands in params.yaml.
+        params: `gates` of params.yaml.
+    """
+    return str(recipe.get("gates", params.in_force))
 
 
 def counted_sets(gates: dict[str, Gate]) -> list[str]:
