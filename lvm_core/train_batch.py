@@ -28,7 +28,8 @@ class DrawsSamples(Protocol):
 def epoch_seed(seed: int, epoch: int, *purpose: int) -> int:
     """A 63-bit seed for one purpose in one epoch: no random state has to be carried over a border.
 
-    Purposes: 0 first weights, 1 order of the windows, 2 dropout and other draws of the model, (3, step) corruption.
+    Purposes: 0 first weights, 1 order of the windows, 2 dropout and other draws of the model, (3, step) corruption,
+    4 dropout masks.
     """
     return int(np.random.SeedSequence([seed, epoch, *purpose]).generate_state(1, np.uint64)[0] >> 1)
 

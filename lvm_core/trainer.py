@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from lvm_core.interrupts import uninterrupted
 from lvm_core.losses import in_force, total_loss
 from lvm_core.models import LatentModel, build_model
+from lvm_core.models.dropout import draw_masks
 from lvm_core.progress import Progress
 from lvm_core.recipe import Recipe
 from lvm_core.schedules import rate_factor
@@ -136,12 +137,13 @@ def _train_epoch(state: TrainState, recipe: Recipe, windows: TrainingWindows, sa
     """The steps of the epoch after `state.epoch` that are still to do, over all windows in a seeded order."""
     train, epoch, device = recipe.train, state.epoch + 1, windows.vectors.device
     model, optimizer = state.model.train(), state.optimizer
+    draw_masks(model, epoch_seed(recipe.seed, epoch, 4))
     batches = windows.batches(epoch)
     dev_losses = [1.0 - past[f"dev_{train.best_by}"] for past in state.history]
     done = sum(map(len, batches[: state.step]))
     progress = Progress(f"train {recipe.name}: epoch {epoch}/{train.epochs.total}", len(windows), "windows", done=done)
     if state.step == 0:
-        torch.manual_seed(epoch_seed(recipe.seed, epoch, 2))  # dropout
+        torch.manual_seed(epoch_seed(recipe.seed, epoch, 2))  # dropout, and the model's own draws
         state.loss_sum = torch.zeros((), device=device)  # read once an epoch: no synchronisation in the step loop
     for rows in batches[state.step :]:
         at = epoch - 1 + state.step / len(batches)

@@ -16,6 +16,7 @@ from lvm_core.errors import LvmError
 from lvm_core.losses import LOSSES
 from lvm_core.losses.ranking import article_softmax
 from lvm_core.models import build_model
+from lvm_core.models.dropout import draw_masks
 from lvm_core.phases import run_phase, train_rows
 from lvm_core.train_batch import TrainingWindows, epoch_seed
 from lvm_core.trainer import start_training, train_phase
@@ -44,6 +45,7 @@ def test_the_baseline_is_a_plain_loop():
     for epoch in range(1, 6):
         order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(epoch_seed(0, epoch, 1)))
         torch.manual_seed(epoch_seed(0, epoch, 2))
+        draw_masks(model, epoch_seed(0, epoch, 4))
         for rows in targets[order].split(32):
             contexts = torch.stack([vectors[rows - k] for k in (5, 4, 3, 2, 1)], dim=1)
             loss = 0.5 * (model(contexts) - vectors[rows]).square().sum(dim=1).mean()

@@ -1,10 +1,14 @@
-"""Attention over the context, with an optional bias of its logits, on torch's fused kernel."""
+"""Attention over the context, with an optional bias of its logits, on torch's fused kernel where that is faster."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from lvm_core.models.dropout import Dropout
 
 
 class Attention(nn.Module):
@@ -12,7 +16,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout = heads, Dropout(dropout)
         self.in_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_bias = nn.Parameter(torch.zeros(3 * width))
         self.out = nn.Linear(width, width)
@@ -37,11 +41,22 @@ class Attention(nn.Module):
             q = F.linear(query, self.in_weight[:width], self.in_bias[:width])
             k, v = F.linear(memory, self.in_weight[width:], self.in_bias[width:]).chunk(2, dim=-1)
         q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))  # [B, heads, T, d/heads]
-        dropout = self.dropout if self.training else 0.0
         mask = None if bias is None else logit_mask(bias, query.shape[1]).to(q.dtype)
         causal = bias is None and query.shape[1] > 1
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal)
+        if self.training and self.dropout.pool is not None:
+            mixed = self._mixed(q, k, v, logit_mask(torch.zeros(k.shape[2]), k.shape[2]) if causal else mask)
+        else:
+            rate = self.dropout.probability if self.training else 0.0
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate, is_causal=causal)
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def _mixed(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Attention written out, [B, heads, Q, d/heads]: with dropout, a processor is slower in the fused kernel."""
+        logits = (q * (1.0 / math.sqrt(q.shape[-1]))) @ k.transpose(2, 3)
+        if mask is not None:
+            logits = logits + mask.to(logits.dtype)
+        mixed: torch.Tensor = self.dropout(logits.softmax(-1)) @ v
+        return mixed
 
 
 def logit_mask(bias: torch.Tensor, queries: int) -> torch.Tensor:

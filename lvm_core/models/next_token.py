@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from lvm_core.models.attention import Attention
 from lvm_core.models.base import FamilyParams, LatentModel
+from lvm_core.models.dropout import Dropout
 from lvm_core.models.heads import Plain
 from lvm_core.models.last_slot import AnyBias, LastSlotBias
 from lvm_core.models.positions import sinusoid
@@ -48,7 +49,7 @@ class ReaderLayer(nn.Module):
         self.attention = Attention(width, heads, dropout)
         self.up, self.down = nn.Linear(width, ffn), nn.Linear(ffn, width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: torch.Tensor, memory: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """[NEXT] [B, 1, d] and the context [B, T, d] -> [B, 1, d]; `bias` is [T]."""

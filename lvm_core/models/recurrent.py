@@ -9,10 +9,11 @@ from pydantic import Field
 from torch import nn
 
 from lvm_core.models.base import FamilyParams, LatentModel
+from lvm_core.models.dropout import Dropout
 
 Width = Annotated[int, Field(ge=1, le=16_384, description="width of the layers")]
 Layers = Annotated[int, Field(ge=1, le=128)]
-Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class LstmParams(FamilyParams):
@@ -21,7 +22,7 @@ class LstmParams(FamilyParams):
     family: Literal["lstm"]
     d_model: Width
     layers: Layers
-    dropout: Dropout
+    dropout: Rate
 
 
 class Lstm(LatentModel):
@@ -46,7 +47,7 @@ class GruParams(FamilyParams):
     family: Literal["gru"]
     d_model: Width
     layers: Layers
-    dropout: Dropout
+    dropout: Rate
 
 
 class GruLayer(nn.Module):
@@ -55,7 +56,7 @@ class GruLayer(nn.Module):
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.gru = nn.GRU(width, width, batch_first=True)
-        self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(dropout)
+        self.norm, self.dropout = nn.LayerNorm(width), Dropout(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, T, d] -> [B, T, d]."""

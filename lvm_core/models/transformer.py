@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from lvm_core.models.attention import Attention
 from lvm_core.models.base import LatentModel, RampedValue
+from lvm_core.models.dropout import Dropout
 from lvm_core.models.heads import Energy, HeadParams, build_head
 from lvm_core.models.last_slot import LastSlotBias, SoftBias
 from lvm_core.models.positions import append_position, sinusoid
@@ -55,7 +56,7 @@ class DecoderLayer(nn.Module):
         self.cross_attention = Attention(width, heads, dropout)
         self.up, self.down = nn.Linear(width, ffn), nn.Linear(ffn, width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, x: torch.Tensor, memory: torch.Tensor, *, last_only: bool, bias: torch.Tensor | None = None
