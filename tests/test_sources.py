@@ -1,0 +1,91 @@
+"""Which code a stage is made of."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lvm_core.errors import LvmError
+from lvm_core.sources import imported_modules, listing, stage_scripts, used_files
+from tests.imports import ROOT
+
+
+def of(stage: str) -> set[str]:
+    return {path.as_posix() for path in used_files(stage, ROOT)}
+
+
+@pytest.mark.parametrize("stage", stage_scripts(ROOT))
+def test_every_module_that_is_loaded_is_listed(stage):
+    """Python itself says which modules the import of a script loads."""
+    code = (
+        f"import sys, stages.{stage}\n"
+        "files = [getattr(m, '__file__', None) for n, m in sys.modules.items() if n.split('.')[0] in ('lvm_core', 'stages')]\n"
+        "print('\\n'.join(file for file in files if file))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {Path(file).relative_to(ROOT).as_posix() for file in done.stdout.split()} - {"lvm_core/__init__.py"}
+    assert loaded <= of(stage)
+
+
+@pytest.mark.parametrize("stage", ["train", "train_variant", "embed", "score"])
+def test_an_edit_to_a_figure_or_the_comparison_does_not_retrain(stage):
+    late = (
+        "lvm_core/figures.py",
+        "lvm_core/comparison/",
+        "lvm_core/gates/judge",
+        "lvm_core/report/",
+        "lvm_core/claims/",
+    )
+    assert not [file for file in of(stage) if file.startswith(late)]
+
+
+def test_the_template_of_the_page_counts_as_code_of_the_report():
+    assert "lvm_core/report/report.html.j2" in of("report")
+    assert not [file for file in of("train") if not file.endswith(".py")]
+
+
+@pytest.fixture
+def project(tmp_path):
+    for name, text in {
+        "stages/__init__.py": "",
+        "stages/one.py": "from lvm_core.room import a\ndef main():\n    import lvm_core.late\n",
+        "stages/other.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import lvm_core.late\nimport json\n",
+        "lvm_core/__init__.py": "import lvm_core.public",
+        "lvm_core/public.py": "",
+        "lvm_core/late.py": "",
+        "lvm_core/room/__init__.py": "",
+        "lvm_core/room/a.py": "from lvm_core.room.b import x",
+        "lvm_core/room/b.py": "x = 1",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_the_closure_of_imports(project):
+    files = {
+        "stages/__init__.py",
+        "stages/one.py",
+        "lvm_core/late.py",
+        *(f"lvm_core/room/{name}.py" for name in ("__init__", "a", "b")),
+    }
+    assert {path.as_posix() for path in used_files("one", project)} == files
+    assert {path.as_posix() for path in used_files("other", project)} == {"stages/__init__.py", "stages/other.py"}
+    assert stage_scripts(project) == ["one", "other"]
+
+
+def test_only_listings_of_what_was_edited_change(project):
+    before = {stage: listing(used_files(stage, project), project) for stage in ("one", "other")}
+    (project / "lvm_core/room/b.py").write_text("x = 2")
+    after = {stage: listing(used_files(stage, project), project) for stage in ("one", "other")}
+    assert before["one"] != after["one"]
+    assert before["other"] == after["other"]
+
+
+def test_a_file_that_is_not_python_is_named(project):
+    (project / "lvm_core/late.py").write_text("def (")
+    with pytest.raises(LvmError, match=r"late\.py: line 1"):
+        imported_modules(project / "lvm_core/late.py")
