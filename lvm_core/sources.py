@@ -24,8 +24,9 @@ def stage_scripts(root: Path) -> list[str]:
 def used_files(stage: str, root: Path) -> list[Path]:
     """The files that a stage's script is made of, sorted: itself, the modules it imports, and the data beside them.
 
-    Imports within functions count; those for type checkers do not. `lvm_core/__init__.py` is left out: it only names the
-    public API. Of a package with files other than modules (a page's template), these are used with any of its modules.
+    Imports within functions count; those for type checkers do not. `lvm_core/__init__.py` is left out: it only names
+    the public API. Of a package with files other than modules (a page's template), these are used with any of its
+    modules.
 
     Args:
         stage: name of a script in stages/.

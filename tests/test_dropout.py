@@ -80,5 +80,7 @@ def test_attention_written_out_is_the_fused_one(bias, last_only):
     query = x[:, -1:] if last_only else x
     fused = attention.eval()(query, x, bias)
     draw_masks(attention, 0)
-    attention.dropout.pool.values[torch.float32] = torch.ones(POOL)
+    pool = attention.dropout.pool
+    assert pool is not None
+    pool.values[torch.float32] = torch.ones(POOL)
     torch.testing.assert_close(attention.train()(query, x, bias), fused)
