@@ -42,6 +42,8 @@ class ModelInfo:
         n_parameters: number of trained numbers.
         architecture: family and size, from which the model is rebuilt.
         history: one dict an epoch: `epoch, phase, lr, train_loss, dev_*`.
+        stopped_after: the phase after which it was not trained further, because it failed its gates; None otherwise.
+        why_stopped: the gates that it failed; None otherwise.
         format_version: of this folder.
     """
 
@@ -57,6 +59,8 @@ class ModelInfo:
     n_parameters: int
     architecture: dict[str, Any]
     history: list[dict[str, Any]] = field(default_factory=list)
+    stopped_after: str | None = None
+    why_stopped: str | None = None
     format_version: int = FORMAT_VERSION
 
 

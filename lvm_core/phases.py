@@ -2,10 +2,15 @@
 
 A phase leaves a model directory that holds its best dev epoch; those of phases A and B also hold `last.safetensors` and
 `optimizer.safetensors`, from which the next phase goes on.
+
+Under the policy `enforce` (lvm_core.gates) a recipe that fails its gates after phase A goes no further: the later
+phases pass its weights on, and its model.json says so.
 """
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +18,22 @@ import torch
 
 from lvm_core.bank import Bank, BankInfo
 from lvm_core.checkpoint import ModelInfo, load_model, load_tensors, save_model, save_tensors
+from lvm_core.decision import decision_file, read_decision
 from lvm_core.dev_metrics import dev_metrics_on
 from lvm_core.errors import LvmError
-from lvm_core.files import atomic_directory
+from lvm_core.files import atomic_directory, write_json
 from lvm_core.hardware import processor_features, resolve_device, resolve_precision
 from lvm_core.models import count_parameters
 from lvm_core.recipe import Recipe
-from lvm_core.resume import ROOT, progress_folder
+from lvm_core.resume import ROOT, fingerprint, progress_folder
 from lvm_core.train_resume import StateFile, phase_key
 from lvm_core.trainer import TrainState, optimizer_tensors, restore_optimizer, start_training, train_phase
 
 PREVIOUS = {"b": "a", "c": "b"}
+GATED = ("a",)
+"""Phases after which the gates decide whether a recipe goes on."""
+NEEDED_NEXT = ("last.safetensors", "optimizer.safetensors")
+"""What a phase leaves for the next one, beside its model."""
 ARTICLES = Path("data/bank/articles.parquet")
 
 
@@ -90,9 +100,7 @@ def begin_phase(recipe: Recipe, phase: str, info: BankInfo, device: torch.device
     state = start_training(recipe, info.dimension, device)
     if before is None:
         return state
-    left = load_model(before).info
-    if left.data_sha256 != info.content_sha256:
-        raise LvmError(f"{before}/model.json: was trained on another bank (data_sha256); run `dvc repro`")
+    left = _left_by(before, info)
     try:
         state.model.load_state_dict(load_tensors(before / "last.safetensors"))
         restore_optimizer(state.optimizer, load_tensors(before / "optimizer.safetensors"))
@@ -100,6 +108,70 @@ def begin_phase(recipe: Recipe, phase: str, info: BankInfo, device: torch.device
         raise LvmError(f"{before}: does not fit recipe {recipe.name} ({error}); run `dvc repro`") from error
     state.history, state.epoch = list(left.history), recipe.train.epochs.before(phase)
     return state
+
+
+def _left_by(before: Path, info: BankInfo) -> ModelInfo:
+    """What the phase before says of its model, which must have been trained on this bank."""
+    left = load_model(before).info
+    if left.data_sha256 != info.content_sha256:
+        raise LvmError(f"{before}/model.json: was trained on another bank (data_sha256); run `dvc repro`")
+    return left
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A recipe goes no further: `after` which phase, and `why` in one line."""
+
+    after: str
+    why: str
+
+
+def stop_before(recipe: str, phase: str, before: Path | None) -> Stop | None:
+    """Whether a recipe was stopped before a phase: by the gates after the phase before, or earlier.
+
+    Args:
+        recipe: its name.
+        phase: `a`, `b` or `c`.
+        before: folder that the phase before left, None for phase A.
+
+    Raises:
+        LvmError: that folder or the decision of the gates is missing or damaged (names the file).
+    """
+    if before is None:
+        return None
+    left = load_model(before).info
+    if left.stopped_after is not None:
+        return Stop(left.stopped_after, left.why_stopped or "")
+    if PREVIOUS[phase] not in GATED:
+        return None
+    decision = read_decision(decision_file(PREVIOUS[phase], recipe))
+    return None if decision.why is None else Stop(PREVIOUS[phase], decision.why)
+
+
+def pass_on(work: str, stop: Stop, phase: str, info: BankInfo, before: Path, directory: Path) -> ModelInfo:
+    """Write a phase's directory without training: the files of the phase before, and a model.json that says why.
+
+    Args:
+        work: name of the training that this is in place of: not while another process is at it.
+        stop: the reason.
+        phase: `b` or `c`.
+        info: of the bank.
+        before: folder that the phase before left.
+        directory: to write; the weights in it are those in `before`, byte for byte.
+
+    Raises:
+        LvmError: the phase before is missing, damaged or of another bank, or the folder cannot be written to.
+    """
+    left = _left_by(before, info)
+    files = ("model.safetensors", *(NEEDED_NEXT if phase in PREVIOUS.values() else ()))
+    for name in files:
+        load_tensors(before / name)  # whole?
+    said = asdict(left) | {"stopped_after": stop.after, "why_stopped": stop.why}
+    with progress_folder(work, fingerprint("passed on")), atomic_directory(directory) as temporary:
+        for name in files:
+            shutil.copyfile(before / name, temporary / name)
+        write_json(temporary / "model.json", said)
+    return ModelInfo(**said)
 
 
 def train_rows(bank: Bank) -> np.ndarray:

@@ -19,7 +19,7 @@ from lvm_core.distinctness import ScoreParams
 from lvm_core.encoder import EncoderParams
 from lvm_core.errors import LvmError
 from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.gates.params import GatesParams
+from lvm_core.gates.params import GatesParams, check_set
 from lvm_core.layout import REFERENCES
 from lvm_core.models import ModelParams
 from lvm_core.params import PARAMS_FILE, Device, PosScalar, Precision, Seed, Threads, load_group, validate
@@ -124,11 +124,8 @@ def _resolve(name: str, recipe: dict[str, Any], params: Mapping[str, Any]) -> tu
         if key not in recipe:
             raise LvmError(f"{PARAMS_FILE}: {where}.{key} is missing")
     validate(recipe["about"], str, f"{where}.about")
-    if "gates" in recipe and recipe["gates"] not in params["gates"]["sets"]:
-        there = ", ".join(params["gates"]["sets"])
-        raise LvmError(
-            f"{PARAMS_FILE}: {where}.gates = {recipe['gates']!r}: there is no such set in gates.sets ({there})"
-        )
+    if "gates" in recipe:
+        check_set(f"{where}.gates", recipe["gates"], params["gates"]["sets"])
     own = _follow_references({key: value for key, value in recipe.items() if key not in BESIDE}, params, where)
     rule: Rule = validate(own["curriculum"], Rule, f"{where}.curriculum")
     train = {key: value for key, value in params["train"].items() if key not in REPEATS}

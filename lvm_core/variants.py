@@ -16,7 +16,7 @@ from lvm_core.errors import LvmError
 from lvm_core.files import atomic_directory, sha256_of
 from lvm_core.hardware import processor_features, resolve_device, resolve_precision
 from lvm_core.layout import variant_directory
-from lvm_core.phases import ARTICLES, PREVIOUS, run_phase
+from lvm_core.phases import ARTICLES, NEEDED_NEXT, PREVIOUS, run_phase
 from lvm_core.recipe import Recipe
 from lvm_core.resume import fingerprint, progress_folder, source_sha256
 
@@ -26,7 +26,9 @@ PHASES = ("a", "b", "c")
 def train_variant(variant: str, recipe: Recipe, bank: Bank, windows: Mapping[str, np.ndarray]) -> None:
     """Train all phases and write the model to `variant_directory`.
 
-    Finished phases, and the one in progress, survive an interruption.
+    Variants are not gated: they go through all phases under either policy. (So where the gates stop the recipe itself,
+    its figures beside theirs are those of a shorter training.) Finished phases, and the one in progress, survive an
+    interruption.
 
     Args:
         variant: its name (`layout`).
@@ -55,7 +57,7 @@ def _finished(directory: Path, phase: str) -> bool:
         return False
     try:
         load_model(directory)
-        for name in ("last.safetensors", "optimizer.safetensors") if phase in PREVIOUS.values() else ():
+        for name in NEEDED_NEXT if phase in PREVIOUS.values() else ():
             load_tensors(directory / name)
     except LvmError:
         print(f"{directory}: saved work is damaged and will be done again", file=sys.stderr, flush=True)

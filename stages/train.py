@@ -9,21 +9,32 @@ from lvm_core.errors import run_stage
 from lvm_core.files import read_npy, write_csv
 from lvm_core.hardware import use_threads
 from lvm_core.layout import phase_directory
-from lvm_core.phases import PREVIOUS, run_phase
+from lvm_core.phases import PREVIOUS, pass_on, run_phase, stop_before
 from lvm_core.recipe import read_recipe
 
 
 def main(name: str, phase: str) -> None:
-    """Go on from the phase before, train, write the model directory (and the curves after the last phase)."""
+    """Go on from the phase before, train, write the model directory (and the curves after the last phase).
+
+    A recipe that the gates have stopped is not trained: what the phase before left is passed on.
+    """
     directory = phase_directory(name, phase)  # refuses an unknown phase before anything is loaded
     before = phase_directory(name, PREVIOUS[phase]) if phase in PREVIOUS else None
     recipe = read_recipe(f"data/recipes/{name}.yaml")
     use_threads(recipe.threads)
-    targets = read_npy(f"data/curriculum/{name}/{phase}.npy")
-    state = run_phase(f"train-{name}-{phase}", recipe, phase, load_bank("data/bank"), targets, before, directory)
+    work, bank = f"train-{name}-{phase}", load_bank("data/bank")
+    stop = stop_before(name, phase, before)
+    if stop is not None and before is not None:
+        passed = pass_on(work, stop, phase, bank.info, before, directory)
+        history, epoch = passed.history, passed.epoch
+        print(f"train {name} phase {phase}: not trained, stopped after phase {stop.after} by the gates: {stop.why}")
+    else:
+        targets = read_npy(f"data/curriculum/{name}/{phase}.npy")
+        state = run_phase(work, recipe, phase, bank, targets, before, directory)
+        history, epoch = state.history, state.best_epoch
     if phase == "c":
-        write_csv(f"plots/training/{name}.csv", pd.DataFrame(state.history))
-    print(f"train {name} phase {phase}: kept epoch {state.best_epoch}", flush=True)
+        write_csv(f"plots/training/{name}.csv", pd.DataFrame(history))
+    print(f"train {name} phase {phase}: kept epoch {epoch}", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lvm_core.comparison.phases import judge_phases
+from lvm_core.comparison.phases import to_json as phases_json
+from lvm_core.decision import Decision
 from lvm_core.fivecat.headline import HEADLINE, MORE
 from lvm_core.fivecat.resampled import Judgement
 from lvm_core.gates.judge import judge_gates, passed_of, status_of
@@ -51,6 +54,7 @@ def comparison(
     undefined: Sequence[str] = (),
     time_direction: bool = False,
     seeds: bool = False,
+    stopped: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What metrics/comparison.json holds.
 
@@ -60,11 +64,15 @@ def comparison(
         undefined: figures that are null, as beginnings of their names: `ood` for everything on ood.
         time_direction: whether p1 was trained on reversed articles.
         seeds: whether p1 was trained with several seeds.
+        stopped: recipes that the gates stopped after phase A.
     """
     rng = np.random.default_rng(0)
     both = {**recipes, **REFERENCES}
     judgements = {name: _judgement(name, figures, undefined, rng) for name, figures in both.items()}
-    results = judge_gates(load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams), judgements)
+    gates = load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)
+    results = judge_gates(gates, judgements)
+    decisions = {name: Decision(goes_on=name not in stopped, why="it" if name in stopped else None) for name in recipes}
+    phases = judge_phases(gates, dict.fromkeys(recipes, "stage_a"), dict.fromkeys("abc", judgements), decisions)
     rows = []
     for name, judgement in judgements.items():
         row: dict[str, Any] = {"name": name, "kind": "recipe" if name in recipes else "reference"}
@@ -90,6 +98,8 @@ def comparison(
         "rows": rows,
         "after_stage_a": {},
         "gates": to_json(results),
+        "gates_policy": "enforce" if stopped else "report",
+        "after_phases": phases_json(phases),
         "time_direction": {
             name: {f"{split}_recall_at_5": forward for split in SPLITS}
             for name in ("p1", "copy_last")

@@ -92,7 +92,7 @@ def test_the_oracle_passes_every_certified_gate_that_applies(kind, seed):
         "transfers": True,
         "rolls": True,
     }
-    assert (row.passed, row.of, row.whole) == (3, 3, True)
+    assert (row.passed, row.of, row.whole) == (4, 4, True)
     assert status_of("oracle", judgements, results) == "forward"
 
 
@@ -277,5 +277,5 @@ def test_the_page_says_who_passes_and_which_set_nobody_can():
     assert "Corrected frame: The oracle passes all 3 gates that apply to it." in text
     assert "Published frame: **The oracle itself fails `a_offsets`, `d_rollout`**" in text
     assert "**No trained recipe passes `published_5cat`.**" in text
-    assert "| `oracle` (reference) | pass | pass | - | pass | pass | 3 of 3 |" in text
+    assert "| `oracle` (reference) | pass | pass | - | pass | pass | 4 of 4 |" in text
     assert text.index("`law` (recipe)") < text.index("`oracle` (reference)")

@@ -35,6 +35,15 @@ def test_training_reads_its_recipe_and_no_parameter():
         assert "data/recipes/${item.recipe}.yaml" in stage["deps"]
 
 
+def test_training_knows_of_the_gates_only_what_they_decided():
+    """Neither thresholds nor policy: under `report` the decision is always the same file."""
+    decision = "data/gates/a/${item.recipe}.json"
+    assert STAGES["gate_a"]["outs"] == [decision]
+    assert {"gates", "recipes.${item.recipe}"} < set(STAGES["gate_a"]["params"])
+    assert [name for name, stage in STAGES.items() if decision in stage["deps"]] == ["train_b"]
+    assert not [dep for phase in "abc" for dep in STAGES[f"train_{phase}"]["deps"] if dep.startswith("lvm_core/gates")]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_parameter_declared_exists(stage):
     for key in STAGES[stage].get("params", []):

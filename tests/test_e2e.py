@@ -125,7 +125,8 @@ def test_an_experiment_with_pos_scalar_runs_p5_alone(clone):
     models = {name: (clone / f"data/models/{name}/model.safetensors").read_bytes() for name in ("p1", "p5")}
     vectors = (clone / "data/bank/vectors.npy").stat().st_mtime_ns
     output = sh("dvc exp run -S pos_scalar=0.2", clone)
-    of_p5 = {f"{stage}@p5" for stage in ("train_a", "train_b", "train_c", "evaluate_a", "evaluate_b", "evaluate")}
+    stages = ("train_a", "gate_a", "train_b", "train_c", "evaluate_a", "evaluate_b", "evaluate")
+    of_p5 = {f"{stage}@p5" for stage in stages}
     assert stages_run(output) == {"resolve", "compare", "report", *of_p5}
     assert (clone / "data/models/p1/model.safetensors").read_bytes() == models["p1"]
     assert (clone / "data/models/p5/model.safetensors").read_bytes() != models["p5"]

@@ -12,6 +12,8 @@ from matplotlib import pyplot as plt
 
 from lvm_core.errors import LvmError
 from lvm_core.files import write_csv, write_json
+from lvm_core.gates.params import GatesParams, frames_of
+from lvm_core.params import load_group, read_params
 from lvm_core.report import numbers, tables
 from lvm_core.report.drawing import VARIABLES, drawing, inline_svg
 from lvm_core.report.labels import place_labels
@@ -26,6 +28,7 @@ VOID = {"meta", "br", "wbr", "link", "img", "hr", "input"}
 SECTIONS = (
     *("ranking", "meaning", "frontier", "profiles", "training", "gates", "direction", "seeds", "data", "claims", "all"),
 )
+GATES: GatesParams = load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)
 HOSTILE = "<script>alert('&')</script>"
 
 
@@ -254,13 +257,37 @@ def test_nothing_is_known_without_a_frontier():
 
 def test_the_matrix_says_what_the_oracle_fails_and_which_sets_nobody_passes(usual):
     sets = re.split(r"<h3>Gate set ", usual)[1:]
-    assert len(sets) == 5
+    assert len(sets) == sum(len(frames_of(GATES, name)) for name in GATES.sets)
     published = next(text for text in sets if text.startswith("stage A of the summary, published frame"))
     assert re.search(r"The oracle itself fails margin_val", published)
     certified = next(text for text in sets if text.startswith("certified"))
     assert "The oracle passes every gate that applies to it." in certified
     assert "No recipe passes this set." in certified
-    assert "report only" in certified
+    assert "report only" not in certified
+
+
+def test_a_gate_that_is_only_reported_says_so():
+    figures = made.comparison()
+    certified = figures["gates"]["certified"]
+    certified["definition"]["rolls"]["report_only"] = True
+    for row in certified["corrected"].values():
+        row["gates"]["rolls"]["counts"] = False
+    assert 'rolls <span class="interval">report only</span>' in made.page(comparison=figures)
+
+
+def test_the_page_says_what_each_recipe_passed_after_each_phase_and_who_was_stopped(usual):
+    assert "After each phase" not in made.page(comparison=made.comparison() | {"after_phases": {}})
+    section = usual[usual.index("<h3>After each phase</h3>") : usual.index('<section id="direction">')]
+    assert "every recipe goes through all phases" in section
+    assert "stage_a" in section
+    assert "after A</td>" not in section
+    stopped = made.page(comparison=made.comparison(stopped=["p5"]))
+    section = stopped[stopped.index("<h3>After each phase</h3>") : stopped.index('<section id="direction">')]
+    assert "goes no further" in section
+    lines = {name: next(line for line in section.splitlines() if f">{name}<" in line) for name in ("p1", "p5")}
+    assert "after A</td>" in lines["p5"]
+    assert "after A</td>" not in lines["p1"]
+    assert "margin_val" in lines["p1"]
 
 
 def test_only_figures_worth_a_mark_are_marked():

@@ -56,11 +56,13 @@ def same(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> bool:
 
 def write_inputs(root: Path, bank: Bank, recipe: Recipe) -> None:
     """Everything that `stages/train.py` reads, under `root`."""
+    from lvm_core.decision import Decision, decision_file, write_decision
     from lvm_core.files import write_npy
     from lvm_core.recipe import write_recipe
     from tests.synthetic import write_bank
 
     write_bank(bank, root / "data/bank")
     write_recipe(root / "data/recipes", recipe)
+    write_decision(root / decision_file("a", recipe.name), Decision(goes_on=True, why=None))
     for phase in "abc":
         write_npy(root / f"data/curriculum/{recipe.name}/{phase}.npy", bank.targets("train"))

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lvm_core.comparison import details, read, rows, variants
+from lvm_core.comparison import details, phases, read, rows, variants
 from lvm_core.comparison.columns import COPYING, SPLITS
 from lvm_core.fivecat.headline import MORE
 from lvm_core.fivecat.resampled import Judgement
+from lvm_core.gates.after_phases import stopped_note
 from lvm_core.gates.judge import judge_gates
 from lvm_core.gates.params import GatesParams
-from lvm_core.gates.results import SetResult, to_json
+from lvm_core.gates.results import AfterPhases, SetResult, to_json
 from lvm_core.layout import REFERENCES, REVERSED, evaluation_directory, seed_variant
 
 
@@ -22,24 +23,25 @@ class Comparison:
 
     Attributes:
         rows: complete, in their order.
+        about: a line on each recipe, which says so if it was stopped.
         summaries: of every row, by split.
         results: of the gates, by set.
-        time_direction: `variants.time_direction` by recipe.
-        seeds: `variants.seed_spread` by recipe.
+        after_phases: of the recipes.
         json: what metrics/comparison.json holds.
     """
 
     rows: list[dict[str, Any]]
+    about: dict[str, str]
     summaries: dict[str, dict[str, Any]]
     results: dict[str, SetResult]
-    time_direction: dict[str, Any]
-    seeds: dict[str, Any]
+    after_phases: dict[str, AfterPhases]
     json: dict[str, Any]
 
 
 def build_comparison(
     about: Mapping[str, str],
     gates: GatesParams,
+    sets: Mapping[str, str],
     coherence_cuts: Sequence[float],
     seed: int,
     reversed_too: Sequence[str],
@@ -49,7 +51,8 @@ def build_comparison(
 
     Args:
         about: a line on each recipe, in the order of the recipes.
-        gates: the sets.
+        gates: policy and sets.
+        sets: name of the set that each recipe is held against after each phase.
         coherence_cuts: borders of the coherence bins.
         seed: of the draws of articles.
         reversed_too: recipes that were trained on articles read backwards too.
@@ -65,7 +68,9 @@ def build_comparison(
 
     after_a, final = (read.read_summaries(evaluation_directory(phase), list(about)) for phase in ("a", "c"))
     references = read.read_summaries(evaluation_directory("references"), REFERENCES)
-    judgements = judged("c", *about) | judged("references", *REFERENCES)
+    rivals = judged("references", *REFERENCES)
+    by_phase = {phase: judged(phase, *about) | rivals for phase in phases.PHASES}
+    judgements = by_phase["c"]
     results = judge_gates(gates, judgements)
     directions = {}
     if reversed_too:
@@ -85,13 +90,16 @@ def build_comparison(
         )
         for name, (own, others) in repeats.items()
     }
+    after_phases = phases.judge_phases(gates, sets, by_phase, phases.read_decisions(list(about)))
+    noted = {name: line + stopped_note(after_phases[name]) for name, line in about.items()}
     table = rows.with_intervals(rows.comparison_rows(final, references), judgements)
     table = rows.with_spread(rows.with_gates(table, judgements, results), spread)
     summaries = final | references
     parts: dict[str, Any] = {"gates": to_json(results), "time_direction": directions, "seeds": spread}
+    parts |= {"gates_policy": gates.policy, "after_phases": phases.to_json(after_phases)}
     parts |= {"best_two": rows.best_two(table, judgements), "more": _more(judgements)}
-    whole = details.comparison_details(table, summaries, about, after_a, **parts)
-    return Comparison(table, summaries, results, directions, spread, whole)
+    whole = details.comparison_details(table, summaries, noted, after_a, **parts)
+    return Comparison(table, noted, summaries, results, after_phases, whole)
 
 
 def _more(judgements: Mapping[str, Judgement]) -> dict[str, dict[str, list[float | None]]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from lvm_core.gates.params import CERTIFIED, Condition, Gate, GatesParams, Relation, definition_of, frames_of
+from lvm_core.gates.params import CERTIFIED, FRAMES, Condition, Gate, GatesParams, Relation, definition_of, frames_of
 from lvm_core.gates.results import ConditionResult, GateResult, RowResult, SetResult
 from lvm_core.statistics import interval
 
@@ -36,7 +36,7 @@ def judge_gates(params: GatesParams, judgements: Mapping[str, Judgement]) -> dic
 
     def rows(name: str, frame: str) -> dict[str, RowResult]:
         has_it = frame in frames_of(params, name)
-        return {row: _row(params, name, row, judgements, frame) for row in judgements if has_it}
+        return {row: judge_row(params, name, row, judgements, frame) for row in judgements if has_it}
 
     return {
         name: SetResult(
@@ -44,6 +44,23 @@ def judge_gates(params: GatesParams, judgements: Mapping[str, Judgement]) -> dic
         )
         for name, gates in params.sets.items()
     }
+
+
+def judge_row(
+    params: GatesParams, name: str, row: str, judgements: Mapping[str, Judgement], frame: str = FRAMES[0]
+) -> RowResult:
+    """Hold one row against one set in one frame.
+
+    Args:
+        params: the sets.
+        name: of the set.
+        row: to be held against it.
+        judgements: as for `judge_gates`; of the row and of the set's rivals (`params.rivals_of`) at least.
+        frame: `corrected` or `published`.
+    """
+    gates = {key: _gate(params, gate, row, judgements, frame) for key, gate in params.sets[name].items()}
+    answers = [gate.passed for gate in gates.values() if gate.counts and gate.passed is not None]
+    return RowResult(passed=sum(answers), of=len(answers), gates=gates)
 
 
 def status_of(name: str, judgements: Mapping[str, Judgement], results: Mapping[str, SetResult]) -> Status:
@@ -77,19 +94,13 @@ def passed_of(name: str, results: Mapping[str, SetResult]) -> dict[str, int]:
     return columns
 
 
-def _row(params: GatesParams, name: str, row: str, judgements: Mapping[str, Judgement], frame: str) -> RowResult:
-    gates = {key: _gate(params, gate, row, judgements, frame) for key, gate in params.sets[name].items()}
-    answers = [gate.passed for gate in gates.values() if gate.counts and gate.passed is not None]
-    return RowResult(passed=sum(answers), of=len(answers), gates=gates)
-
-
 def _gate(params: GatesParams, gate: Gate, row: str, judgements: Mapping[str, Judgement], frame: str) -> GateResult:
     conditions = []
     for condition in gate.all_of:
         if condition.set is None:
             conditions.append(_condition(condition, row, judgements, frame))
         else:
-            conditions.append(_counted(condition, _row(params, condition.set, row, judgements, frame)))
+            conditions.append(_counted(condition, judge_row(params, condition.set, row, judgements, frame)))
     return GateResult(
         passed=all_true(one.passed for one in conditions),
         applies=all(_applies(condition, row, judgements) for condition in gate.all_of),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from lvm_core.errors import LvmError
 from lvm_core.fivecat.headline import HEADLINE, MORE
 from lvm_core.layout import REFERENCES
-from lvm_core.params import Group
+from lvm_core.params import PARAMS_FILE, Group
 
 CERTIFIED = "certified"
 """The set that the status words come from."""
@@ -150,15 +151,15 @@ class GatesParams(Group):
     """Sets of gates by name, and what is asked of a recipe after a phase.
 
     Attributes:
+        sets: must have `REQUIRED_SETS`; more may be added.
         in_force: name of the set that recipes are held against after each phase, in the corrected frame; a recipe may
             name another one for itself (`recipes.<name>.gates`).
         policy: `report`: say who passes; `enforce`: a recipe that fails after phase A goes no further.
-        sets: must have `REQUIRED_SETS`; more may be added.
     """
 
+    sets: dict[Name, GateSet]
     in_force: Name = "stage_a"
     policy: Literal["report", "enforce"] = "report"
-    sets: dict[Name, GateSet]
 
     @field_validator("sets")
     @classmethod
@@ -178,11 +179,13 @@ class GatesParams(Group):
                     )
         return sets
 
-    @model_validator(mode="after")
-    def _in_force_exists(self) -> Self:
-        if self.in_force not in self.sets:
-            raise _wrong(f"in_force = {self.in_force!r}: there is no such set; there are {', '.join(self.sets)}")
-        return self
+    @field_validator("in_force")
+    @classmethod
+    def _exists(cls, name: str, others: ValidationInfo) -> str:
+        sets = others.data.get("sets")  # a field before this one; not there if it is wrong itself
+        if sets is not None and name not in sets:
+            raise _wrong(f"there is no such set in gates.sets ({', '.join(sets)})")
+        return name
 
 
 def set_of(recipe: Mapping[str, object], params: GatesParams) -> str:
@@ -193,6 +196,42 @@ def set_of(recipe: Mapping[str, object], params: GatesParams) -> str:
         params: `gates` of params.yaml.
     """
     return str(recipe.get("gates", params.in_force))
+
+
+def sets_of(names: Sequence[str], recipes: Mapping[str, Mapping[str, object]], params: GatesParams) -> dict[str, str]:
+    """Name of the set that each named recipe is held against.
+
+    Raises:
+        LvmError: there is no such recipe, or no such set.
+    """
+    for name in names:
+        if name not in recipes:
+            raise LvmError(f"{PARAMS_FILE}: recipes has no {name!r}; defined are {', '.join(recipes)}")
+        check_set(f"recipes.{name}.gates", set_of(recipes[name], params), params.sets)
+    return {name: set_of(recipes[name], params) for name in names}
+
+
+def check_set(where: str, name: str, sets: Iterable[str]) -> None:
+    """Make sure that a set exists.
+
+    Args:
+        where: dotted key of the name, for the message.
+        name: of the set.
+        sets: names of those there are.
+
+    Raises:
+        LvmError: it does not.
+    """
+    if name not in list(sets):  # a list, because YAML may give anything for the name
+        raise LvmError(f"{PARAMS_FILE}: {where} = {name!r}: there is no such set in gates.sets ({', '.join(sets)})")
+
+
+def rivals_of(params: GatesParams, name: str) -> list[str]:
+    """Reference predictors whose figures a set needs, its counted sets included, in the order of the tables."""
+    sets = [params.sets[one] for one in (name, *counted_sets(params.sets[name]))]
+    conditions = [condition for gates in sets for gate in gates.values() for condition in gate.all_of]
+    needed = {rival for condition in conditions if condition.minus for rival in condition.minus.best_of}
+    return [rival for rival in REFERENCES if rival in needed]
 
 
 def counted_sets(gates: dict[str, Gate]) -> list[str]:

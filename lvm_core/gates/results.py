@@ -69,9 +69,38 @@ class RowResult(Group):
         return [name for name, gate in self.gates.items() if gate.counts and gate.applies and gate.passed is None]
 
     @property
+    def missed(self) -> list[str]:
+        """Names of the gates that count and are failed, or apply but cannot be told on these data."""
+        undefined = self.undefined
+        return [
+            name for name, gate in self.gates.items() if name in undefined or (gate.counts and gate.passed is False)
+        ]
+
+    @property
     def whole(self) -> bool:
         """Whether every gate that counts and applies is passed, and there is one; an undefined one is not."""
         return 0 < self.of == self.passed and not self.undefined
+
+
+class AfterPhases(Group):
+    """What a recipe reached in the set it is held against, phase by phase, in the corrected frame.
+
+    Attributes:
+        set: name of the set.
+        a: after phase A.
+        b: after phase B.
+        c: the final model.
+        stopped_after: the phase after which it was not trained further (the later answers are then those of the same
+            weights); None if it went through all.
+        why: it was stopped.
+    """
+
+    set: str
+    a: RowResult
+    b: RowResult
+    c: RowResult
+    stopped_after: str | None
+    why: str | None
 
 
 class SetResult(Group):

@@ -1,4 +1,4 @@
-"""The matrix of gates: who passes what, what the oracle itself fails, and which sets no recipe passes."""
+"""The matrix of gates: who passes what, what the oracle itself fails, which sets no recipe passes; the phases."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lvm_core.gates.after_phases import missed_names, outcome_text
 from lvm_core.gates.params import FRAMES, Gate
-from lvm_core.gates.results import RowResult
+from lvm_core.gates.results import AfterPhases, RowResult
 from lvm_core.gates.text import gate_text
+from lvm_core.report.numbers import UNDEFINED
+from lvm_core.report.tables import Cell, Line, Table
 
 TITLES = {"certified": "certified", "stage_a": "stage A of the summary", "published_5cat": "5CAT as published"}
 FRAME_TITLES = {"corrected": "corrected frame", "published": "published frame (one chunk late)"}
@@ -59,6 +62,23 @@ def gate_tables(gates: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
     return [
         _table(name, frame, found, ordered) for name, found in gates.items() for frame in FRAMES if found.get(frame)
     ]
+
+
+def phases_table(after_phases: Mapping[str, Any]) -> Table | None:
+    """What each recipe reached in its own set after each phase; None where it was not measured.
+
+    Args:
+        after_phases: of metrics/comparison.json, by recipe.
+    """
+    lines = []
+    for name, value in after_phases.items():
+        found = AfterPhases.model_validate(value)
+        cells = [Cell(found.set), *(Cell(outcome_text(row)) for row in (found.a, found.b, found.c))]
+        cells.append(Cell(", ".join(missed_names(found.a)) or UNDEFINED))
+        cells.append(Cell(f"after {found.stopped_after.upper()}" if found.stopped_after else UNDEFINED))
+        lines.append(Line(str(name), "recipe", None, cells))
+    columns = ["recipe", "set", "after A", "after B", "final", "not passed after A", "stopped"]
+    return Table("Gates passed after each phase, in the corrected frame", columns, lines) if lines else None
 
 
 def _table(name: str, frame: str, found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> GateTable:

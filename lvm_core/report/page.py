@@ -11,9 +11,10 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from lvm_core.claims import measure_claims
+from lvm_core.gates.after_phases import POLICIES
 from lvm_core.report import pictures, tables, words
 from lvm_core.report.drawing import Picture
-from lvm_core.report.gate_tables import gate_tables
+from lvm_core.report.gate_tables import gate_tables, phases_table
 from lvm_core.report.numbers import count, number, signed, with_minus
 from lvm_core.report.reach import reach
 from lvm_core.report.verdict import few_articles, verdict
@@ -60,6 +61,8 @@ def report_html(
         profile=pictures.profile_picture(rows),
         curves=_curves(training, recipes),
         gates=gate_tables(comparison.get("gates") or {}, rows),
+        policy=POLICIES.get(comparison.get("gates_policy") or ""),
+        phases=phases_table(comparison.get("after_phases") or {}),
         direction=tables.time_direction(direction),
         seeds=tables.seeds(comparison.get("seeds") or {}),
         data=tables.data_table(diagnosis),

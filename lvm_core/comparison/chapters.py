@@ -1,0 +1,37 @@
+"""The chapters of metrics/comparison.md between its tables and the published frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lvm_core.claims import Claim, claims_text
+from lvm_core.comparison.build import Comparison
+from lvm_core.comparison.text import seeds_chapter, time_direction_chapter
+from lvm_core.frontier.answer import answer
+from lvm_core.gates.after_phases import after_phases_text
+from lvm_core.gates.params import GatesParams
+from lvm_core.gates.text import gates_text
+
+
+def chapters(done: Comparison, gates: GatesParams, frontier: Mapping[str, Any], claims: Sequence[Claim]) -> list[str]:
+    """What can be reached, the time direction, the seeds (where there are any), the gates, the claims.
+
+    Args:
+        done: the comparison.
+        gates: policy and sets.
+        frontier: metrics/frontier.json.
+        claims: measured.
+
+    Returns:
+        Markdown, each beginning with a heading.
+    """
+    rows = done.json["rows"]
+    return [
+        f"## What can be reached\n\n{answer(frontier, rows)}",
+        *time_direction_chapter(done.json["time_direction"]),
+        *seeds_chapter(done.json["seeds"]),
+        gates_text(gates, done.results, {row["name"]: row["kind"] for row in rows}),
+        after_phases_text(gates, done.after_phases),
+        "\n".join(claims_text(claims)),
+    ]

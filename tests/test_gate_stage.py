@@ -1,0 +1,335 @@
+"""The gates after phase A: what they decide under each policy, and what training does with the decision."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+
+from lvm_core.checkpoint import load_model
+from lvm_core.comparison.phases import judge_phases
+from lvm_core.decision import Decision, decision_file, read_decision, write_decision
+from lvm_core.errors import LvmError
+from lvm_core.files import write_json
+from lvm_core.fivecat.evaluate import evaluate_splits
+from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.fivecat.predictor import from_callable
+from lvm_core.fivecat.store import write_evaluations
+from lvm_core.gates.after_phases import after_phases_text, decide, stopped_note
+from lvm_core.gates.judge import judge_gates, judge_row
+from lvm_core.gates.params import FIGURES, GatesParams, rivals_of, set_of, sets_of
+from lvm_core.layout import REFERENCES, phase_directory
+from lvm_core.params import load_group, read_params
+from lvm_core.references import copy_last
+from tests.calling import one_clear_line, run_stage
+from tests.imports import ROOT
+from tests.synthetic import make_bank
+from tests.test_gates import ALWAYS, judgement, one_gate
+from tests.training import small_bank, small_recipe, write_inputs
+
+PARAMS = read_params(ROOT / "params.yaml")
+GATES: GatesParams = load_group(PARAMS, "gates", GatesParams)
+LOW = {f"{split}_{figure}": 0.0 for split in ("val", "ood") for figure in FIGURES}
+SETS = {
+    "easy": {"cosine": ALWAYS},
+    "hard": {
+        "cosine": ALWAYS,
+        "margin": {"all_of": [{"split": "val", "figure": "margin", "at_least": 2.0}]},
+        "note": {"all_of": [{"split": "val", "figure": "mrr", "at_least": 2.0}], "report_only": True},
+    },
+    "duel": {
+        "leads": {
+            "all_of": [{"split": "val", "figure": "cosine", "above": -2.0, "minus": {"best_of": ["copy_last"]}}],
+        }
+    },
+}
+"""Sets that every predictor passes, none passes, and every one passes, but not without a rival."""
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """A project with the evaluations that the stage reads, of `p1` and of one reference."""
+    folder = tmp_path_factory.mktemp("gates")
+    bank = make_bank({"train": [30], "val": [30] * 4, "ood": [25] * 4})
+    for kind, predictor in (("a", from_callable(lambda c: c[:, -1] + c[:, 0], "p1")), ("references", copy_last())):
+        done = evaluate_splits(bank, predictor, EvaluateParams(full_bank=False))
+        write_evaluations(folder / "data/evaluation" / kind / predictor.name, done)
+    return folder
+
+
+def ask(folder, recipe="p1", own=None, **gates):
+    """Run the stage with these values of `gates` and this set of the recipe's own."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["gates"] |= gates
+    params["gates"]["sets"] |= SETS
+    if own:
+        params["recipes"][recipe]["gates"] = own
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    return run_stage(["stages.gate", recipe], folder)
+
+
+def decided(folder):
+    return read_decision(folder / decision_file("a", "p1"))
+
+
+# ---- the decision ----
+
+
+def test_under_report_everybody_goes_on_and_a_threshold_changes_no_byte(evaluated):
+    written = set()
+    for name in SETS:
+        done = ask(evaluated, policy="report", in_force=name)
+        assert done.returncode == 0, done.stderr
+        written.add((evaluated / decision_file("a", "p1")).read_bytes())
+    assert written == {b'{\n  "goes_on": true,\n  "why": null\n}\n'}
+
+
+def test_what_was_passed_is_said_under_report_too(evaluated):
+    done = ask(evaluated, policy="report", in_force="hard")
+    assert done.stdout == (
+        "gate p1: passed 1 of 2 of hard after phase A; not passed: margin; goes on (policy report)\n"
+    )
+
+
+def test_under_enforce_a_gate_that_is_failed_stops(evaluated):
+    done = ask(evaluated, policy="enforce", in_force="hard")
+    assert "goes no further (policy enforce)" in done.stdout
+    found = decided(evaluated)
+    assert not found.goes_on
+    margin = judge_margin(evaluated)
+    assert found.why == f"hard: margin (val margin = {margin}, needs >= 2)"  # nothing of the one that is only reported
+    assert ask(evaluated, policy="enforce", in_force="easy").returncode == 0
+    assert decided(evaluated) == Decision(goes_on=True, why=None)
+
+
+def judge_margin(folder):
+    summary = json.loads((folder / "data/evaluation/a/p1/summary.json").read_text())
+    return f"{round(summary['val']['margin'], 4):g}"
+
+
+def test_a_recipes_own_set_comes_before_the_one_in_force(evaluated):
+    ask(evaluated, policy="enforce", in_force="easy", own="hard")
+    assert not decided(evaluated).goes_on
+    ask(evaluated, policy="enforce", in_force="hard", own="easy")
+    assert decided(evaluated).goes_on
+
+
+def test_references_are_read_only_where_a_condition_needs_them(evaluated, tmp_path):
+    folder = tmp_path / "without"
+    (folder / "data/evaluation").mkdir(parents=True)
+    (folder / "data/evaluation/a").symlink_to(evaluated / "data/evaluation/a")
+    assert ask(folder, in_force="hard").returncode == 0
+    assert "data/evaluation/references/copy_last" in one_clear_line(ask(folder, in_force="duel"))
+    assert ask(evaluated, in_force="duel", policy="enforce").returncode == 0
+    assert decided(evaluated).goes_on
+
+
+def test_a_gate_that_applies_but_cannot_be_told_stops_too():
+    """As it makes the answer of `python -m lvm_core.gates` a no."""
+    params = one_gate({"split": "val", "figure": "mrr", "at_least": 0.1}).model_copy(update={"policy": "enforce"})
+    row = judge_row(params, "certified", "m", {"m": judgement({"val_mrr": None})})
+    assert decide(params, "certified", row).why == "certified: g (val mrr = undefined, needs >= 0.1)"
+    nothing = judge_row(params, "certified", "m", {"m": judgement(dict.fromkeys(LOW))})  # no window of val at all
+    assert decide(params, "certified", nothing).goes_on
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"in_force": "mine"}, "gates.in_force = 'mine': there is no such set in gates.sets (certified, "),
+        ({"policy": "maybe"}, "gates.policy = 'maybe': input should be 'report' or 'enforce'"),
+        ({"own": "mine"}, "recipes.p1.gates = 'mine': there is no such set in gates.sets (certified, "),
+        ({"own": ["certified"]}, "recipes.p1.gates = \"['certified']\""),
+        ({"recipe": "p9"}, "recipes has no 'p9'; defined are p1, "),
+    ],
+)
+def test_each_mistake_is_one_line_and_changes_nothing(evaluated, changes, words):
+    ask(evaluated)
+    before = (evaluated / decision_file("a", "p1")).read_bytes()
+    line = one_clear_line(ask(evaluated, **changes))
+    assert "params.yaml: " in line
+    assert words in line
+    assert (evaluated / decision_file("a", "p1")).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "[]", '{"goes_on": 1, "why": null}', '{"goes_on": false, "why": null}', '{"goes_on": true}']
+)
+def test_a_damaged_decision_is_one_line(tmp_path, text):
+    path = tmp_path / "p1.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(LvmError, match=r"p1\.json.*dvc repro"):
+        read_decision(path)
+
+
+def test_the_stage_starts_without_torch():
+    """It runs once a recipe, and torch alone would take longer than its work."""
+    code = "import sys, stages.gate; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+# ---- which set ----
+
+
+def test_the_set_of_a_recipe():
+    assert set_of({"about": "x"}, GATES.model_copy(update={"in_force": "certified"})) == "certified"
+    assert set_of({"gates": "certified"}, GATES) == "certified"
+    assert sets_of(["p1", "p5_1", "p5_1_sim"], PARAMS["recipes"], GATES) == {
+        "p1": "stage_a", "p5_1": "p5_1_strict", "p5_1_sim": "p5_1_strict",
+    }  # fmt: skip
+
+
+def test_rivals_of_a_set_and_of_the_sets_it_counts():
+    assert rivals_of(GATES, "stage_a") == []
+    certified = rivals_of(GATES, "certified")
+    assert {"copy_last", "random"} < set(certified) < set(REFERENCES)
+    assert certified == [name for name in REFERENCES if name in certified]
+    counting = {"set": "stage_a", "at_least": 1}
+    leads = {"g": {"all_of": [{"split": "val", "figure": "mrr", "above": 0.0, "minus": {"best_of": ["ridge"]}}]}}
+    assert rivals_of(one_gate(counting, stage_a=leads), "certified") == ["ridge"]
+
+
+def test_one_row_alone_is_judged_as_among_all():
+    rows = {name: judgement(LOW | {"val_margin": 0.01 * place}) for place, name in enumerate(("m", *REFERENCES))}
+    together = judge_gates(GATES, rows)
+    for name in GATES.sets:
+        own = {row: rows[row] for row in ("m", *rivals_of(GATES, name))}
+        assert judge_row(GATES, name, "m", own) == together[name].corrected["m"]
+
+
+# ---- what training does with it ----
+
+WHY = "hard: margin (val margin = -0.1, needs >= 2)"
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Everything that training reads; phase A is trained."""
+    write_inputs(tmp_path, small_bank(), small_recipe(train={"epochs": {"a": 1, "b": 1, "c": 1}}))
+    assert train(tmp_path, "a").returncode == 0
+    return tmp_path
+
+
+def train(folder, phase):
+    return run_stage(["stages.train", "small", phase], folder)
+
+
+def stop(folder, why=WHY):
+    write_decision(folder / decision_file("a", "small"), Decision(goes_on=why is None, why=why))
+
+
+def bytes_of(folder, phase):
+    return {path.name: path.read_bytes() for path in (folder / phase_directory("small", phase)).iterdir()}
+
+
+def test_a_stopped_recipe_keeps_its_weights_byte_for_byte(place):
+    stop(place)
+    for phase in "bc":
+        done = train(place, phase)
+        assert done.returncode == 0, done.stderr
+        assert f"not trained, stopped after phase a by the gates: {WHY}" in done.stdout
+    a, b, c = (bytes_of(place, phase) for phase in "abc")
+    told = [json.loads(files.pop("model.json")) for files in (a, b, c)]
+    assert a == b
+    assert set(a) == {"model.safetensors", "last.safetensors", "optimizer.safetensors"}
+    assert c == {"model.safetensors": a["model.safetensors"]}
+    assert told[0] | {"stopped_after": "a", "why_stopped": WHY} == told[1] == told[2]
+    assert (told[0]["stopped_after"], told[0]["why_stopped"], told[2]["phase"]) == (None, None, "a")
+    info = load_model(place / phase_directory("small", "c")).info
+    assert (info.stopped_after, info.why_stopped, len(info.history)) == ("a", WHY, 1)
+    assert pd.read_csv(place / "plots/training/small.csv")["phase"].tolist() == ["a"]
+    assert not (place / ".resume").exists()
+
+
+def test_a_recipe_that_goes_on_is_trained_through_all_phases(place):
+    for phase in "bc":
+        assert train(place, phase).returncode == 0
+    info = load_model(place / phase_directory("small", "c")).info
+    assert (info.stopped_after, info.why_stopped, info.phase) == (None, None, "c")
+    assert [epoch["phase"] for epoch in info.history] == ["a", "b", "c"]
+    assert bytes_of(place, "a")["model.safetensors"] != bytes_of(place, "b")["model.safetensors"]
+
+
+def test_after_a_stop_is_lifted_the_recipe_is_trained_as_if_it_had_not_been(place):
+    for phase in "bc":
+        train(place, phase)
+    undisturbed = bytes_of(place, "c")
+    for why in (WHY, None):
+        stop(place, why)
+        for phase in "bc":
+            train(place, phase)
+    assert bytes_of(place, "c") == undisturbed
+
+
+def test_weights_of_another_bank_are_not_passed_on(place):
+    stop(place)
+    path = place / phase_directory("small", "a") / "model.json"
+    write_json(path, json.loads(path.read_text()) | {"data_sha256": "0"})
+    assert "trained on another bank" in one_clear_line(train(place, "b"))
+    assert not (place / phase_directory("small", "b")).exists()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "last.safetensors", "optimizer.safetensors"])
+def test_damaged_weights_are_not_passed_on(place, name):
+    stop(place)
+    path = place / phase_directory("small", "a") / name
+    path.write_bytes(path.read_bytes()[:100])
+    assert name in one_clear_line(train(place, "b"))
+    assert not (place / phase_directory("small", "b")).exists()
+
+
+def test_phase_b_does_not_begin_without_a_decision(place):
+    (place / decision_file("a", "small")).unlink()
+    assert "data/gates/a/small.json: cannot be read" in one_clear_line(train(place, "b"))
+
+
+# ---- the chapter ----
+
+
+def chapter(policy, whys, sets):
+    """The chapter on recipes of which `good` passes everything and the others nothing."""
+    params = GATES.model_copy(update={"policy": policy})
+    references = {name: judgement(LOW) for name in REFERENCES}
+    values = {name: judgement({} if name == "good" else LOW) for name in whys}
+    best = judgement({"val_margin": 0.9, "ood_margin": 0.9, "val_recall_at_5": 0.9})
+    by_phase = {phase: references | values | ({"late": best} if phase == "c" else {}) for phase in "abc"}
+    decisions = {name: Decision(goes_on=why is None, why=why) for name, why in whys.items()}
+    found = judge_phases(params, sets, by_phase, decisions)
+    return found, after_phases_text(params, found)
+
+
+def test_the_chapter_counts_after_each_phase():
+    sets = {"late": "p5_1_strict", "poor": "stage_a"}
+    found, text = chapter("report", dict.fromkeys(sets), sets)
+    assert "Policy `report`: every recipe goes through all phases" in text
+    assert "| `late` | `p5_1_strict` | 0 of 2 | 0 of 2 | 2 of 2 | `margin`, `recall_at_5` | - |" in text
+    assert "| `poor` | `stage_a` | 0 of 7 | 0 of 7 | 0 of 7 | `margin_val`," in text
+    assert "was stopped" not in text
+    assert {stopped_note(one) for one in found.values()} == {""}
+
+
+def test_the_chapter_says_who_was_stopped_and_why():
+    sets = {"good": "p5_1_strict", "poor": "p5_1_strict"}
+    found, text = chapter("enforce", {"good": None, "poor": WHY}, sets)
+    assert "Policy `enforce`: a recipe that does not pass its set after phase A goes no further" in text
+    poor, good = (next(line for line in text.splitlines() if f"| `{name}`" in line) for name in ("poor", "good"))
+    assert poor.endswith("| after A |")
+    assert not good.endswith("| after A |")
+    assert f"- `poor` was stopped after phase A by {WHY}." in text
+    assert text.count("was stopped") == 1
+    assert "stopped after phase A" in stopped_note(found["poor"])
+    assert stopped_note(found["good"]) == ""
+
+
+def test_an_answer_that_cannot_be_told_is_marked():
+    params = one_gate({"split": "val", "figure": "mrr", "at_least": 0.1})
+    rows = {"m": judgement({"val_mrr": None})}
+    found = judge_phases(
+        params, {"m": "certified"}, dict.fromkeys("abc", rows), {"m": Decision(goes_on=True, why=None)}
+    )
+    assert "| `m` | `certified` | 0 of 0 | 0 of 0 | 0 of 0 | `g?` | - |" in after_phases_text(params, found)
