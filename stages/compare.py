@@ -6,6 +6,7 @@ from typing import Any
 
 from lvm_core.claims import claims_text, measure_claims
 from lvm_core.comparison import details, text
+from lvm_core.comparison.as_published import as_published_chapter
 from lvm_core.comparison.build import build_comparison
 from lvm_core.comparison.read import about_recipes
 from lvm_core.comparison.rows import comparison_csv
@@ -45,6 +46,7 @@ def main() -> None:
         *text.seeds_chapter(done.seeds),
         gates_text(gates, done.results, {row["name"]: row["kind"] for row in rows}),
         "\n".join(claims_text(claims)),
+        as_published_chapter(done.json["as_published"]),
     ]
     table = comparison_csv(rows, list(gates.sets))
     write_csv("metrics/comparison.csv", table)

@@ -1,5 +1,6 @@
 """The comparison: a row for every recipe and every reference predictor, on the same windows.
 
 `columns` (names), `read` (from data/evaluation), `rows` (figures, intervals, gates), `variants` (reversed articles,
-other seeds), `details` (comparison.json and the tables behind the plots), `text` (comparison.md).
+other seeds), `as_published` (the earlier work's table), `details` (comparison.json and the tables behind the plots),
+`text` (comparison.md).
 """

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lvm_core.comparison import details, read, rows, variants
+from lvm_core.comparison import as_published, details, read, rows, variants
 from lvm_core.comparison.columns import COPYING, SPLITS
 from lvm_core.fivecat.headline import MORE
 from lvm_core.fivecat.resampled import Judgement
@@ -91,6 +91,7 @@ def build_comparison(
     parts: dict[str, Any] = {"gates": to_json(results), "time_direction": directions, "seeds": spread}
     parts |= {"best_two": rows.best_two(table, judgements), "more": _more(judgements)}
     whole = details.comparison_details(table, summaries, about, after_a, **parts)
+    whole["as_published"] = as_published.beside_ours(table, whole["after_stage_a"])
     return Comparison(table, summaries, results, directions, spread, whole)
 
 
