@@ -14,7 +14,7 @@ quick: env ## the same pipeline on a small corpus, in a clone in build/quick: no
 	git clone --quiet --no-hardlinks . $(QUICK)
 	git diff --binary HEAD | git -C $(QUICK) apply --allow-empty
 	git -C $(QUICK) config user.name quick && git -C $(QUICK) config user.email quick@localhost
-	cd $(QUICK) && dvc exp run --name quick -S profile=quick -S 'names=[p1,p5]'
+	cd $(QUICK) && dvc exp run --name quick -S profile=quick -S 'names=[p1,p5,contrast]' -S 'train.seeds=[]'
 	@echo "quick: see $(QUICK)/metrics/comparison.md"
 
 recipes: env ## every recipe of params.yaml: architecture, losses, curriculum, parameters, epochs
