@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 QUICK ?= build/quick
 
-.PHONY: env repro quick test test-fast soak bench lint format clean
+.PHONY: env repro quick recipes test test-fast soak bench lint format clean
 
 repro: env ## the whole pipeline
 	dvc repro
@@ -14,8 +14,11 @@ quick: env ## the same pipeline on a small corpus, in a clone in build/quick: no
 	git clone --quiet --no-hardlinks . $(QUICK)
 	git diff --binary HEAD | git -C $(QUICK) apply --allow-empty
 	git -C $(QUICK) config user.name quick && git -C $(QUICK) config user.email quick@localhost
-	cd $(QUICK) && dvc exp run --name quick -S profile=quick -S 'names=[p1,p5]'
+	cd $(QUICK) && dvc exp run --name quick -S profile=quick -S 'names=[p1,p5,contrast]' -S 'train.seeds=[]'
 	@echo "quick: see $(QUICK)/metrics/comparison.md"
+
+recipes: env ## every recipe of params.yaml: architecture, losses, curriculum, parameters, epochs
+	@python -m lvm_core.recipe_table
 
 test: env lint ## all tests
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

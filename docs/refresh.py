@@ -1,4 +1,7 @@
-"""Put the figures of the committed run into the documents, between their markers: `python docs/refresh.py`."""
+"""Put what is made into the documents, between its markers: `python docs/refresh.py`.
+
+`results` are figures of the committed run, `recipes` the recipes of params.yaml with the lines where they are defined.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
-
-BEGIN, END = "<!-- results: made by docs/refresh.py -->", "<!-- end of results -->"
+import yaml
 
 SHOWN = ("oracle", "copy_last", "context_mean", "corpus_mean")
 FIGURES = (
@@ -38,21 +40,44 @@ def yardstick(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def refreshed(document: str, made: str) -> str:
-    """A document with this text between its markers."""
-    before, rest = document.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{made}\n{END}{after}"
+def recipes(params: str) -> str:
+    """One line a recipe, with a link to its definition.
+
+    Args:
+        params: text of params.yaml.
+    """
+    lines = ["| recipe | in one line |", "|---|---|"]
+    about = yaml.safe_load(params)["recipes"]
+    for name, line in definitions(params).items():
+        lines.append(f"| [`{name}`](params.yaml#L{line}) | {about[name]['about']} |")
+    return "\n".join(lines)
+
+
+def definitions(params: str) -> dict[str, int]:
+    """The line of params.yaml, counted from 1, on which each recipe begins."""
+    top = yaml.compose(params)
+    assert isinstance(top, yaml.MappingNode)
+    (group,) = [value for key, value in top.value if key.value == "recipes"]
+    return {key.value: key.start_mark.line + 1 for key, _ in group.value}
+
+
+def refreshed(document: str, what: str, made: str) -> str:
+    """A document with this text between the markers of `what`."""
+    begin, end = f"<!-- {what}: made by docs/refresh.py -->", f"<!-- end of {what} -->"
+    before, rest = document.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n{made}\n{end}{after}"
 
 
 def documents(root: Path) -> dict[Path, str]:
-    """Every document with figures, as it should be."""
+    """Every document with something made, as it should be."""
+    readme, numbers = root / "README.md", root / "docs/how-to-read-the-numbers.md"
     table = pd.read_csv(root / "metrics/comparison.csv").set_index("name")
-    made = {
-        root / "README.md": results((root / "metrics/comparison.md").read_text()),
-        root / "docs/how-to-read-the-numbers.md": yardstick(table),
+    figures = refreshed(readme.read_text(), "results", results((root / "metrics/comparison.md").read_text()))
+    return {
+        readme: refreshed(figures, "recipes", recipes((root / "params.yaml").read_text())),
+        numbers: refreshed(numbers.read_text(), "results", yardstick(table)),
     }
-    return {path: refreshed(path.read_text(), text) for path, text in made.items()}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ invalidate another.
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +18,9 @@ from pydantic_core import ErrorDetails
 from lvm_core.errors import LvmError
 
 PARAMS_FILE = Path("params.yaml")
+
+LONGEST = 80
+"""Characters of a value that a message shows at most."""
 
 TOP_LEVEL = (
     *("profile", "profiles", "seed", "threads", "precision", "device", "pos_scalar", "names", "recipes"),
@@ -57,7 +61,7 @@ def read_params(path: str | Path = PARAMS_FILE) -> dict[str, Any]:
     if not isinstance(profiles, dict) or not all(isinstance(value, dict) for value in profiles.values()):
         raise LvmError(f"{path}: profiles must map each profile's name to a mapping of parameters")
     if name not in profiles:
-        raise LvmError(f"{path}: profile = {name!r} is not allowed; defined are {sorted(profiles)}")
+        raise LvmError(f"{path}: profile = {shown(name)} is not allowed; defined are {sorted(profiles)}")
     _check_keys(raw, profiles[name], f"profiles.{name}", path)
     return _overlay(raw, profiles[name])
 
@@ -65,7 +69,9 @@ def read_params(path: str | Path = PARAMS_FILE) -> dict[str, Any]:
 def _check_top_level(raw: dict[str, Any], path: str | Path) -> None:
     unknown, missing = [key for key in raw if key not in TOP_LEVEL], [key for key in TOP_LEVEL if key not in raw]
     if unknown:
-        raise LvmError(f"{path}: {unknown[0]} = {raw[unknown[0]]!r}: unknown key; allowed are {', '.join(TOP_LEVEL)}")
+        raise LvmError(
+            f"{path}: {unknown[0]} = {shown(raw[unknown[0]])}: unknown key; allowed are {', '.join(TOP_LEVEL)}"
+        )
     if missing:
         raise LvmError(f"{path}: {missing[0]} is missing")
 
@@ -75,7 +81,7 @@ def _check_keys(base: Any, over: dict[str, Any], where: str, path: str | Path) -
     for key, value in over.items():
         if not isinstance(base, dict) or key not in base:
             allowed = ", ".join(map(str, base)) if isinstance(base, dict) else "none"
-            raise LvmError(f"{path}: {where}.{key} = {value!r}: unknown key; allowed are {allowed}")
+            raise LvmError(f"{path}: {where}.{key} = {shown(value)}: unknown key; allowed are {allowed}")
         if isinstance(value, dict):
             _check_keys(base[key], value, f"{where}.{key}", path)
 
@@ -116,20 +122,33 @@ def load_group(params: dict[str, Any], key: str, kind: Any, path: str | Path = P
     return validate(params[key], kind, key, path)
 
 
+def shown(value: Any) -> str:
+    """A value as a message shows it: as Python writes it, cut to `LONGEST` characters."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
 def _describe(error: ErrorDetails, kind: Any, where: str, path: str | Path) -> str:
     key = ".".join([where, *map(str, error["loc"])])
     value = error["input"]
     if error["type"] == "extra_forbidden":
         group = _group_at(kind, error["loc"][:-1])
         allowed = f"; allowed are {', '.join(group.model_fields)}" if group else ""
-        return f"{path}: {key} = {value!r}: unknown key{allowed}"
+        return f"{path}: {key} = {shown(value)}: unknown key{allowed}"
     if error["type"] == "missing":
         return f"{path}: {key} is missing"
-    hint = ""
-    if isinstance(value, str) and _is_number(value):
-        hint = f" (YAML reads {value} as text: write it with a point and a signed exponent, like 0.001 or 1.0e-3)"
+    hint = _hint(value) if error["type"] in ("int_type", "float_type") and isinstance(value, str) else ""
     message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{path}: {key} = {value!r}: {message}{hint}"
+    return f"{path}: {key} = {shown(value)}: {message}{hint}"
+
+
+def _hint(text: str) -> str:
+    """Why YAML gave this text where a number is wanted; nothing for a text that is no number."""
+    if not _is_number(text):
+        return ""
+    if isinstance(yaml.safe_load(text), str):
+        return f" (YAML reads {text} as text: write it with a point and a signed exponent, like 0.001 or 1.0e-3)"
+    return f" (the quotes make it text: write {text} without them)"
 
 
 def _group_at(kind: Any, location: tuple[int | str, ...]) -> type[Group] | None:
@@ -141,10 +160,9 @@ def _group_at(kind: Any, location: tuple[int | str, ...]) -> type[Group] | None:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def set_threads(threads: int) -> None:

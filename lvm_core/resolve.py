@@ -95,12 +95,12 @@ def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rul
     if seeds:
         _check_chosen("train.repeat", params["train"]["repeat"], names)
     if len(set(seeds)) != len(seeds):
-        raise LvmError(f"{PARAMS_FILE}: train.seeds = {seeds}: a seed occurs twice")
+        raise LvmError(f"{PARAMS_FILE}: train.seeds = {shown(seeds)}: a seed occurs twice")
     resolved = {name: _resolve(name, recipe, params) for name, recipe in recipes.items()}  # unused ones are checked too
     for name in params["train"]["repeat"] if seeds else ():
         if resolved[name][0].seed in seeds:
             own = resolved[name][0].seed
-            raise LvmError(f"{PARAMS_FILE}: train.seeds = {seeds}: recipes.{name} has the seed {own} itself")
+            raise LvmError(f"{PARAMS_FILE}: train.seeds = {shown(seeds)}: recipes.{name} has the seed {own} itself")
     return [resolved[name][0] for name in names], {name: resolved[name][1] for name in names}
 
 
@@ -108,9 +108,11 @@ def _check_chosen(key: str, chosen: list[str], names: list[str]) -> None:
     for name in chosen:
         if name not in names:
             remedy = f"add it there, or take it out of {key}"
-            raise LvmError(f"{PARAMS_FILE}: {key} = {chosen}: {name!r} is not in names = {names}; {remedy}")
+            raise LvmError(
+                f"{PARAMS_FILE}: {key} = {shown(chosen)}: {name!r} is not in names = {shown(names)}; {remedy}"
+            )
     if len(set(chosen)) != len(chosen):
-        raise LvmError(f"{PARAMS_FILE}: {key} = {chosen}: a recipe is named twice")
+        raise LvmError(f"{PARAMS_FILE}: {key} = {shown(chosen)}: a recipe is named twice")
 
 
 def _resolve(name: str, recipe: dict[str, Any], params: Mapping[str, Any]) -> tuple[Recipe, Rule]:
@@ -119,7 +121,9 @@ def _resolve(name: str, recipe: dict[str, Any], params: Mapping[str, Any]) -> tu
     for key in recipe:
         if key not in allowed:
             value = recipe[key]
-            raise LvmError(f"{PARAMS_FILE}: {where}.{key} = {value!r}: unknown key; allowed are {', '.join(allowed)}")
+            raise LvmError(
+                f"{PARAMS_FILE}: {where}.{key} = {shown(value)}: unknown key; allowed are {', '.join(allowed)}"
+            )
     for key in ("about", "losses", "curriculum"):
         if key not in recipe:
             raise LvmError(f"{PARAMS_FILE}: {where}.{key} is missing")
@@ -153,7 +157,7 @@ def _follow_references(value: Any, params: Mapping[str, Any], where: str) -> Any
     found: Any = params
     for part in str(value["param"]).split("."):
         if not isinstance(found, Mapping) or part not in found:
-            raise LvmError(f"{PARAMS_FILE}: {where}.param = {value['param']!r}: there is no such parameter")
+            raise LvmError(f"{PARAMS_FILE}: {where}.param = {shown(value['param'])}: there is no such parameter")
         found = found[part]
     return found
 
@@ -161,7 +165,7 @@ def _follow_references(value: Any, params: Mapping[str, Any], where: str) -> Any
 def _overlay(base: Any, over: Any, where: str) -> Any:
     """`over` laid over `base`; a group that names another kind (`name` or `family`) replaces the base as a whole."""
     if not isinstance(over, dict):
-        raise LvmError(f"{PARAMS_FILE}: {where} = {over!r}: must be a mapping of keys to values")
+        raise LvmError(f"{PARAMS_FILE}: {where} = {shown(over)}: must be a mapping of keys to values")
     if any(key in over and over[key] != base.get(key) for key in ("name", "family")):
         return over
     return base | {

@@ -49,16 +49,27 @@ def test_links_lead_somewhere(document):
         assert (ROOT / document).parent.joinpath(target).exists(), target
 
 
-def test_the_results_are_those_of_the_committed_run():
+def test_what_is_made_is_up_to_date():
+    """Figures are those of the committed run, recipes those of params.yaml."""
     for path, text in documents(ROOT).items():
         assert path.read_text() == text, "run python docs/refresh.py"
+
+
+def test_every_recipe_has_a_line_that_leads_to_its_definition():
+    lines = (ROOT / "params.yaml").read_text().splitlines()
+    rows = re.findall(r"^\| \[`(\w+)`\]\(params\.yaml#L(\d+)\) \| (.+) \|$", (ROOT / "README.md").read_text(), re.M)
+    recipes = read_params(ROOT / "params.yaml")["recipes"]
+    assert [name for name, _, _ in rows] == list(recipes)
+    for name, number, about in rows:
+        assert lines[int(number) - 1] == f"  {name}:"
+        assert recipes[name]["about"] == about
 
 
 def test_the_recipe_of_the_readme_is_valid():
     added = next(block for block in blocks("README.md", "yaml") if "recipes:" in block)
     new = yaml.safe_load(added)
     params = read_params(ROOT / "params.yaml")
-    params["names"] = new["names"]
+    params["names"] += new["names"]
     params["recipes"] |= new["recipes"]
     recipes, _ = resolve_recipes(params)
     assert recipes[-1].name == "p1_wide"

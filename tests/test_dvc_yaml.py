@@ -58,10 +58,17 @@ def test_metrics_and_plots_are_in_git_and_the_rest_is_cached():
             assert options["cache"] is False
 
 
-def test_artifacts_are_models_of_recipes():
-    """Not every recipe has to be one: adding a recipe is an edit of params.yaml alone."""
-    names = yaml.safe_load((ROOT / "params.yaml").read_text())["names"]
-    assert PIPELINE["artifacts"]
-    for name, entry in PIPELINE["artifacts"].items():
-        assert name in names
-        assert (entry["path"], entry["type"]) == (f"data/models/{name}", "model")
+def test_every_recipe_has_an_artifact():
+    recipes = yaml.safe_load((ROOT / "params.yaml").read_text())["recipes"]
+    wanted = {
+        name: {"path": f"data/models/{name}", "type": "model", "desc": recipe["about"]}
+        for name, recipe in recipes.items()
+    }
+    there = {name: PIPELINE["artifacts"].get(name) for name in recipes}
+    assert there == wanted, "artifacts in dvc.yaml: one a recipe, desc is its about"
+
+
+def test_an_artifact_that_is_no_recipe_is_what_a_stage_makes():
+    recipes = yaml.safe_load((ROOT / "params.yaml").read_text())["recipes"]
+    outs = {out for stage in STAGES.values() for out in stage.get("outs", []) if isinstance(out, str)}
+    assert {entry["path"] for name, entry in PIPELINE["artifacts"].items() if name not in recipes} <= outs

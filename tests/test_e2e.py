@@ -23,6 +23,9 @@ from tests.shell import sh, stages_run
 
 pytestmark = pytest.mark.e2e
 
+QUICK = ("p1", "p5", "contrast")
+"""The recipes of `make quick`."""
+
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
@@ -64,14 +67,14 @@ def test_the_comparison_keeps_its_contract(clone):
     table = pd.read_csv(clone / "metrics/comparison.csv").set_index("name")
     sets = yaml.safe_load((clone / "params.yaml").read_text())["gates"]["sets"]
     assert (table.index.name, *table.columns) == columns(list(sets))
-    assert set(table.index) == {"p1", "p5", *REFERENCES}
-    assert set(table[table["kind"] == "recipe"].index) == {"p1", "p5"}
+    assert set(table.index) == {*QUICK, *REFERENCES}
+    assert set(table[table["kind"] == "recipe"].index) == set(QUICK)
     for split in ("val", "ood"):
         assert table.loc["oracle", f"{split}_cosine"] == pytest.approx(1.0, abs=1e-5)
         assert table.loc["oracle", f"{split}_recall_at_5"] == pytest.approx(1.0)
         assert table.loc["oracle", f"{split}_rollout"] == pytest.approx(1.0, abs=1e-5)
         assert table.loc["copy_last", f"{split}_recall_at_1_unmasked"] == 0.0
-    for name in ("p1", "p5"):
+    for name in QUICK:
         metrics = json.loads((clone / f"metrics/{name}.json").read_text())
         assert metrics["val"]["recall_at_5"] == pytest.approx(table.loc[name, "val_recall_at_5"], abs=1e-6)
         assert (clone / f"metrics/stage_a/{name}.json").is_file()
@@ -113,7 +116,7 @@ def test_a_new_score_touches_p5_and_not_p1(clone):
     try:
         sh("dvc repro curriculum", clone)
         waiting = stages_run(sh("dvc repro --dry", clone))
-        assert not {stage for stage in waiting if stage.endswith("@p1")}
+        assert not {stage for stage in waiting if stage.endswith(("@p1", "@contrast"))}
         assert "train_a@p5" in waiting
     finally:
         params.write_text(before)
@@ -122,21 +125,21 @@ def test_a_new_score_touches_p5_and_not_p1(clone):
 
 
 def test_an_experiment_with_pos_scalar_runs_p5_alone(clone):
-    models = {name: (clone / f"data/models/{name}/model.safetensors").read_bytes() for name in ("p1", "p5")}
+    models = {name: (clone / f"data/models/{name}/model.safetensors").read_bytes() for name in QUICK}
     vectors = (clone / "data/bank/vectors.npy").stat().st_mtime_ns
     output = sh("dvc exp run -S pos_scalar=0.2", clone)
     stages = ("train_a", "gate_a", "train_b", "train_c", "evaluate_a", "evaluate_b", "evaluate")
     of_p5 = {f"{stage}@p5" for stage in stages}
     assert stages_run(output) == {"resolve", "compare", "report", *of_p5}
-    assert (clone / "data/models/p1/model.safetensors").read_bytes() == models["p1"]
-    assert (clone / "data/models/p5/model.safetensors").read_bytes() != models["p5"]
+    changed = {name for name in QUICK if (clone / f"data/models/{name}/model.safetensors").read_bytes() != models[name]}
+    assert changed == {"p5"}
     assert (clone / "data/bank/vectors.npy").stat().st_mtime_ns == vectors
     assert load_model(clone / "data/models/p5").module.pos_scalar == 0.2
 
-    changed = json.loads(sh("dvc metrics diff --json", clone))
-    assert "metrics/p5.json" in changed
-    assert "val.cosine" in changed["metrics/p5.json"]
-    assert not [path for path in changed if "p1" in path]
+    moved = json.loads(sh("dvc metrics diff --json", clone))
+    assert "metrics/p5.json" in moved
+    assert "val.cosine" in moved["metrics/p5.json"]
+    assert not [path for path in moved if "p1" in path or "contrast" in path]
     assert "val.cosine" in sh("dvc metrics diff --targets metrics/p5.json", clone)
     shown = sh(
         "dvc exp show --only-changed --drop '.*(stage_|unmasked|margin|ood|State|Executor|data/|plots/).*'", clone
@@ -150,11 +153,15 @@ def test_an_experiment_with_pos_scalar_runs_p5_alone(clone):
 
 def test_further_seeds_run_alone_and_the_table_shows_the_spread(clone):
     output = sh("dvc exp run -S 'train.seeds=[43, 44]'", clone)
-    of_p1 = {f"{stage}@p1-{seed}" for stage in ("train_seed", "evaluate_seed") for seed in (43, 44)}
-    assert stages_run(output) == {"resolve", "compare", "report", *of_p1}
+    repeated = yaml.safe_load((clone / "params.yaml").read_text())["train"]["repeat"]
+    assert repeated
+    again = {
+        f"{stage}@{name}-{seed}" for stage in ("train_seed", "evaluate_seed") for name in repeated for seed in (43, 44)
+    }
+    assert stages_run(output) == {"resolve", "compare", "report", *again}
     table = pd.read_csv(clone / "metrics/comparison.csv").set_index("name")
-    assert table.loc["p1", "seeds"] == 3
-    assert table["val_cosine_sd"].notna().to_dict() == {name: name == "p1" for name in table.index}
+    assert table.loc[repeated, "seeds"].tolist() == [3] * len(repeated)
+    assert table["val_cosine_sd"].notna().to_dict() == {name: name in repeated for name in table.index}
     assert "## Spread over seeds" in (clone / "metrics/comparison.md").read_text()
     sh("git checkout . && dvc checkout", clone)
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lvm_core.errors import LvmError
-from lvm_core.params import read_params
+from lvm_core.params import read_params, shown
 from lvm_core.resolve import RESERVED, resolve_recipes, validate_all
 from tests.imports import ROOT
 
@@ -72,6 +72,8 @@ def test_a_profile_is_laid_over_the_other_values(tmp_path):
             ["profiles.quick.corpus.max_articles", "max_tr"],
         ),
         ({"train.lr": "1e-3"}, ["train.lr = '1e-3'", "0.001 or 1.0e-3"]),
+        ({"train.lr": "0.5"}, ["train.lr = '0.5'", "the quotes make it text: write 0.5 without them"]),
+        ({"recipes.p1.losses": {"mse": "1"}}, ["recipes.p1.losses.mse = '1'", "write 1 without them"]),
         ({"train.lr": 0.0}, ["train.lr", "0.0", "greater than 0"]),
         ({"train.learning_rate": 0.1}, ["train.learning_rate", "unknown key", "batch_size, lr"]),
         ({"train.epochs.a": 0}, ["train.epochs.a", "0"]),
@@ -115,6 +117,44 @@ def test_each_mistake_is_one_clear_line(tmp_path, changes, words):
     assert "\n" not in message
     for word in [*words, "params.yaml"]:
         assert word in message
+
+
+@pytest.mark.parametrize("value", ["fast", "nan", [0.5], {"value": "0.5"}])
+def test_no_hint_where_the_value_is_no_number(tmp_path, value):
+    with pytest.raises(LvmError) as error:
+        check(edited(tmp_path, {"train.lr": value}))
+    assert "quotes" not in str(error.value)
+    assert "YAML reads" not in str(error.value)
+
+
+def test_a_text_that_happens_to_be_a_number_is_no_hint_where_no_number_is_wanted(tmp_path):
+    with pytest.raises(LvmError) as error:
+        check(edited(tmp_path, {"precision": "16"}))
+    assert "quotes" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train.lr": "x" * 500},
+        {"train.lr": [1.0] * 500},
+        {"train.extra": {"x": "y" * 500}},
+        {"pos_scaler": "z" * 500},
+        {"recipes.p1.loss": "y" * 500},
+        {"recipes.p1.model": "y" * 500},
+        {"time_direction": [f"p{number}" for number in range(500)]},
+    ],
+)
+def test_a_very_long_value_is_shortened(tmp_path, changes):
+    with pytest.raises(LvmError) as error:
+        check(edited(tmp_path, changes))
+    ((key, value),) = changes.items()
+    assert f"{key} = {repr(value)[:77]}...: " in str(error.value)
+
+
+def test_a_value_that_just_fits_is_shown_whole():
+    assert shown("x" * 78) == repr("x" * 78)
+    assert shown("x" * 79) == "'" + "x" * 76 + "..."
 
 
 @pytest.mark.parametrize(("text", "word"), [("a: [", "valid YAML"), ("- 1", "mapping"), ("", "mapping")])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lvm_core.comparison import details, phases, read, rows, variants
+from lvm_core.comparison import as_published, details, phases, read, rows, variants
 from lvm_core.comparison.columns import COPYING, SPLITS
 from lvm_core.fivecat.headline import MORE
 from lvm_core.fivecat.resampled import Judgement
@@ -99,6 +99,7 @@ def build_comparison(
     parts |= {"gates_policy": gates.policy, "after_phases": phases.to_json(after_phases)}
     parts |= {"best_two": rows.best_two(table, judgements), "more": _more(judgements)}
     whole = details.comparison_details(table, summaries, noted, after_a, **parts)
+    whole["as_published"] = as_published.beside_ours(table, whole["after_stage_a"])
     return Comparison(table, noted, summaries, results, after_phases, whole)
 
 

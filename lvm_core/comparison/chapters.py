@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lvm_core.claims import Claim, claims_text
+from lvm_core.comparison.as_published import as_published_chapter
 from lvm_core.comparison.build import Comparison
 from lvm_core.comparison.text import seeds_chapter, time_direction_chapter
 from lvm_core.frontier.answer import answer
@@ -15,7 +16,7 @@ from lvm_core.gates.text import gates_text
 
 
 def chapters(done: Comparison, gates: GatesParams, frontier: Mapping[str, Any], claims: Sequence[Claim]) -> list[str]:
-    """What can be reached, the time direction, the seeds (where there are any), the gates, the claims.
+    """What can be reached, the time direction, the seeds (where there are any), the gates, the claims, the published table.
 
     Args:
         done: the comparison.
@@ -34,4 +35,5 @@ def chapters(done: Comparison, gates: GatesParams, frontier: Mapping[str, Any], 
         gates_text(gates, done.results, {row["name"]: row["kind"] for row in rows}),
         after_phases_text(gates, done.after_phases),
         "\n".join(claims_text(claims)),
+        as_published_chapter(done.json["as_published"]),
     ]

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from lvm_core.errors import LvmError
 from lvm_core.fivecat.headline import HEADLINE, MORE
 from lvm_core.layout import REFERENCES
-from lvm_core.params import PARAMS_FILE, Group
+from lvm_core.params import PARAMS_FILE, Group, shown
 
 CERTIFIED = "certified"
 """The set that the status words come from."""
@@ -223,7 +223,9 @@ def check_set(where: str, name: str, sets: Iterable[str]) -> None:
         LvmError: it does not.
     """
     if name not in list(sets):  # a list, because YAML may give anything for the name
-        raise LvmError(f"{PARAMS_FILE}: {where} = {name!r}: there is no such set in gates.sets ({', '.join(sets)})")
+        raise LvmError(
+            f"{PARAMS_FILE}: {where} = {shown(name)}: there is no such set in gates.sets ({', '.join(sets)})"
+        )
 
 
 def rivals_of(params: GatesParams, name: str) -> list[str]:

@@ -68,6 +68,8 @@ def report_html(
         data=tables.data_table(diagnosis),
         lags=pictures.lag_picture(lags, {split: found["between_articles"] for split, found in diagnosis.items()}),
         claims=measure_claims(rows, training, diagnosis, direction),
+        published=comparison.get("as_published"),
+        published_table=tables.published((comparison.get("as_published") or {}).get("rows") or []),
         all_figures=[tables.all_figures(rows, split) for split in ("val", "ood")],
         words=words,
     )

@@ -148,6 +148,24 @@ def seeds(measured: Mapping[str, Any]) -> Table | None:
     return Table("Mean ± standard deviation over seeds, and the range", columns, lines) if lines else None
 
 
+PUBLISHED = {"val_cosine": (3, False), "margin": (3, True), "recall_at_1": (4, False), "recall_at_5": (3, False)}
+"""Figures of the published rows: digits, and whether the sign is shown."""
+
+
+def published(rows: Sequence[Row]) -> Table:
+    """The earlier work's own rows with its own figures, and ours where a recipe rebuilds one."""
+    lines = []
+    for row in rows:
+        ours = row.get("ours") or {}
+        rebuilt = f"{row['recipe']}{' after A' if row['phase'] == 'a' else ''}" if ours else number(None)
+        cells = [Cell(number(row[key], digits, sign=sign)) for key, (digits, sign) in PUBLISHED.items()]
+        cells += [Cell(str(row["gates"] or number(None))), Cell(str(row["status"])), Cell(rebuilt)]
+        cells += [Cell(signed(ours.get("val_published_margin"))), Cell(number(ours.get("val_recall_at_5")))]
+        lines.append(Line(f"{row['number']} {row['name']}", "data", None, cells))
+    columns = ["model", "val cosine", "margin", "R@1", "R@5", "gates", "status", "rebuilt here"]
+    return Table("As published on 2 November 2025", [*columns, "our margin, their tape", "our R@5"], lines)
+
+
 DATA = {
     "articles": ("articles", count),
     "chunks": ("chunks", count),
