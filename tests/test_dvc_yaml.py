@@ -58,9 +58,9 @@ def test_metrics_and_plots_are_in_git_and_the_rest_is_cached():
 
 
 def test_artifacts_are_models_of_recipes():
-    """Not every recipe has to be one: adding a recipe is an edit of params.yaml alone."""
+    """Not every recipe has to be one: adding a recipe is an edit of params.yaml alone. `selected` is the ladder's."""
     names = yaml.safe_load((ROOT / "params.yaml").read_text())["names"]
     assert PIPELINE["artifacts"]
     for name, entry in PIPELINE["artifacts"].items():
-        assert name in names
+        assert name in [*names, "selected"]
         assert (entry["path"], entry["type"]) == (f"data/models/{name}", "model")
