@@ -25,7 +25,7 @@ LONGEST = 80
 TOP_LEVEL = (
     *("profile", "profiles", "seed", "threads", "precision", "device", "pos_scalar", "names", "recipes"),
     *("data", "corpus", "split", "encoder", "diagnosis", "score", "curriculum", "model", "train", "evaluate"),
-    *("gates", "time_direction"),
+    *("gates", "ladder", "time_direction"),
 )
 """Every key that params.yaml may have at its top level."""
 

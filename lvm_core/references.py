@@ -8,7 +8,7 @@ because a predictor of one number that was chosen by R@5 is what a claim to rank
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -24,32 +24,36 @@ from lvm_core.fivecat.predictor import Predictor, from_callable
 from lvm_core.fivecat.profile import mean_or_none
 from lvm_core.fivecat.retrieval import article_scores, retrieval_columns
 from lvm_core.fivecat.window_sets import canonical_windows
+from lvm_core.layout import REFERENCES
 from lvm_core.windows import CONTEXT
 
 
-def fit_references(bank: Bank, params: EvaluateParams, seed: int) -> list[Predictor]:
-    """The ten reference predictors of a bank.
+def fit_references(bank: Bank, params: EvaluateParams, seed: int, names: Sequence[str] = REFERENCES) -> list[Predictor]:
+    """The ten reference predictors of a bank, or the named ones of them.
 
     Args:
         bank: with training windows, and `dev` windows if there are several ridge strengths.
         params: batch size and ridge strengths.
         seed: of the `random` directions.
+        names: which to fit, in this order.
 
     Raises:
         LvmError: the train split has no window, or dev has none and is needed.
     """
-    return [
-        oracle(bank),
-        copy_last(),
-        context_mean(),
-        fit_linear5(bank, params.batch_size),
-        fit_decay(bank, params.batch_size),
-        fit_decay(bank, params.batch_size, centred=True),
-        fit_ridge(bank, params.ridge_strengths, params.batch_size),
-        article_centroid(bank),
-        corpus_mean(bank),
-        random_directions(bank, seed),
-    ]
+    size = params.batch_size
+    fits: dict[str, Callable[[], Predictor]] = {
+        "oracle": lambda: oracle(bank),
+        "copy_last": copy_last,
+        "context_mean": context_mean,
+        "linear5": lambda: fit_linear5(bank, size),
+        "decay": lambda: fit_decay(bank, size),
+        "decay_centred": lambda: fit_decay(bank, size, centred=True),
+        "ridge": lambda: fit_ridge(bank, params.ridge_strengths, size),
+        "article_centroid": lambda: article_centroid(bank),
+        "corpus_mean": lambda: corpus_mean(bank),
+        "random": lambda: random_directions(bank, seed),
+    }
+    return [fits[name]() for name in names]
 
 
 def oracle(bank: Bank) -> Predictor:

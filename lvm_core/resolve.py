@@ -20,16 +20,19 @@ from lvm_core.encoder import EncoderParams
 from lvm_core.errors import LvmError
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.gates.params import GatesParams, check_set
+from lvm_core.ladder.params import LadderParams
+from lvm_core.ladder.raising import check_rungs
 from lvm_core.layout import REFERENCES
 from lvm_core.models import ModelParams
-from lvm_core.params import PARAMS_FILE, Device, PosScalar, Precision, Seed, Threads, load_group, validate
+from lvm_core.params import PARAMS_FILE, Device, PosScalar, Precision, Seed, Threads, load_group, shown, validate
 from lvm_core.recipe import Recipe, TrainParams
 
 RESERVED = {
     *REFERENCES,
     *("references", "comparison", "corpus", "diagnosis", "curriculum", "frontier", "bench", "stage_a", "stage_b"),
+    *("ladder", "selected"),
 }
-"""Names that a recipe cannot have: reference predictors, and other files of metrics/."""
+"""Names that a recipe cannot have: reference predictors, other files of metrics/, the folder of the selected model."""
 
 
 class TrainDefaults(TrainParams):
@@ -55,7 +58,7 @@ GROUPS: dict[str, Any] = {
     **{"data": DataParams, "corpus": CorpusParams, "split": SplitParams, "encoder": EncoderParams},
     **{"diagnosis": DiagnosisParams, "score": ScoreParams, "curriculum": CurriculumParams},
     **{"model": ModelParams, "train": TrainDefaults, "evaluate": EvaluateParams},
-    **{"gates": GatesParams, "time_direction": list[str]},
+    **{"gates": GatesParams, "ladder": LadderParams, "time_direction": list[str]},
 }
 """Type of every top-level key but `names`, `recipes` and the profiles."""
 
@@ -97,6 +100,7 @@ def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rul
     if len(set(seeds)) != len(seeds):
         raise LvmError(f"{PARAMS_FILE}: train.seeds = {shown(seeds)}: a seed occurs twice")
     resolved = {name: _resolve(name, recipe, params) for name, recipe in recipes.items()}  # unused ones are checked too
+    check_rungs(load_group(params, "ladder", LadderParams), {name: recipe for name, (recipe, _) in resolved.items()})
     for name in params["train"]["repeat"] if seeds else ():
         if resolved[name][0].seed in seeds:
             own = resolved[name][0].seed

@@ -1,4 +1,7 @@
-"""Variants of a recipe: trained once more with another seed, or on articles read backwards, all phases in a row."""
+"""Trainings beside the pipeline's own, phases in a row: another seed, or articles read backwards.
+
+`train_phases` is what they have in common with the retries of the ladder.
+"""
 
 from __future__ import annotations
 
@@ -41,14 +44,44 @@ def train_variant(variant: str, recipe: Recipe, bank: Bank, windows: Mapping[str
         KeyboardInterrupt: after the state was saved.
     """
     work = f"train-{recipe.name}-{variant}"
-    with progress_folder(work, _key(recipe, bank, windows)) as folder:
-        for phase in PHASES:
-            before = folder / PREVIOUS[phase] if phase in PREVIOUS else None
-            if not _finished(folder / phase, phase):
-                run_phase(f"{work}-{phase}", recipe, phase, bank, windows[phase], before, folder / phase, folder)
-        with atomic_directory(variant_directory(variant, recipe.name)) as directory:
-            for file in sorted((folder / PHASES[-1]).iterdir()):
-                shutil.copyfile(file, directory / file.name)
+    with progress_folder(work, training_key(recipe, bank, windows)) as folder:
+        copy_model(train_phases(work, recipe, bank, windows, folder), variant_directory(variant, recipe.name))
+
+
+def train_phases(
+    work: str, recipe: Recipe, bank: Bank, windows: Mapping[str, np.ndarray], folder: Path, last: str = PHASES[-1]
+) -> Path:
+    """Train the phases up to `last` that are not finished in `folder`; the directory of that phase.
+
+    Args:
+        work: name of this training, for saved progress and messages.
+        recipe: what to do.
+        bank: to train on.
+        windows: [W] int64 target rows of each phase's windows.
+        folder: of progress, kept by the caller until what is made of it is written; under a name that has
+            `training_key` in it.
+        last: `a`, `b` or `c`.
+
+    Raises:
+        LvmError: as `phases.run_phase`.
+        KeyboardInterrupt: after the state was saved.
+    """
+    for phase in PHASES[: PHASES.index(last) + 1]:
+        before = folder / PREVIOUS[phase] if phase in PREVIOUS else None
+        if not _finished(folder / phase, phase):
+            run_phase(f"{work}-{phase}", recipe, phase, bank, windows[phase], before, folder / phase, folder)
+    return folder / last
+
+
+def copy_model(source: Path, directory: Path) -> None:
+    """Make `directory` a copy of a model directory, file by file with the same bytes.
+
+    Raises:
+        LvmError: the folder cannot be written to, or `source` not be read (names the folder).
+    """
+    with atomic_directory(directory) as temporary:
+        for file in sorted(source.iterdir()):
+            shutil.copyfile(file, temporary / file.name)
 
 
 def _finished(directory: Path, phase: str) -> bool:
@@ -66,8 +99,8 @@ def _finished(directory: Path, phase: str) -> bool:
     return True
 
 
-def _key(recipe: Recipe, bank: Bank, windows: Mapping[str, np.ndarray]) -> str:
-    """Everything that shapes the finished phases kept in the folder of progress."""
+def training_key(recipe: Recipe, bank: Bank, windows: Mapping[str, np.ndarray]) -> str:
+    """Everything that shapes the finished phases kept in the folder of progress (a `resume.fingerprint`)."""
     device = resolve_device(recipe.device)
     machine = processor_features() if device.type == "cpu" else torch.cuda.get_device_name(device)
     rows = [windows[phase].tobytes() for phase in PHASES]

@@ -16,6 +16,7 @@ def main() -> None:
         read_json("metrics/diagnosis.json"),
         read_csv("plots/training.csv", "name").reset_index(),
         read_csv("plots/lag_similarity.csv", "name").reset_index(),
+        read_json("metrics/ladder.json"),
     )
     write_text("plots/report.html", page)
     print(f"report: {len(comparison['rows'])} rows, {len(page.encode()) / 1024:,.0f} KiB in plots/report.html")

@@ -212,6 +212,38 @@ def lags(splits: Sequence[str] = ("train", "val", "ood")) -> pd.DataFrame:
     )
 
 
+def ladder(names: Sequence[str] = tuple(RECIPES)) -> dict[str, Any]:
+    """What metrics/ladder.json holds: one attempt that failed, one recipe skipped, the first one selected."""
+    figures = {"recall_at_5": 0.33, "cosine": 0.517}
+    answer = {"value": -0.12, "passed": False}
+    condition = {"asked": "val margin >= 0.02", "asked_on_dev": "dev margin >= 0.02", "dev": answer, "reported": answer}
+    gate = {"passed": False, "passed_as_reported": False, "counts": True, "conditions": [condition]}
+    counts = {"passed": 0, "of": 1, "undefined": 0, "whole": False}
+    attempt = {
+        "step": "Option 3", "recipe": names[0], "retry": 0, "parameters": {"model.pos_scalar": 0.1}, "set": "stage_a",
+        "passed": False, "asked_on_dev": counts, "not_asked_on_dev": [], "on_val_and_ood": {"corrected": counts},
+        "dev": figures, "val": figures, "ood": dict.fromkeys(figures), "gates": {"margin": gate},
+    }  # fmt: skip
+    means = dict.fromkeys(("sim_prev", "sim_prev2"), 0.4)
+    check = {
+        "recipe": names[0], "sample": 100, "largest_difference": 1e-7, "cut": {"distinctness": 0.6}, "above_cut": 1.0,
+        "cosines": {"sample": means, "all": means}, "after_phase_a": {"by_score": {}, "pairs": {}},
+        "alternative": {"rank_correlation": 0.6, "share": 0.3, "overlap": None},
+    }  # fmt: skip
+    chosen = {
+        "recipe": names[0], "model": names[0], "by": "fallback", "criterion": "recall_at_5", "epoch": 18, "phase": "c",
+        "dev": figures, "val": figures, "ood": dict.fromkeys(figures), "status": "weak", "certified": counts,
+    }  # fmt: skip
+    return {
+        "selected": chosen,
+        "candidates": {name: {"epoch": 18, "phase": "c", **figures} for name in names},
+        "attempts": {names[0]: attempt},
+        "not_tried": {},
+        "skipped": {"p6": "Option 4"},
+        "check": check,
+    }
+
+
 def page(**changed: Any) -> str:
     """The report on the made-up figures, some of them replaced."""
     parts: dict[str, Any] = {
@@ -220,5 +252,6 @@ def page(**changed: Any) -> str:
         "diagnosis": diagnosis(),
         "training": training(),
         "lags": lags(),
+        "ladder": ladder(),
     }
     return report_html(**(parts | changed))

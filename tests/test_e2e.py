@@ -130,7 +130,7 @@ def test_an_experiment_with_pos_scalar_runs_p5_alone(clone):
     output = sh("dvc exp run -S pos_scalar=0.2", clone)
     stages = ("train_a", "gate_a", "train_b", "train_c", "evaluate_a", "evaluate_b", "evaluate")
     of_p5 = {f"{stage}@p5" for stage in stages}
-    assert stages_run(output) == {"resolve", "compare", "report", *of_p5}
+    assert stages_run(output) == {"resolve", "ladder", "compare", "report", *of_p5}
     changed = {name for name in QUICK if (clone / f"data/models/{name}/model.safetensors").read_bytes() != models[name]}
     assert changed == {"p5"}
     assert (clone / "data/bank/vectors.npy").stat().st_mtime_ns == vectors
@@ -177,7 +177,17 @@ def test_time_direction_frontier_and_report(clone):
     assert set(json.loads((clone / "metrics/frontier.json").read_text())["families"]) == {"linear5", "affine"}
     page = (clone / "plots/report.html").read_text()
     assert "measured" in page
+    assert "The selected model and how it was chosen" in page
     assert "https://" not in page.replace("http://www.w3.org", "").replace("https://www.w3.org", "")
+
+
+def test_a_model_is_selected_and_its_folder_is_a_copy(clone):
+    ladder = json.loads((clone / "metrics/ladder.json").read_text())
+    recipe = ladder["selected"]["recipe"]
+    assert recipe in ladder["candidates"]
+    assert load_model(clone / "data/models/selected").info == load_model(clone / f"data/models/{recipe}").info
+    assert f"Selected: `{recipe}`" in (clone / "metrics/ladder.md").read_text()
+    assert "selected" in sh("dvc metrics show metrics/ladder.json", clone)
 
 
 def test_the_gates_can_be_asked(clone):

@@ -26,6 +26,7 @@ from tests.imports import ROOT
 
 VOID = {"meta", "br", "wbr", "link", "img", "hr", "input"}
 SECTIONS = (
+    "selected",
     *("ranking", "meaning", "frontier", "profiles", "training", "gates", "direction", "seeds", "data", "claims", "all"),
 )
 GATES: GatesParams = load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)
@@ -84,6 +85,7 @@ def bare():
     return made.page(
         comparison=made.comparison(undefined=("ood", "val_margin", "val_recall", "val_mrr")),
         frontier=None,
+        ladder=None,
         diagnosis=made.diagnosis(["val"]),
         lags=made.lags(["val"]),
         training=made.training(epochs=(1, 0, 0)),
@@ -99,7 +101,8 @@ def hostile():
     }
     comparison = made.comparison(recipes, about=HOSTILE)
     comparison["time_direction"] = {HOSTILE: {"val_recall_at_5": {"forward": 0.1}}}
-    return made.page(comparison=comparison, training=made.training([HOSTILE, "$x_{$"]))
+    ladder = made.ladder([HOSTILE, "$x_{$"])
+    return made.page(comparison=comparison, training=made.training([HOSTILE, "$x_{$"]), ladder=ladder)
 
 
 @pytest.fixture(params=["usual", "many", "bare", "hostile"])
@@ -355,6 +358,14 @@ def test_signs_and_sentences():
     assert numbers.with_interval(0.5, None, 1.0) == "0.500"
 
 
+def test_the_selected_model_and_what_was_tried_are_shown(usual):
+    text = Page(usual).text
+    assert "The one attempt does not pass its gates on dev, so the fallback takes the best of 2 recipes by R@5" in text
+    assert "failed: 0 of 1 gates" in text
+    assert "model.pos_scalar = 0.1" in text
+    assert "not among the recipes of this run: p6" in text
+
+
 def test_the_stage_writes_the_page(tmp_path, monkeypatch, usual):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(LvmError, match=r"comparison\.json: cannot be read"):
@@ -362,6 +373,7 @@ def test_the_stage_writes_the_page(tmp_path, monkeypatch, usual):
     write_json("metrics/comparison.json", made.comparison(time_direction=True, seeds=True))
     write_json("metrics/frontier.json", made.frontier())
     write_json("metrics/diagnosis.json", made.diagnosis())
+    write_json("metrics/ladder.json", made.ladder())
     write_csv("plots/training.csv", made.training())
     write_csv("plots/lag_similarity.csv", made.lags())
     stage.main()

@@ -22,8 +22,8 @@ def test_every_module_that_is_loaded_is_listed(stage):
     """Python itself says which modules the import of a script loads."""
     code = (
         f"import sys, stages.{stage}\n"
-        "files = [getattr(m, '__file__', None) for n, m in sys.modules.items() if n.split('.')[0] in ('lvm_core', 'stages')]\n"
-        "print('\\n'.join(file for file in files if file))"
+        "ours = [m for name, m in sys.modules.items() if name.split('.')[0] in ('lvm_core', 'stages')]\n"
+        "print('\\n'.join(m.__file__ for m in ours if getattr(m, '__file__', None)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = {Path(file).relative_to(ROOT).as_posix() for file in done.stdout.split()} - {"lvm_core/__init__.py"}
@@ -52,7 +52,7 @@ def project(tmp_path):
     for name, text in {
         "stages/__init__.py": "",
         "stages/one.py": "from lvm_core.room import a\ndef main():\n    import lvm_core.late\n",
-        "stages/other.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import lvm_core.late\nimport json\n",
+        "stages/other.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import lvm_core.late\n",
         "lvm_core/__init__.py": "import lvm_core.public",
         "lvm_core/public.py": "",
         "lvm_core/late.py": "",

@@ -16,7 +16,7 @@ from lvm_core.gates.text import gates_text
 
 
 def chapters(done: Comparison, gates: GatesParams, frontier: Mapping[str, Any], claims: Sequence[Claim]) -> list[str]:
-    """What can be reached, the time direction, the seeds (where there are any), the gates, the claims, the published table.
+    """What can be reached, time direction, seeds (where there are any), gates, claims, the published table.
 
     Args:
         done: the comparison.

@@ -17,6 +17,7 @@ from lvm_core.report.drawing import Picture
 from lvm_core.report.gate_tables import gate_tables, phases_table
 from lvm_core.report.numbers import count, number, signed, with_minus
 from lvm_core.report.reach import reach
+from lvm_core.report.selection import selection
 from lvm_core.report.verdict import few_articles, verdict
 
 CURVES = {
@@ -33,6 +34,7 @@ def report_html(
     diagnosis: Mapping[str, Any],
     training: pd.DataFrame,
     lags: pd.DataFrame,
+    ladder: Mapping[str, Any] | None = None,
 ) -> str:
     """The whole report as one self-contained page; the same text for the same figures.
 
@@ -42,6 +44,7 @@ def report_html(
         diagnosis: metrics/diagnosis.json.
         training: plots/training.csv: columns name, phase, epoch, dev_recall_at_5, dev_cosine, dev_cosine_last.
         lags: plots/lag_similarity.csv: columns name, lag, similarity.
+        ladder: metrics/ladder.json; None where there is none.
     """
     rows: Sequence[Mapping[str, Any]] = comparison["rows"]
     recipes = [str(row["name"]) for row in rows if row["kind"] == "recipe"]
@@ -50,6 +53,7 @@ def report_html(
     return _template().render(
         verdict=verdict(rows, reached, comparison.get("best_two")),
         few=few_articles(rows),
+        selected=selection(ladder),
         windows={split: _counts(rows, split) for split in ("val", "ood")},
         recipes=[row for row in rows if row["kind"] == "recipe"],
         references=[row for row in rows if row["kind"] == "reference"],

@@ -1,0 +1,197 @@
+"""What became of an attempt: its phase A on `dev`, which decides, and on `val` and `ood`, which report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lvm_core.bank import Bank
+from lvm_core.checkpoint import load_model
+from lvm_core.comparison.read import read_judgements
+from lvm_core.fivecat.evaluate import REPORTED_SPLITS, evaluate_splits
+from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.fivecat.predictor import Predictor, from_callable
+from lvm_core.fivecat.resampled import Judgement, judge
+from lvm_core.gates.judge import judge_gates, status_of
+from lvm_core.gates.params import CERTIFIED, Condition, Gate, GatesParams, counted_sets
+from lvm_core.gates.results import ConditionResult, GateResult, RowResult
+from lvm_core.gates.text import limit_text, number_text
+from lvm_core.ladder.dev_gates import asked_on_dev, dev_form, not_asked, rivals_in
+from lvm_core.ladder.params import CRITERIA
+from lvm_core.layout import evaluation_directory
+from lvm_core.references import fit_references
+from lvm_core.statistics import RESAMPLES
+
+DEV = "dev"
+STATUS_NEEDS = ("context_mean",)
+"""References that a status word is made with, beside the rivals in the sets."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges models on `dev`, and on `val` and `ood`.
+
+    Attributes:
+        bank: with all splits.
+        evaluate: how they are evaluated.
+        gates: all sets.
+        seed: of the evaluation and of the draws of articles.
+        device: to predict on.
+    """
+
+    bank: Bank
+    evaluate: EvaluateParams
+    gates: GatesParams
+    seed: int
+    device: torch.device
+    _dev_rivals: dict[str, Judgement] = field(default_factory=dict, repr=False)
+
+    def on_dev(self, predictor: Predictor) -> Judgement:
+        """Its figures on `dev`, under the keys of `val`: what a `dev_form` of gates is to be held against."""
+        return judge({"val": self._tables(predictor, (DEV,))[DEV]}, RESAMPLES, self.seed, self.evaluate.coherence_cuts)
+
+    def reported(self, directory: Path, name: str) -> Judgement:
+        """The figures of a model on `val` and `ood`, measured now."""
+        tables = self._tables(self.predictor(directory, name), REPORTED_SPLITS)
+        return judge(tables, RESAMPLES, self.seed, self.evaluate.coherence_cuts)
+
+    def reported_by(self, kind: str, name: str) -> Judgement:
+        """The same of a row that a stage has evaluated, from data/evaluation/<kind>."""
+        cuts = self.evaluate.coherence_cuts
+        return read_judgements(evaluation_directory(kind), [name], self.seed, cuts)[name]
+
+    def dev_rivals(self, names: list[str]) -> dict[str, Judgement]:
+        """Reference predictors on `dev`, each fitted and evaluated once."""
+        missing = [name for name in names if name not in self._dev_rivals]
+        for reference in fit_references(self.bank, self.evaluate, self.seed, missing):
+            self._dev_rivals[reference.name] = self.on_dev(reference)
+        return {name: self._dev_rivals[name] for name in names}
+
+    def reported_rivals(self, names: list[str]) -> dict[str, Judgement]:
+        """Reference predictors on `val` and `ood`, from data/evaluation/references."""
+        return {name: self.reported_by("references", name) for name in names}
+
+    def predictor(self, directory: Path, name: str) -> Predictor:
+        """The model of a directory; `name` is for messages.
+
+        Raises:
+            LvmError: it is missing or damaged.
+        """
+        return from_callable(load_model(directory).to(self.device).predict_raw, name)
+
+    def _tables(self, predictor: Predictor, splits: tuple[str, ...]) -> dict[str, Any]:
+        done = evaluate_splits(
+            self.bank, predictor, self.evaluate, seed=self.seed, device=self.device, splits=splits
+        )  # fmt: skip
+        return {split: evaluation.windows for split, evaluation in done.items()}
+
+
+ROW = "attempt"
+
+
+def dev_answers(judge_: Judge, name: str, own: Judgement) -> RowResult:
+    """What a model answers to the gates of a set that are asked on `dev`."""
+    form = dev_form(judge_.gates, name)
+    judgements = {ROW: own, **judge_.dev_rivals(rivals_in(form))}
+    return judge_gates(form, judgements)[name].corrected[ROW]
+
+
+def reported_answers(judge_: Judge, name: str, own: Judgement) -> dict[str, RowResult]:
+    """What it answers to the whole set on `val` and `ood`, in each frame that the set has."""
+    sets = {one: judge_.gates.sets[one] for one in (name, *counted_sets(judge_.gates.sets[name]))}
+    params = judge_.gates.model_copy(update={"sets": sets})
+    judgements = {ROW: own, **judge_.reported_rivals(rivals_in(params))}
+    result = judge_gates(params, judgements)[name]
+    frames = {"corrected": result.corrected, "published": result.published}
+    return {frame: rows[ROW] for frame, rows in frames.items() if rows}
+
+
+def final_standing(judge_: Judge, own: Judgement) -> dict[str, Any]:
+    """Status word and certified gates of a final model on `val` and `ood`, for the report alone; json values."""
+    names = list(dict.fromkeys([*STATUS_NEEDS, *rivals_in(judge_.gates)]))
+    judgements = {ROW: own, **judge_.reported_rivals(names)}
+    results = judge_gates(judge_.gates, judgements)
+    return {"status": status_of(ROW, judgements, results), CERTIFIED: counts(results[CERTIFIED].corrected[ROW])}
+
+
+def attempt_json(
+    gates: GatesParams,
+    name: str,
+    dev: Judgement,
+    on_dev: RowResult,
+    own: Judgement,
+    reported: Mapping[str, RowResult],
+) -> dict[str, Any]:
+    """An attempt's gates and figures as json values.
+
+    Args:
+        gates: all sets.
+        name: of the set it is held against.
+        dev: its figures on `dev`, under the keys of `val`.
+        on_dev: what it answers there.
+        own: its figures on `val` and `ood`.
+        reported: its answers there, by frame.
+    """
+    figures = _figures(gates.sets[name])
+    summary = {frame: counts(row) for frame, row in reported.items()}
+    table = {
+        key: gate_json(gate, on_dev.gates.get(key), reported["corrected"].gates[key], gates)
+        for key, gate in gates.sets[name].items()
+    }
+    return {
+        "set": name,
+        "passed": on_dev.whole,
+        "asked_on_dev": counts(on_dev),
+        "not_asked_on_dev": not_asked(gates, name),
+        "on_val_and_ood": summary,
+        "dev": {figure: dev.value.get(f"val_{figure}") for figure in figures},
+        **{split: {figure: own.value.get(f"{split}_{figure}") for figure in figures} for split in REPORTED_SPLITS},
+        "gates": table,
+    }
+
+
+def counts(row: RowResult) -> dict[str, Any]:
+    """A row's `passed`, `of`, `undefined` (gates without an answer) and `whole` as json values."""
+    return {"passed": row.passed, "of": row.of, "undefined": len(row.undefined), "whole": row.whole}
+
+
+def gate_json(gate: Gate, on_dev: GateResult | None, reported: GateResult, gates: GatesParams) -> dict[str, Any]:
+    """A gate: what it asks, what came out on `dev` (nothing where it is not asked there) and on `val` or `ood`."""
+    answers = iter(on_dev.conditions if on_dev else ())
+    conditions = []
+    for condition, found in zip(gate.all_of, reported.conditions, strict=True):
+        asked = asked_on_dev(condition, gates.sets)
+        conditions.append(
+            {
+                "asked_on_dev": on_dev_text(condition) if asked else None,
+                "dev": _answer(next(answers)) if asked else None,
+                "asked": f"{number_text(condition, 'corrected')} {limit_text(condition)}",
+                "reported": _answer(found),
+            }
+        )
+    return {
+        "passed": on_dev.passed if on_dev else None,
+        "passed_as_reported": reported.passed,
+        "counts": not gate.report_only,
+        "conditions": conditions,
+    }
+
+
+def on_dev_text(condition: Condition) -> str:
+    """A condition in words, as it is asked on `dev`."""
+    renamed = condition if condition.set is not None else condition.model_copy(update={"split": DEV})
+    return f"{number_text(renamed, 'corrected')} {limit_text(condition)}"
+
+
+def _answer(result: ConditionResult) -> dict[str, Any]:
+    return {"value": result.value, "passed": result.passed}
+
+
+def _figures(gates: Mapping[str, Gate]) -> list[str]:
+    """Figures worth showing: those that decide the fallback, and those that the set asks for."""
+    asked = [one.figure for gate in gates.values() for one in gate.all_of if one.figure is not None]
+    return list(dict.fromkeys([*CRITERIA, *asked]))

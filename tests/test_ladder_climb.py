@@ -1,0 +1,265 @@
+"""The whole ladder on a small bank with small models: what is tried and selected, and what an interruption costs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+import yaml
+
+from lvm_core import variants
+from lvm_core.bank import load_bank
+from lvm_core.checkpoint import load_model
+from lvm_core.curriculum import Rule
+from lvm_core.distinctness import score_windows
+from lvm_core.errors import LvmError
+from lvm_core.files import read_json, read_parquet, write_csv, write_json, write_npy, write_parquet, write_text
+from lvm_core.fivecat.evaluate import evaluate_splits
+from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.fivecat.predictor import from_callable
+from lvm_core.fivecat.store import write_evaluations
+from lvm_core.gates.params import GatesParams
+from lvm_core.hardware import resolve_device
+from lvm_core.ladder.attempts import Judge
+from lvm_core.ladder.climb import SELECTED, climb
+from lvm_core.ladder.params import LadderParams
+from lvm_core.ladder.text import ladder_text
+from lvm_core.layout import evaluation_directory, phase_directory
+from lvm_core.params import read_params, validate
+from lvm_core.phases import PREVIOUS, run_phase
+from lvm_core.references import fit_references
+from lvm_core.resume import ROOT as PROGRESS
+from tests.calling import one_clear_line, run_stage
+from tests.imports import ROOT
+from tests.synthetic import make_bank
+from tests.training import small_recipe, write_inputs
+
+BIASED = {"pos_scalar": 0.1, "last_slot_bias": {"kind": "learnable", "beta_max": 0.6}}
+TRAIN = {"epochs": {"a": 1, "b": 1, "c": 1}}
+RECIPES = {
+    "first": small_recipe(name="first", train=TRAIN),
+    "second": small_recipe(name="second", model=BIASED, train=TRAIN),
+    "third": small_recipe(name="third", train=TRAIN | {"lr": 0.02}),
+}
+RAISE = {"model.pos_scalar": 0.05, "model.last_slot_bias.beta_max": 0.2}
+SECOND = {"recipe": "second", "step": "Option 3", "retries": 2, "raise": RAISE}
+NEVER = {"impossible": {"all_of": [{"split": "val", "figure": "cosine", "at_least": 1.5}]}}
+ALWAYS = {"anything": {"all_of": [{"split": "val", "figure": "cosine", "at_least": -1.0}]}}
+EVALUATE = EvaluateParams(contrastive_targets=20, full_bank=False)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What the stages before the ladder leave, for three recipes."""
+    folder = tmp_path_factory.mktemp("ladder")
+    bank = make_bank({"train": [40] * 6, "dev": [30] * 3, "val": [30] * 3, "ood": [25] * 3}, dimension=16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, recipe in RECIPES.items():
+            write_inputs(folder, bank, recipe)
+            write_json(f"data/curriculum/{name}/in_force.json", {phase: {} for phase in "abc"})
+            for phase in "abc":
+                before = phase_directory(name, PREVIOUS[phase]) if phase in PREVIOUS else None
+                directory = phase_directory(name, phase)
+                state = run_phase(name, recipe, phase, bank, bank.targets("train"), before, directory)
+                if phase != "b":
+                    evaluated(from_callable(load_model(directory).predict_raw, name), phase, name)
+            write_csv(f"plots/training/{name}.csv", pd.DataFrame(state.history))
+        rules = {name: Rule(rule="all").model_dump() for name in RECIPES}
+        rules["second"] = Rule(rule="top", score="distinctness").model_dump()
+        write_text("data/curricula.yaml", yaml.safe_dump(rules))
+        scores = score_windows(bank.vectors, bank.targets("train"), bank.article_of_row)
+        write_parquet("data/scores.parquet", scores)
+        top = scores.nlargest(60, "distinctness")
+        write_npy("data/curriculum/second/a.npy", top["row"].sort_values().to_numpy())
+        write_json("data/curriculum/second/in_force.json", {"a": {"distinctness": float(top["distinctness"].min())}})
+        for reference in fit_references(bank, EVALUATE, 0):
+            evaluated(reference, "references", reference.name)
+    return folder
+
+
+def evaluated(predictor, kind, name):
+    done = evaluate_splits(load_bank("data/bank"), predictor, EVALUATE, seed=0)
+    write_evaluations(evaluation_directory(kind) / name, done)
+
+
+@pytest.fixture
+def place(trained, tmp_path, monkeypatch):
+    """A copy of it to work in."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def go_up(*rungs, names=tuple(RECIPES), gates=NEVER, **changes):
+    settings = validate({"sample": 20, "criterion": "recall_at_5", "rungs": list(rungs)} | changes, LadderParams, "x")
+    shipped = read_params(ROOT / "params.yaml")["gates"]
+    sets = validate(shipped | {"sets": shipped["sets"] | {"mine": gates}}, GatesParams, "gates")
+    judge = Judge(load_bank("data/bank"), EVALUATE, sets, 0, resolve_device("cpu"))
+    return climb(settings, dict.fromkeys(names, "mine"), judge)
+
+
+def contents(directory):
+    return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
+
+
+def dev_figures(name, figure="recall_at_5"):
+    return float(
+        pd.read_csv(f"plots/training/{name}.csv")[f"dev_{figure}"].iloc[
+            load_model(phase_directory(name, "c")).info.epoch - 1
+        ]
+    )
+
+
+def test_attempts_are_tried_in_order_and_the_best_on_dev_is_the_fallback(place):
+    found = go_up({"recipe": "third"}, SECOND, {"recipe": "absent", "step": "Option 4"}, {"recipe": "first"})
+    assert list(found["attempts"]) == ["third", "second", "second-retry-1", "second-retry-2", "first"]
+    assert found["skipped"] == {"absent": "Option 4"}
+    assert not any(attempt["passed"] for attempt in found["attempts"].values())
+    assert found["attempts"]["second-retry-2"]["parameters"] == {
+        "model.pos_scalar": 0.2,
+        "model.last_slot_bias.beta_max": 1.0,
+    }
+    best = max(RECIPES, key=dev_figures)
+    assert (found["selected"]["model"], found["selected"]["by"]) == (best, "fallback")
+    assert found["selected"]["dev"]["recall_at_5"] == pytest.approx(dev_figures(best))
+    assert load_model(SELECTED).info == load_model(phase_directory(best, "c")).info
+    assert contents(SELECTED) == contents(phase_directory(best, "c"))
+    assert not PROGRESS.exists()
+    by_cosine = go_up(criterion="cosine")["selected"]["recipe"]
+    assert by_cosine == max(RECIPES, key=lambda name: dev_figures(name, "cosine"))
+
+
+def test_the_first_that_passes_ends_the_ladder(place):
+    found = go_up({"recipe": "first"}, SECOND, gates=ALWAYS)
+    assert list(found["attempts"]) == ["first"]
+    assert found["not_tried"] == {"second": "Option 3", "second-retry-1": "Option 3", "second-retry-2": "Option 3"}
+    assert (found["selected"]["model"], found["selected"]["by"]) == ("first", "gates")
+    assert contents(SELECTED) == contents(phase_directory("first", "c"))
+    assert "It is the first whose phase A passes the one gate of `mine` on dev" in ladder_text(found, {})
+
+
+def exactly(attempt):
+    """A gate that this attempt alone passes: its own cosine on dev, from both sides."""
+    value = attempt["dev"]["cosine"]
+    limits = ({"split": "val", "figure": "cosine", relation: value} for relation in ("at_least", "at_most"))
+    return {"only_this": {"all_of": list(limits)}}
+
+
+def test_a_retry_that_passes_is_trained_to_its_end_and_selected(place):
+    attempts = go_up(SECOND)["attempts"]
+    found = go_up(SECOND, {"recipe": "first"}, gates=exactly(attempts["second-retry-1"]))
+    assert list(found["attempts"]) == ["second", "second-retry-1"]
+    chosen = found["selected"]
+    assert (chosen["model"], chosen["recipe"], chosen["phase"]) == ("second-retry-1", "second", "c")
+    info = load_model(SELECTED).info
+    assert (info.recipe["model"]["pos_scalar"], info.architecture["last_slot_bias"]["beta_max"]) == (0.15, 0.8)
+    assert [row["phase"] for row in info.history] == ["a", "b", "c"]
+    assert set(contents(SELECTED)) == {"model.json", "model.safetensors"}
+    assert chosen["dev"]["cosine"] == info.history[info.epoch - 1]["dev_cosine"]
+    assert "phases B and C were trained" in ladder_text(found, {})
+
+
+def test_an_interrupted_ladder_goes_on_and_ends_with_the_same_bytes(place, monkeypatch):
+    rungs = SECOND, {"recipe": "first"}
+    gates = exactly(go_up(SECOND)["attempts"]["second-retry-2"])
+    whole, model = go_up(*rungs, gates=gates), contents(SELECTED)
+    assert go_up(*rungs, gates=gates) == whole  # nothing else decides
+    assert contents(SELECTED) == model
+    shutil.rmtree(SELECTED)
+    started, real = [], variants.run_phase
+
+    def interrupted(work, *rest):
+        started.append(work)
+        if len(started) == 2:
+            raise KeyboardInterrupt
+        return real(work, *rest)
+
+    monkeypatch.setattr(variants, "run_phase", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        go_up(*rungs, gates=gates)
+    assert not SELECTED.exists()
+    assert go_up(*rungs, gates=gates) == whole
+    assert contents(SELECTED) == model
+    retries = [f"ladder-{name}" for name in ("second-retry-1-a", "second-retry-2-a", "second-retry-2-a")]
+    # nothing finished is done again
+    assert started == [*retries, "ladder-second-retry-2-b", "ladder-second-retry-2-c"]
+    assert not PROGRESS.exists()
+
+
+def poisoned(kind):
+    """On val and ood, every recipe but the one that is best on dev is made perfect."""
+    for name in set(RECIPES) - {max(RECIPES, key=dev_figures)}:
+        for split in ("val", "ood"):
+            path = evaluation_directory(kind) / name / f"{split}.parquet"
+            table = read_parquet(path)
+            perfect = {column: 1.0 for column in map(str, table) if column.startswith(("recall", "mrr", "cos_k+1"))}
+            write_parquet(path, table.assign(**perfect))
+
+
+def test_val_and_ood_decide_nothing(place):
+    rungs = {"recipe": "first"}, {"recipe": "second"}, {"recipe": "third"}
+    gate = {"good": {"all_of": [{"split": "val", "figure": "cosine", "at_least": 0.999}]}}
+    before = go_up(*rungs, gates=gate)
+    poisoned("a")
+    poisoned("c")
+    after = go_up(*rungs, gates=gate)
+    assert after["selected"] == before["selected"]
+    assert after["candidates"] == before["candidates"]
+    reported = [attempt["on_val_and_ood"]["corrected"]["whole"] for attempt in after["attempts"].values()]
+    assert sum(reported) == 2  # the poison is seen, and only reported
+    assert not any(attempt["passed"] for attempt in after["attempts"].values())
+
+
+def test_without_rungs_the_best_recipe_is_selected(place):
+    found = go_up(names=("first", "third"))
+    assert found["attempts"] == {} == found["skipped"]
+    assert found["check"]["recipe"] is None  # none of the two selects windows
+    assert found["selected"]["recipe"] == max(("first", "third"), key=dev_figures)
+    assert "There is no attempt to judge" in ladder_text(found, {})
+
+
+def test_rivals_are_those_of_dev(place):
+    lead = {"split": "val", "figure": "cosine", "bound": "lo", "above": -3.0, "minus": {"best_of": ["random"]}}
+    found = go_up({"recipe": "first"}, gates={"leads": {"all_of": [lead]}})
+    (condition,) = found["attempts"]["first"]["gates"]["leads"]["conditions"]
+    assert condition["asked_on_dev"] == "lo[dev cosine - random] > -3"
+    assert condition["dev"]["passed"] is True
+    assert condition["dev"]["value"] != condition["reported"]["value"]
+
+
+def test_a_missing_model_is_one_line(place):
+    shutil.rmtree(phase_directory("third", "c"))
+    with pytest.raises(LvmError, match=r"data/models/third/model\.json: cannot be read.*run `dvc repro`"):
+        go_up()
+
+
+def test_the_stage_writes_the_model_and_both_reports(place):
+    params = read_params(ROOT / "params.yaml")
+    params |= {"names": list(RECIPES), "threads": 1, "device": "cpu", "evaluate": EVALUATE.model_dump(), "seed": 0}
+    params |= {"recipes": {name: {"about": f"about {name}"} for name in RECIPES}}
+    params["ladder"] = {"sample": 20, "criterion": "recall_at_5", "rungs": [SECOND]}
+    write_text("params.yaml", yaml.safe_dump(params))
+    outputs = [place / "metrics/ladder.json", place / "metrics/ladder.md"]
+    seen = []
+    for _ in range(2):
+        done = run_stage(["stages.ladder"], place)
+        assert done.returncode == 0, done.stderr
+        seen.append([path.read_bytes() for path in outputs] + [contents(place / SELECTED)])
+    assert seen[0] == seen[1]
+    found = read_json(outputs[0])
+    assert found["attempts"]["second"]["set"] == "stage_a"
+    assert f"Selected: `{found['selected']['model']}`" in outputs[1].read_text()
+    assert str(place) not in json.dumps(found)
+    params["ladder"]["sample"] = 0
+    write_text("params.yaml", yaml.safe_dump(params))
+    assert "ladder.sample = 0" in one_clear_line(run_stage(["stages.ladder"], place))
+
+
+def test_scores_of_another_run_are_one_line(place):
+    scores = read_parquet("data/scores.parquet")
+    write_parquet("data/scores.parquet", scores.assign(distinctness=scores["distinctness"] + 0.5))
+    with pytest.raises(LvmError, match="run `dvc repro score`"):
+        go_up()
