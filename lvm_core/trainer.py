@@ -137,6 +137,7 @@ def _train_epoch(state: TrainState, recipe: Recipe, windows: TrainingWindows, sa
     """The steps of the epoch after `state.epoch` that are still to do, over all windows in a seeded order."""
     train, epoch, device = recipe.train, state.epoch + 1, windows.vectors.device
     model, optimizer = state.model.train(), state.optimizer
+    parameters = list(model.parameters())
     draw_masks(model, epoch_seed(recipe.seed, epoch, 4))
     batches = windows.batches(epoch)
     dev_losses = [1.0 - past[f"dev_{train.best_by}"] for past in state.history]
@@ -156,7 +157,7 @@ def _train_epoch(state: TrainState, recipe: Recipe, windows: TrainingWindows, sa
             loss = total_loss(batch, recipe.losses, weights)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), train.clip)
+            nn.utils.clip_grad_norm_(parameters, train.clip)
             optimizer.step()
             state.loss_sum += loss.detach() * len(rows)
             state.step += 1
