@@ -121,8 +121,12 @@ def check(params):
         ({"time_direction": ["p7"]}, "time_direction = ['p7']: 'p7' is not in names"),
         ({"time_direction": ["p1", "p1"]}, "time_direction = ['p1', 'p1']: a recipe is named twice"),
         ({"train": {"repeat": ["oracle"], "seeds": [1]}}, "train.repeat = ['oracle']: 'oracle' is not in names"),
+        (
+            {"names": ["p1", "p5"], "train": {"repeat": ["contrast"], "seeds": [43]}},
+            "'contrast' is not in names = ['p1', 'p5']; add it there, or take it out of train.repeat",
+        ),
         ({"train": {"seeds": [43, 43]}}, "train.seeds = [43, 43]: a seed occurs twice"),
-        ({"train": {"seeds": [42]}}, "train.seeds = [42]: recipes.p1 has the seed 42 itself"),
+        ({"train": {"repeat": ["p1"], "seeds": [42]}}, "train.seeds = [42]: recipes.p1 has the seed 42 itself"),
         ({"train": {"seeds": [-1]}}, "train.seeds.0 = -1"),
         ({"train": {"seeds": 43}}, "train.seeds = 43"),
         ({"time_direction": "p1"}, "time_direction = 'p1'"),
@@ -147,7 +151,7 @@ def test_a_variant_is_reversed_or_a_seed(tmp_path):
 
 def test_a_further_seed_must_differ_from_the_recipes_own():
     """It would be compared with itself."""
-    params = params_with(train={"seeds": [43]})
+    params = params_with(train={"repeat": ["p1"], "seeds": [43]})
     params["recipes"] = params["recipes"] | {"p1": params["recipes"]["p1"] | {"seed": 43}}
     with pytest.raises(LvmError, match=r"recipes\.p1 has the seed 43 itself"):
         check(params)
