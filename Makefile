@@ -6,8 +6,8 @@ QUICK ?= build/quick
 
 .PHONY: env repro quick recipes test test-fast soak bench lint format clean
 
-repro: env ## the whole pipeline
-	dvc repro
+repro: env ## the whole pipeline, one recipe for each core at a time (JOBS=1: one after the other)
+	python tools/repro.py $(JOBS)
 
 quick: env ## the same pipeline on a small corpus, in a clone in build/quick: nothing here changes
 	rm -rf $(QUICK)

@@ -39,16 +39,18 @@ class TrainDefaults(TrainParams):
     """`train` in params.yaml: the defaults of every recipe, and which recipes are trained with further seeds.
 
     Attributes:
+        threads: of every training.
         seeds: further seeds; empty: off.
         repeat: names of the recipes to train once more with each of them.
     """
 
+    threads: Threads
     seeds: list[Seed]
     repeat: list[str]
 
 
-REPEATS = ("seeds", "repeat")
-"""Keys of `train` that are no part of a recipe."""
+OF_ALL = ("threads", "seeds", "repeat")
+"""Keys of `train` that a recipe cannot set for itself."""
 
 BESIDE = ("about", "gates")
 """Keys of a recipe that do not shape its training."""
@@ -136,11 +138,11 @@ def _resolve(name: str, recipe: dict[str, Any], params: Mapping[str, Any]) -> tu
         check_set(f"{where}.gates", recipe["gates"], params["gates"]["sets"])
     own = _follow_references({key: value for key, value in recipe.items() if key not in BESIDE}, params, where)
     rule: Rule = validate(own["curriculum"], Rule, f"{where}.curriculum")
-    train = {key: value for key, value in params["train"].items() if key not in REPEATS}
+    train = {key: value for key, value in params["train"].items() if key not in OF_ALL}
     values = {
         "name": name,
         "seed": own.get("seed", params["seed"]),
-        "threads": params["threads"],
+        "threads": params["train"]["threads"],
         "precision": params["precision"],
         "device": params["device"],
         "model": _overlay(params["model"], own.get("model", {}), f"{where}.model"),
