@@ -17,7 +17,7 @@ import threading
 from collections.abc import Sequence
 from graphlib import TopologicalSorter
 
-DVC = ("dvc", "repro", "--wait-for-lock")
+DVC = ("dvc", "--wait-for-lock", "repro")
 
 
 def main(arguments: Sequence[str]) -> int:
