@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 
 def blocks(document: str, language: str) -> list[str]:

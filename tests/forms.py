@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from tests.calling import Done, one_clear_line, run_stage
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.synthetic import unit
 
 _spec = importlib.util.spec_from_file_location("write_forms", ROOT / "data/example/write_forms.py")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from lvm_core.interrupts import MESSAGE
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 
 def start(command: list[str], folder: Path) -> subprocess.Popen[str]:

@@ -18,7 +18,7 @@ from lvm_core.gates.params import GatesParams
 from lvm_core.gates.results import to_json
 from lvm_core.params import load_group, read_params
 from lvm_core.report.page import report_html
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 SPLITS = ("val", "ood")
 DRAWS = 200

@@ -8,7 +8,7 @@ import yaml
 from lvm_core.comparison.as_published import OURS, as_published_chapter, beside_ours, published_table
 from lvm_core.comparison.columns import columns
 from tests import report_data as made
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 FINAL = [
     {"name": name, "kind": "recipe", "val_published_margin": -0.2, "val_recall_at_5": 0.33} for name in ("p1", "p5")

@@ -21,8 +21,8 @@ from lvm_core.gates.text import TRIVIAL, gates_text
 from lvm_core.params import load_group, read_params
 from lvm_core.references import copy_last, fit_references, oracle
 from lvm_core.statistics import RESAMPLES
-from tests.imports import ROOT
 from tests.laws import Law
+from tests.paths import ROOT
 from tests.synthetic import bank_of, published_articles, walk
 
 PARAMS: GatesParams = load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)

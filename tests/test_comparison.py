@@ -29,7 +29,7 @@ from lvm_core.gates.params import GatesParams
 from lvm_core.params import load_group, read_params
 from lvm_core.references import copy_last, fit_references, oracle
 from lvm_core.reversal import reversed_bank
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.synthetic import bank_of, make_bank
 
 ABOUT = {"p1": "the last two chunks", "tiny": "another"}

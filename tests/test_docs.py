@@ -12,7 +12,7 @@ from lvm_core.errors import LvmError
 from lvm_core.params import read_params
 from lvm_core.resolve import resolve_recipes, validate_all
 from tests.documents import blocks
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 DOCUMENTS = ["README.md", "docs/pipeline.md", "docs/how-to-read-the-numbers.md", "corpora/README.md"]
 E2E = ["test_e2e.py", "test_e2e_vectors.py"]

@@ -7,7 +7,7 @@ import yaml
 
 from lvm_core.params import TOP_LEVEL
 from lvm_core.sources import stage_scripts
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = PIPELINE["stages"]

@@ -18,7 +18,7 @@ from lvm_core.comparison.columns import columns
 from lvm_core.files import read_npy, read_parquet
 from lvm_core.layout import REFERENCES
 from tests.documents import blocks
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.shell import sh, stages_run
 
 pytestmark = pytest.mark.e2e

@@ -16,7 +16,7 @@ from dvc.utils.hydra import apply_overrides
 
 from lvm_core.bank import load_bank
 from lvm_core.interrupts import MESSAGE
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.shell import environment, sh, stages_run
 
 pytestmark = pytest.mark.e2e

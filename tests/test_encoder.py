@@ -20,7 +20,7 @@ from lvm_core.files import write_parquet
 from lvm_core.hardware import processor_features, resolve_device, resolve_precision
 from lvm_core.imported import ImportInfo
 from lvm_core.interrupts import MESSAGE
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 NAME = "all-MiniLM-L6-v2"
 TEXTS = [

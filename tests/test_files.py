@@ -24,7 +24,7 @@ from lvm_core.files import (
     write_npy,
     write_parquet,
 )
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank
 
 

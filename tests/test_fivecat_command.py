@@ -20,7 +20,7 @@ from lvm_core.models import build_model
 from lvm_core.models.transformer import TransformerParams
 from lvm_core.references import context_mean, copy_last
 from tests.calling import Done, one_clear_line, run_stage
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank
 from tests.test_fivecat_edges import assert_no_nan
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lvm_core.foreign import arrays
 from lvm_core.foreign.arrays import open_npy
 from tests.foreign_files import METHODS, message_of, npy, numbers, opened, write_npz
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 DTYPES = ["<f2", "<f4", "<f8", ">f2", ">f4", "<i8", ">i4", "u1", "<c8"]
 

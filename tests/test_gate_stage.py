@@ -26,7 +26,7 @@ from lvm_core.layout import REFERENCES, phase_directory
 from lvm_core.params import load_group, read_params
 from lvm_core.references import copy_last
 from tests.calling import one_clear_line, run_stage
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.synthetic import make_bank
 from tests.test_gates import ALWAYS, judgement, one_gate
 from tests.training import small_bank, small_recipe, write_inputs

@@ -18,7 +18,7 @@ from lvm_core.gates.results import SetResult, to_json
 from lvm_core.gates.text import gate_text, gates_text
 from lvm_core.layout import REFERENCES
 from lvm_core.params import load_group, read_params, validate
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 KEYS = [f"{split}_{figure}" for split in ("val", "ood") for figure in FIGURES]
 ALWAYS = {"all_of": [{"split": "val", "figure": "cosine", "at_least": -1.0}]}

@@ -14,7 +14,7 @@ from lvm_core.gates.results import to_json
 from lvm_core.layout import REFERENCES
 from lvm_core.params import load_group, read_params
 from tests.calling import one_clear_line, run_stage
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.test_gates import judgement
 
 

@@ -8,7 +8,7 @@ import yaml
 from lvm_core.errors import LvmError
 from lvm_core.gates.params import GatesParams, frames_of
 from lvm_core.params import load_group, read_params, validate
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 ALWAYS = {"all_of": [{"split": "val", "figure": "cosine", "at_least": -1.0}]}
 

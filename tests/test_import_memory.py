@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.forms import set_data
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 DIMENSION = 768
 IMPORT = """

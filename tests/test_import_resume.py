@@ -14,7 +14,7 @@ import pytest
 
 from lvm_core.interrupts import MESSAGE
 from tests.forms import sample, set_data
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 # The stage with small parts, made slowly enough to be hit between them; at its end it tells how many it made.
 SLOW = """

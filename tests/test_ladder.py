@@ -21,7 +21,7 @@ from lvm_core.ladder.plan import plan_attempts, skipped_rungs
 from lvm_core.ladder.raising import raised_recipe
 from lvm_core.params import load_group, read_params, validate
 from lvm_core.resolve import resolve_recipes, validate_all
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.training import small_bank, small_recipe
 
 RAISE = {"model.pos_scalar": 0.05, "model.last_slot_bias.beta_max": 0.2}

@@ -32,7 +32,7 @@ from lvm_core.phases import PREVIOUS, run_phase
 from lvm_core.references import fit_references
 from lvm_core.resume import ROOT as PROGRESS
 from tests.calling import one_clear_line, run_stage
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.synthetic import make_bank
 from tests.training import small_recipe, write_inputs
 

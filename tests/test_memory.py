@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank
 
 SCORE = """

@@ -10,7 +10,7 @@ from lvm_core.models import build_model, count_parameters
 from lvm_core.models.positions import append_position, sinusoid
 from lvm_core.models.transformer import DecoderLayer, TransformerParams
 from lvm_core.params import PARAMS_FILE, validate
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 SMALL = {"family": "transformer", "d_model": 16, "layers": 2, "heads": 4, "ffn": 32, "dropout": 0.0, "pos_scalar": None}
 

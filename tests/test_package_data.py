@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 
 def test_every_file_that_is_no_module_is_package_data():

@@ -10,7 +10,7 @@ import yaml
 from lvm_core.errors import LvmError
 from lvm_core.params import read_params, shown
 from lvm_core.resolve import RESERVED, resolve_recipes, validate_all
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 
 def edited(tmp_path, changes):

@@ -13,7 +13,7 @@ from lvm_core.params import read_params
 from lvm_core.recipe import read_recipe, write_recipe
 from lvm_core.resolve import resolve_recipes
 from lvm_core.trainer import start_training, train_phase
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.synthetic import make_bank
 
 

@@ -12,7 +12,7 @@ import yaml
 from lvm_core.losses import LossTerm
 from lvm_core.params import read_params
 from lvm_core.recipe_table import NARROWEST, WIDEST, loss_text, recipe_table
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.shell import environment
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())

@@ -22,7 +22,7 @@ from lvm_core.report.reach import reach
 from lvm_core.report.verdict import few_articles, verdict
 from stages import report as stage
 from tests import report_data as made
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 VOID = {"meta", "br", "wbr", "link", "img", "hr", "input"}
 SECTIONS = (

@@ -23,7 +23,7 @@ from lvm_core.interrupts import Interrupted
 from lvm_core.resume import fingerprint, progress_folder, saved_array
 from lvm_core.train_resume import StateFile, phase_key
 from lvm_core.trainer import TrainState, start_training, train_phase
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.processes import finish, interrupt, start, wait_for
 from tests.synthetic import make_bank
 from tests.training import same, small_bank, small_recipe, weights_of, write_inputs

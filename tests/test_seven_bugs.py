@@ -20,7 +20,7 @@ from lvm_core.params import read_params
 from lvm_core.recipe import read_recipe
 from lvm_core.resolve import resolve_recipes, validate_all
 from tests.calling import one_clear_line, run_stage
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.training import small_bank, small_recipe, train, write_inputs
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -14,7 +14,7 @@ import pytest
 
 from lvm_core.files import read_npy
 from tests.forms import FORMS, run_import, set_data, write_samples
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.synthetic import make_bank
 from tests.test_resume import SAVES_OFTEN, contents
 from tests.training import small_recipe, write_inputs

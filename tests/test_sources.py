@@ -10,7 +10,7 @@ import pytest
 
 from lvm_core.errors import LvmError
 from lvm_core.sources import imported_modules, listing, stage_scripts, used_files
-from tests.imports import ROOT
+from tests.paths import ROOT
 
 
 def of(stage: str) -> set[str]:

@@ -7,7 +7,7 @@ import pytest
 from lvm_core.files import read_parquet, write_json
 from lvm_core.imported import ImportInfo
 from tests.calling import one_clear_line, run_stage
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank
 
 

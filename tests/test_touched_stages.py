@@ -14,7 +14,7 @@ from dvc.utils.hydra import apply_overrides
 from lvm_core.params import read_params
 from lvm_core.recipe import write_recipe
 from lvm_core.resolve import resolve_recipes, validate_all
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.shell import sh, stages_run
 
 RECIPES = list(yaml.safe_load((ROOT / "params.yaml").read_text())["recipes"])

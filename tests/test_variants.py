@@ -23,7 +23,7 @@ from lvm_core.resume import ROOT as PROGRESS
 from lvm_core.reversal import reversed_bank
 from lvm_core.variants import train_variant
 from tests.calling import one_clear_line, run_stage
-from tests.imports import ROOT
+from tests.paths import ROOT
 from tests.training import small_bank, small_recipe, write_inputs
 
 
