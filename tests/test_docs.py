@@ -38,7 +38,7 @@ def test_every_command_is_run_by_a_test_or_in_ci(command):
 def test_ci_and_the_makefile_do_what_the_readme_says():
     assert "make test" in (ROOT / ".ci/run").read_text()
     makefile = (ROOT / "Makefile").read_text()
-    assert re.search(r"^repro: env.*\n\tdvc repro$", makefile, re.MULTILINE)
+    assert re.search(r"^repro: env.*\n\tpython tools/repro\.py \$\(JOBS\)$", makefile, re.MULTILINE)
     assert re.search(r"^test: env.*\n\tpython -m pytest -n 2 ", makefile, re.MULTILINE)
 
 
