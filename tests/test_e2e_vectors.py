@@ -34,8 +34,8 @@ def clone(tmp_path_factory):
     sh("git commit --all --quiet --message 'two recipes'", folder)
     sh("python data/example/write_forms.py", folder)
     output = sh(
-        "dvc exp run -S profile=quick -S data.kind=vectors -S data.train=corpora/example/sequences_train.npz "
-        "-S data.ood=corpora/example/sequences_ood.npz",
+        "dvc exp run -S profile=quick -S 'names=[p1,p5]' -S 'train.seeds=[]' -S data.kind=vectors "
+        "-S data.train=corpora/example/sequences_train.npz -S data.ood=corpora/example/sequences_ood.npz",
         folder,
     )
     assert {"import_vectors", "embed", "train_c@p5", "compare"} <= stages_run(output)
