@@ -141,7 +141,8 @@ def test_spread_over_seeds(usual):
     rows, _ = usual
     bank = make_bank({"train": [30], "val": [30] * 4})
     by_seed = {seed: judgement(bank, from_callable(partial(slot, seed), "p1")) for seed in (1, 2, 4)}
-    spread = {"p1": seed_spread(by_seed)}
+    copying = judgement(bank, copy_last())
+    spread = {"p1": seed_spread(by_seed, copying)}
     values = [judged.value["val_cosine"] for judged in by_seed.values()]
     figures = spread["p1"]["figures"]
     assert figures["val_cosine"]["mean"] == pytest.approx(np.mean(values))
@@ -152,6 +153,11 @@ def test_spread_over_seeds(usual):
     (chapter,) = seeds_chapter(spread)
     assert f"| `p1` | 1, 2, 4 | val_cosine | {np.mean(values):.4f} |" in chapter
     assert "| ood_cosine | - | - | - | - |" in chapter
+    against = spread["p1"]["against_copy_last"]
+    for judged, one in zip(by_seed.values(), against, strict=True):
+        assert one["difference"] == judged.value["val_recall_at_5"] - copying.value["val_recall_at_5"]
+        assert one["lo"] <= one["difference"] <= one["hi"]
+    assert f"| `p1` | 1 | {against[0]['recall_at_5']:.4f} | {against[0]['difference']:+.4f} [" in chapter
     assert seeds_chapter({}) == []
 
 

@@ -86,7 +86,8 @@ def build_comparison(
         directions = variants.time_direction(forward, backward)
     spread = {
         name: variants.seed_spread(
-            {own: judgements[name], **{other: judged(seed_variant(other), name)[name] for other in others}}
+            {own: judgements[name], **{other: judged(seed_variant(other), name)[name] for other in others}},
+            judgements["copy_last"],
         )
         for name, (own, others) in repeats.items()
     }

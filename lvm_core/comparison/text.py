@@ -186,6 +186,12 @@ def seeds_chapter(spread: Mapping[str, Mapping[str, Any]]) -> list[str]:
         for key in SPREAD:
             cells = [_number(several["figures"][key][part]) for part in ("mean", "sd", "min", "max")]
             lines.append(f"| `{name}` | {seeds} | {key} | " + " | ".join(cells) + " |")
+    lines += ["", "| recipe | seed | R@5 on val | R@5 - copy_last |", "|---|---:|---:|---:|"]
+    for name, several in spread.items():
+        for seed, one in zip(several["seeds"], several["against_copy_last"], strict=True):
+            ends = "" if one["lo"] is None else f" [{one['lo']:+.3f}, {one['hi']:+.3f}]"
+            difference = f"{_number(one['difference'], '+.4f')}{ends}"
+            lines.append(f"| `{name}` | {seed} | {_number(one['recall_at_5'])} | {difference} |")
     return ["\n".join(lines)]
 
 

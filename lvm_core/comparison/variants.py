@@ -55,14 +55,16 @@ def _with_ends(name: str, value: float | None, draws: np.ndarray, ends: tuple[st
     return {name: value, **dict(zip(ends, found, strict=True))}
 
 
-def seed_spread(by_seed: Mapping[int, Judgement]) -> dict[str, Any]:
-    """Spread of a recipe's figures over the seeds it was trained with.
+def seed_spread(by_seed: Mapping[int, Judgement], copy_last: Judgement) -> dict[str, Any]:
+    """Spread of a recipe's figures over the seeds it was trained with, and what each has beyond `copy_last`.
 
     Args:
         by_seed: the recipe's own seed and the others, at least two.
+        copy_last: the reference predictor, on the same windows.
 
     Returns:
-        `seeds` and, by figure, `mean`, `sd` (of the sample: n - 1), `min`, `max`; None where undefined.
+        `seeds`; by figure, `mean`, `sd` (of the sample: n - 1), `min`, `max`, None where undefined; and
+        `against_copy_last`, for each seed the masked R@5 on val: `recall_at_5`, `difference`, `lo`, `hi` (paired).
     """
     figures = {}
     for key in SPREAD:
@@ -78,4 +80,11 @@ def seed_spread(by_seed: Mapping[int, Judgement]) -> dict[str, Any]:
             if len(defined) == len(values)
             else dict.fromkeys(("mean", "sd", "min", "max"))
         )
-    return {"seeds": list(by_seed), "figures": figures}
+    against = [_against(judgement, copy_last) for judgement in by_seed.values()]
+    return {"seeds": list(by_seed), "figures": figures, "against_copy_last": against}
+
+
+def _against(own: Judgement, copy_last: Judgement, key: str = "val_recall_at_5") -> dict[str, float | None]:
+    difference = _less(own.value[key], copy_last.value[key])
+    ends = _with_ends("difference", difference, own.draws[key] - copy_last.draws[key], ("lo", "hi"))
+    return {"recall_at_5": own.value[key], **ends}

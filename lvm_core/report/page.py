@@ -69,6 +69,7 @@ def report_html(
         phases=phases_table(comparison.get("after_phases") or {}),
         direction=tables.time_direction(direction),
         seeds=tables.seeds(comparison.get("seeds") or {}),
+        each_seed=tables.each_seed(comparison.get("seeds") or {}),
         data=tables.data_table(diagnosis),
         lags=pictures.lag_picture(lags, {split: found["between_articles"] for split, found in diagnosis.items()}),
         claims=measure_claims(rows, training, diagnosis, direction),

@@ -148,6 +148,18 @@ def seeds(measured: Mapping[str, Any]) -> Table | None:
     return Table("Mean ± standard deviation over seeds, and the range", columns, lines) if lines else None
 
 
+def each_seed(measured: Mapping[str, Any]) -> Table | None:
+    """What each seed of a recipe has beyond `copy_last`; None where no recipe was repeated."""
+    lines = []
+    for recipe, found in measured.items():
+        for seed, one in zip(found["seeds"], found["against_copy_last"], strict=True):
+            cells = [Cell(str(seed)), Cell(number(one["recall_at_5"]))]
+            cells.append(Cell(signed(one["difference"]), bracket(one["lo"], one["hi"])))
+            lines.append(Line(str(recipe), "recipe", None, cells))
+    columns = ["recipe", "seed", "R@5 on val", "R@5 - copy_last"]
+    return Table("Each seed against copying the last chunk", columns, lines) if lines else None
+
+
 PUBLISHED = {"val_cosine": (3, False), "margin": (3, True), "recall_at_1": (4, False), "recall_at_5": (3, False)}
 """Figures of the published rows: digits, and whether the sign is shown."""
 
