@@ -55,6 +55,9 @@ OF_ALL = ("threads", "seeds", "repeat")
 BESIDE = ("about", "gates")
 """Keys of a recipe that do not shape its training."""
 
+MATRICES = ("names", "time_direction", "train.seeds", "train.repeat", "profile")
+"""Parameters that DVC reads itself, for its stages, before any profile is laid over them."""
+
 GROUPS: dict[str, Any] = {
     **{"seed": Seed, "threads": Threads, "precision": Precision, "device": Device, "pos_scalar": PosScalar},
     **{"data": DataParams, "corpus": CorpusParams, "split": SplitParams, "encoder": EncoderParams},
@@ -73,6 +76,17 @@ def validate_all(params: dict[str, Any]) -> None:
     """
     for key, kind in GROUPS.items():
         load_group(params, key, kind)
+    for profile, over in params["profiles"].items():
+        for path in MATRICES:
+            if _has(over, path):
+                remedy = f"dvc.yaml makes its stages from it and sees no profile; use -S {path}=..."
+                raise LvmError(f"{PARAMS_FILE}: profiles.{profile}.{path} cannot be set by a profile: {remedy}")
+
+
+def _has(group: Any, path: str) -> bool:
+    first, _, rest = path.partition(".")
+    there = isinstance(group, Mapping) and first in group
+    return there and (not rest or _has(group[first], rest))
 
 
 def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rule]]:

@@ -16,6 +16,10 @@ PACKAGES = ("lvm_core", "stages")
 """Where the pipeline's own code lies; other packages are pinned in requirements.txt."""
 
 
+DATA = (".css", ".j2", ".json", ".yaml")
+"""Suffixes of files beside modules that are read by them; editors leave others."""
+
+
 def stage_scripts(root: Path) -> list[str]:
     """Names of the stages' scripts, sorted."""
     return sorted(path.stem for path in (root / "stages").glob("*.py") if path.stem != "__init__")
@@ -60,6 +64,8 @@ def imported_modules(path: Path) -> set[str]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise LvmError(f"{path}: line {error.lineno}: {error.msg}") from None
+    except ValueError as error:  # not UTF-8
+        raise LvmError(f"{path}: is not Python ({error})") from None
     for_types = {
         inner
         for node in ast.walk(tree)
@@ -84,4 +90,4 @@ def _files_of(module: str, root: Path) -> list[Path]:
 
 
 def _is_data(file: Path) -> bool:
-    return file.is_file() and file.suffix not in (".py", ".pyc") and not file.name.startswith(".")
+    return file.is_file() and file.suffix in DATA

@@ -150,3 +150,18 @@ def test_mistakes_are_one_clear_line(params, changes, words):
     assert words in str(error.value)
     assert "recipes.p1" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("over", "path"),
+    [
+        ({"names": ["p1"]}, "names"),
+        ({"train": {"seeds": [45]}}, "train.seeds"),
+        ({"time_direction": []}, "time_direction"),
+    ],
+)
+def test_a_profile_cannot_set_what_the_stages_are_made_from(params, over, path):
+    """DVC reads these itself: it would plan other stages than `resolve` writes recipes for."""
+    with pytest.raises(LvmError, match=rf"profiles\.quick\.{path} cannot be set by a profile") as caught:
+        validate_all(params | {"profiles": params["profiles"] | {"quick": over}})
+    assert f"-S {path}=" in str(caught.value)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -122,3 +125,46 @@ def test_a_wrong_number_of_jobs_is_one_line(jobs):
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.strip() == f"error: JOBS = {jobs!r} is not a whole number above 0"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_reaches_the_stages_and_waits_for_them(project, number):
+    """Each training writes a file when it is interrupted, as ours save their state."""
+    slow = (
+        "import signal, sys, time\n"
+        "def end(*_):\n"
+        "    time.sleep(0.5)\n"
+        "    open(f'saved-{sys.argv[1]}', 'w').close()\n"
+        "    sys.exit(1)\n"
+        "signal.signal(signal.SIGINT, end)\n"
+        "open(f'began-{sys.argv[1]}', 'w').close()\n"
+        "time.sleep(60)\n"
+    )
+    (project / "slow.py").write_text(slow)
+    pipeline = re.sub(r"cmd: python -c \"import time.*", "cmd: python slow.py ${item.recipe}", PIPELINE)
+    (project / "dvc.yaml").write_text(pipeline)
+    process = subprocess.Popen([sys.executable, ROOT / "tools/repro.py", "2"], cwd=project, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(project.glob("began-*"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(number)
+    assert process.wait(30) == 130
+    assert len(list(project.glob("saved-*"))) == 2
+    assert len(list(project.glob("began-*"))) == 2
+
+
+def test_what_dvc_says_of_a_broken_pipeline_is_shown(project):
+    (project / "dvc.yaml").write_text("stages: [1")
+    done = subprocess.run([sys.executable, ROOT / "tools/repro.py", "2"], cwd=project, capture_output=True, text=True)
+    assert done.returncode not in (0, 1)
+    assert "dvc.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_worker_that_breaks_is_a_failure(capsys):
+    def breaks(chain):
+        raise BrokenPipeError("nobody reads")
+
+    assert repro.run_side_by_side([["a@x"], ["a@y"]], 2, breaks) == 1
+    assert "nobody reads" in capsys.readouterr().err

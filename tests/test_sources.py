@@ -89,3 +89,12 @@ def test_a_file_that_is_not_python_is_named(project):
     (project / "lvm_core/late.py").write_text("def (")
     with pytest.raises(LvmError, match=r"late\.py: line 1"):
         imported_modules(project / "lvm_core/late.py")
+
+
+def test_what_editors_leave_is_no_code_and_other_bytes_are_named(project):
+    (project / "lvm_core/room/a.py~").write_text("x")
+    (project / "lvm_core/room/notes.txt").write_text("x")
+    assert not [path for path in used_files("one", project) if path.suffix != ".py"]
+    (project / "lvm_core/late.py").write_bytes(b"\xff\xfe")
+    with pytest.raises(LvmError, match=r"late\.py: is not Python"):
+        imported_modules(project / "lvm_core/late.py")
