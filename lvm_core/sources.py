@@ -21,8 +21,15 @@ DATA = (".css", ".j2", ".json", ".yaml")
 
 
 def stage_scripts(root: Path) -> list[str]:
-    """Names of the stages' scripts, sorted."""
-    return sorted(path.stem for path in (root / "stages").glob("*.py") if path.stem != "__init__")
+    """Names of the stages' scripts, sorted.
+
+    Raises:
+        LvmError: there is none.
+    """
+    scripts = sorted(path.stem for path in (root / "stages").glob("*.py") if path.stem != "__init__")
+    if not scripts:
+        raise LvmError("stages: has no scripts; run this in the root of the repository")
+    return scripts
 
 
 def used_files(stage: str, root: Path) -> list[Path]:

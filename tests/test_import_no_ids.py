@@ -80,13 +80,13 @@ def test_all_stages_run_on_vectors_and_figures_that_are_undefined_are_empty(writ
     params = yaml.safe_load((folder / "params.yaml").read_text())
     params |= {"names": ["p5"], "time_direction": []}
     params["curriculum"]["min_windows"] = 1
-    params["train"]["epochs"] = {"a": 1, "b": 1, "c": 1}
+    params["train"] |= {"epochs": {"a": 1, "b": 1, "c": 1}, "seeds": []}
     params["model"] |= {"d_model": 16, "ffn": 16}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     stages = ["import_vectors", "corpus", "embed", "resolve", "diagnose", "score", "curriculum"]
     runs = [*([name] for name in stages), ["train", "p5", "a"], ["evaluate", "p5", "a"], ["references"], ["gate", "p5"]]
     runs += [[stage, "p5", phase] for phase in "bc" for stage in ("train", "evaluate")]
-    runs += [[name] for name in ("frontier", "compare", "report")]
+    runs += [[name] for name in ("frontier", "ladder", "compare", "report")]
     for name, *arguments in runs:
         done = run_stage([f"stages.{name}", *arguments], folder)
         assert done.returncode == 0, (name, done.stderr)
