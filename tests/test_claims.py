@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from lvm_core.claims import claims_text, measure_claims
+from lvm_core.claims import claims_text, measure_claims, positional_scalars
 from lvm_core.claims.evidence import rank_correlation
 from lvm_core.claims.rules import COLLAPSE, EPOCHS, HELP
 from lvm_core.claims.table import STATEMENTS
@@ -22,13 +22,15 @@ def against_p1(value: float, half_width: float = 0.01, **figures: float) -> dict
     return {"val_r5_vs_p1": value, **interval, "val_cosine": 0.5, **figures}
 
 
-def claim(key, *, training=None, diagnosis=None, time_direction=None, **rows):
+def claim(key, *, training=None, diagnosis=None, time_direction=None, scalars=None, stopped=(), **rows):
     """One claim's verdict on these rows."""
     found = measure_claims(
         [{"name": name, **figures} for name, figures in rows.items()],
         made.training() if training is None else training,
         made.diagnosis() if diagnosis is None else diagnosis,
         time_direction,
+        scalars=scalars,
+        stopped=stopped,
     )
     return next(one for one in found if one.key == key)
 
@@ -169,7 +171,7 @@ def test_signal_with_older_and_undefined_figures_and_without_a_split():
 
 
 def penalties(v3, p3, p4):
-    return claim("penalties", p1={}, context_mean={"val_cosine": 0.4}, v3=v3, p3=p3, p4=p4)
+    return claim("penalties", p1={}, context_mean={"val_cosine": 0.4}, v1=v3, v3=v3, p3=p3, p4_published=p4)
 
 
 def test_penalties():
@@ -178,7 +180,7 @@ def test_penalties():
     assert penalties(low, low, blurred).verdict == "confirmed"
     assert penalties(low, fine, fine).verdict == "undecided"
     assert penalties(fine, fine, against_p1(0.0, val_cosine=0.4)).verdict == "refuted"  # context_mean's own cosine
-    found = claim("penalties", p1={}, v3=low, p3=low, p4=low)
+    found = claim("penalties", p1={}, v1=low, v3=low, p3=low, p4_published=low)
     assert (found.verdict, found.sentence) == ("not measured", "The comparison has no row context_mean.")
 
 
@@ -195,7 +197,7 @@ def test_a_collapse_that_is_not_ruled_out_refutes_nothing():
     fine = wide | {"val_r5_vs_p1_lo": COLLAPSE}
     found = penalties(wide, fine, fine)
     assert found.verdict == "undecided"
-    assert found.sentence.endswith("Collapsed: none. Not ruled out: v3.")
+    assert found.sentence.endswith("Collapsed: none. Not ruled out: v1, v3.")
     touching = wide | {"val_r5_vs_p1_lo": -0.1, "val_r5_vs_p1_hi": COLLAPSE}  # not wholly below
     assert penalties(touching, touching, touching).verdict == "undecided"
     assert penalties(fine, fine, fine).verdict == "refuted"
@@ -276,3 +278,26 @@ def test_few_articles_decide_nothing_that_rests_on_intervals(articles, verdict):
     assert found.verdict == verdict
     assert ("19 article(s) of val decide nothing" in found.sentence) == (articles == 19)
     assert claim("mse-closer", training=curve(1, 1), p1=val).verdict == "confirmed"  # of a curve, not of an interval
+
+
+def test_a_run_with_other_scalars_says_nothing_about_those_of_the_claim():
+    rows = dict.fromkeys(("p5", "p5_1", "p5_nuclear"), against_p1(0.0))
+    found = claim("scalar", p1={}, scalars={"p5": 0.2, "p5_1": 0.1, "p5_nuclear": 0.2}, **rows)
+    assert (found.verdict, "p5 with 0.2" in found.sentence) == ("not measured", True)
+    assert claim("scalar", p1={}, scalars={"p5": 0.03}, **rows).verdict != "not measured"
+
+
+def test_scalars_are_those_of_params_yaml():
+    recipes = {
+        "p1": {},
+        "p5": {"model": {"pos_scalar": {"param": "pos_scalar"}}},
+        "v3": {"model": {"pos_scalar": 0.03}},
+    }
+    assert positional_scalars({"pos_scalar": 0.3, "recipes": recipes}) == {"p5": 0.3, "v3": 0.03}
+
+
+def test_a_recipe_that_was_stopped_after_phase_a_is_no_evidence():
+    low = against_p1(COLLAPSE - 0.011)
+    rows = {"v1": low, "v3": low, "p3": low, "p4_published": low}
+    found = claim("penalties", p1={}, context_mean={"val_cosine": 0.4}, stopped=["p3"], **rows)
+    assert (found.verdict, found.sentence) == ("not measured", "The gates stopped p3 after phase A.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -28,13 +28,16 @@ class Evidence:
     """Everything measured that a claim may be judged by.
 
     rows: of the comparison, by name. training: columns name, epoch, dev_cosine, dev_cosine_last, dev_recall_at_5.
-    diagnosis: of the data, by split. time_direction: by recipe and figure.
+    diagnosis: of the data, by split. time_direction: by recipe and figure. scalars: positional scalar of each recipe.
+    stopped: recipes that their gates stopped after phase A.
     """
 
     rows: Mapping[str, Mapping[str, Any]]
     training: pd.DataFrame
     diagnosis: Mapping[str, Any]
     time_direction: Mapping[str, Any]
+    scalars: Mapping[str, float]
+    stopped: Sequence[str]
 
     def value(self, name: str, figure: str) -> float:
         """A figure of a row.
@@ -82,6 +85,13 @@ class Claim:
     rule: str
     verdict: Verdict
     sentence: str
+
+
+def positional_scalars(params: Mapping[str, Any]) -> dict[str, float]:
+    """The positional scalar of each recipe that has one, from params.yaml."""
+    given = {name: recipe.get("model", {}).get("pos_scalar") for name, recipe in params["recipes"].items()}
+    own = {name: params.get(value["param"]) if isinstance(value, dict) else value for name, value in given.items()}
+    return {name: float(value) for name, value in own.items() if value is not None}
 
 
 def defined(value: float | None, what: str) -> float:

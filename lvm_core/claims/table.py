@@ -106,6 +106,9 @@ def measure_claims(
     training: pd.DataFrame,
     diagnosis: Mapping[str, Any],
     time_direction: Mapping[str, Any] | None = None,
+    *,
+    scalars: Mapping[str, float] | None = None,
+    stopped: Sequence[str] = (),
 ) -> list[Claim]:
     """Every claim with its verdict.
 
@@ -114,14 +117,20 @@ def measure_claims(
         training: plots/training.csv, one row a recipe and epoch.
         diagnosis: metrics/diagnosis.json.
         time_direction: of metrics/comparison.json; None or empty where not measured.
+        scalars: `positional_scalars`; a recipe without one is taken to have that of the claim.
+        stopped: recipes that their gates stopped after phase A; nothing is said about what they were not trained for.
     """
-    evidence = Evidence({str(row["name"]): row for row in rows}, training, diagnosis, time_direction or {})
+    by_name = {str(row["name"]): row for row in rows}
+    evidence = Evidence(by_name, training, diagnosis, time_direction or {}, scalars or {}, stopped)
     return [_measured(statement, evidence) for statement in STATEMENTS]
 
 
 def _measured(statement: Statement, evidence: Evidence) -> Claim:
     missing = [name for name in statement.rows if name not in evidence.rows]
-    if missing:
+    short = [name for name in statement.rows if name in evidence.stopped]
+    if short:
+        finding = Finding("not measured", f"The gates stopped {', '.join(short)} after phase A.")
+    elif missing:
         rows = "row" if len(missing) == 1 else "rows"
         finding = Finding("not measured", f"The comparison has no {rows} {', '.join(missing)}.")
     else:

@@ -107,6 +107,9 @@ def as_published_chapter(table: Mapping[str, Any]) -> str:
         f"The eleven models of the earlier work's table of 2 November 2025, with its own figures. {table['note']} (See "
         "[the story of the off-by-one](../docs/how-to-read-the-numbers.md#the-story-of-the-off-by-one).)",
         "",
+        "Ours is the final model where it does not say otherwise, after 20 epochs in the default run; theirs were "
+        "often trained for fewer. A recipe that was stopped after phase A says so in Gates after each phase.",
+        "",
         "| # | model | created | size | approach | val cosine | margin | R@1 | R@5 | gates | status | rebuilt here | "
         "our margin, their tape | our R@5 |",
         "|---:|---|---|---|---|---:|---:|---:|---:|---|---|---|---:|---:|",

@@ -55,7 +55,8 @@ def build_comparison(
         sets: name of the set that each recipe is held against after each phase.
         coherence_cuts: borders of the coherence bins.
         seed: of the draws of articles.
-        reversed_too: recipes that were trained on articles read backwards too.
+        reversed_too: recipes that were trained on articles read backwards too; those that were stopped after phase A
+            are left out, here and of `repeats`: their variants were trained for longer.
         repeats: own seed and further seeds of each recipe that was trained with several.
 
     Raises:
@@ -72,6 +73,9 @@ def build_comparison(
     by_phase = {phase: judged(phase, *about) | rivals for phase in phases.PHASES}
     judgements = by_phase["c"]
     results = judge_gates(gates, judgements)
+    decisions = phases.read_decisions(list(about))
+    whole_ones = [name for name, decision in decisions.items() if decision.goes_on]  # only they compare with variants
+    reversed_too = [name for name in reversed_too if name in whole_ones]
     directions = {}
     if reversed_too:
         kinds = {"c": reversed_too, "references": COPYING}, {REVERSED: reversed_too, f"references-{REVERSED}": COPYING}
@@ -90,8 +94,9 @@ def build_comparison(
             judgements["copy_last"],
         )
         for name, (own, others) in repeats.items()
+        if name in whole_ones
     }
-    after_phases = phases.judge_phases(gates, sets, by_phase, phases.read_decisions(list(about)))
+    after_phases = phases.judge_phases(gates, sets, by_phase, decisions)
     noted = {name: line + stopped_note(after_phases[name]) for name, line in about.items()}
     table = rows.with_intervals(rows.comparison_rows(final, references), judgements)
     table = rows.with_spread(rows.with_gates(table, judgements, results), spread)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lvm_core.claims import Claim, claims_text
+import pandas as pd
+
+from lvm_core.claims import Claim, claims_text, measure_claims, positional_scalars
 from lvm_core.comparison.as_published import as_published_chapter
 from lvm_core.comparison.build import Comparison
 from lvm_core.comparison.text import seeds_chapter, time_direction_chapter
@@ -37,3 +39,19 @@ def chapters(done: Comparison, gates: GatesParams, frontier: Mapping[str, Any], 
         "\n".join(claims_text(claims)),
         as_published_chapter(done.json["as_published"]),
     ]
+
+
+def claims_of(
+    done: Comparison, params: Mapping[str, Any], curves: pd.DataFrame, diagnosis: Mapping[str, Any]
+) -> list[Claim]:
+    """The summary's claims, held against this run.
+
+    Args:
+        done: the comparison.
+        params: params.yaml, for the scalars of the recipes.
+        curves: plots/training.csv.
+        diagnosis: metrics/diagnosis.json.
+    """
+    stopped = [name for name, found in done.after_phases.items() if found.stopped_after]
+    directions, scalars = done.json["time_direction"], positional_scalars(params)
+    return measure_claims(done.json["rows"], curves, diagnosis, directions, scalars=scalars, stopped=stopped)
