@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from lvm_core.bank import load_bank
@@ -33,10 +34,13 @@ def main() -> None:
 
     use_threads(threads)
     judge = Judge(load_bank("data/bank"), evaluate_params, gates, seed, resolve_device(wanted_device))
-    found = climb(settings, sets, judge)
     about = {name: str(recipes[name].get("about", "")) for name in recipes}
-    write_json("metrics/ladder.json", found)
-    write_text("metrics/ladder.md", ladder_text(found, about))
+
+    def write(found: Mapping[str, Any]) -> None:
+        write_json("metrics/ladder.json", found)
+        write_text("metrics/ladder.md", ladder_text(found, about))
+
+    found = climb(settings, sets, judge, write)
     print(f"ladder: {why_selected(found)}", flush=True)
 
 

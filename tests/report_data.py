@@ -225,7 +225,8 @@ def ladder(names: Sequence[str] = tuple(RECIPES)) -> dict[str, Any]:
     counts = {"passed": 0, "of": 1, "undefined": 0, "whole": False}
     attempt = {
         "step": "Option 3", "recipe": names[0], "retry": 0, "parameters": {"model.pos_scalar": 0.1}, "set": "stage_a",
-        "passed": False, "asked_on_dev": counts, "not_asked_on_dev": [], "on_val_and_ood": {"corrected": counts},
+        "passed": False, "asked_on_dev": counts, "not_asked_on_dev": [], "counted_on_dev": {}, "diverged": None,
+        "on_val_and_ood": {"corrected": counts},
         "dev": figures, "val": figures, "ood": dict.fromkeys(figures), "gates": {"margin": gate},
     }  # fmt: skip
     means = dict.fromkeys(("sim_prev", "sim_prev2"), 0.4)
@@ -235,10 +236,12 @@ def ladder(names: Sequence[str] = tuple(RECIPES)) -> dict[str, Any]:
         "alternative": {"rank_correlation": 0.6, "share": 0.3, "overlap": None},
     }  # fmt: skip
     chosen = {
-        "recipe": names[0], "model": names[0], "by": "fallback", "criterion": "recall_at_5", "epoch": 18, "phase": "c",
+        "recipe": names[0], "model": names[0], "attempt": None, "completed_here": False, "by": "fallback",
+        "criterion": "recall_at_5", "epoch": 18, "phase": "c",
         "dev": figures, "val": figures, "ood": dict.fromkeys(figures), "status": "weak", "certified": counts,
     }  # fmt: skip
     return {
+        "policy": "report",
         "selected": chosen,
         "candidates": {name: {"epoch": 18, "phase": "c", **figures} for name in names},
         "attempts": {names[0]: attempt},

@@ -14,8 +14,9 @@ from lvm_core.fivecat.resampled import Judgement
 from lvm_core.gates.judge import judge_gates
 from lvm_core.gates.params import GatesParams
 from lvm_core.ladder.check import after_phase_a, check_metric, compare_scores
+from lvm_core.ladder.check_text import metric_sentence
 from lvm_core.ladder.choose import best_on_dev, figures_at
-from lvm_core.ladder.dev_gates import dev_form, not_asked, rivals_in
+from lvm_core.ladder.dev_gates import counted_on_dev, dev_form, not_asked, rivals_in
 from lvm_core.ladder.params import LadderParams
 from lvm_core.ladder.plan import plan_attempts, skipped_rungs
 from lvm_core.ladder.raising import raised_recipe
@@ -60,7 +61,7 @@ def test_rungs_whose_recipe_is_not_trained_are_skipped():
 def test_whole_numbers_stay_whole():
     raised = raised_recipe(small_recipe(), {"model.ffn": 32.0}, 2)
     assert raised.model.model_dump()["ffn"] == 128
-    with pytest.raises(LvmError, match=r"model\.transformer\.ffn = 64\.5"):
+    with pytest.raises(LvmError, match=r"retry 1: model\.transformer\.ffn = 64\.5: "):
         raised_recipe(small_recipe(), {"model.ffn": 0.5}, 1)
 
 
@@ -87,6 +88,20 @@ def resolved_with(**changes):
         (
             {"rungs": [{"recipe": "p5_1", "retries": 2, "raise": {"model.last_slot_bias.beta_max": 600.0}}]},
             ["ladder.rungs.0.raise", "p5_1 in retry 2", "beta_max = 1200.6", "1000", "lower retries"],
+        ),
+        (
+            {"rungs": [{"recipe": "p1", "retries": 1, "raise": {"model.d_model": 1, "train.lr": 0.5}}]},
+            [
+                "ladder.rungs.0.raise: recipe p1 in retry 1: model.d_model = 193, train.lr = 0.5005: ",
+                "multiple of heads",
+            ],
+        ),
+        *(
+            (
+                {"rungs": [{"recipe": "p1", "raise": {key: 1.0}}]},
+                ["ladder.rungs.0.raise", f"{key} is no number of model"],
+            )
+            for key in ("threads", "precision", "device", "name", "seed")
         ),
         ({"criterion": "margin"}, ["ladder.criterion = 'margin'", "recall_at_5"]),
         ({"sample": 0}, ["ladder.sample = 0"]),
@@ -155,6 +170,15 @@ def test_a_count_that_the_remaining_gates_cannot_reach_is_not_asked():
     assert list(dev_form(params, "one").sets["one"]) == ["few"]
 
 
+def test_what_is_left_of_a_counted_set_is_said():
+    assert counted_on_dev(shipped_gates(), "certified") == {}
+    near, far = ({"split": split, "figure": "cosine", "at_least": 0.5} for split in ("val", "ood"))
+    shown = {"all_of": [near], "report_only": True}
+    few = {"whole": {"all_of": [near]}, "half": {"all_of": [near, far]}, "none": {"all_of": [far]}, "shown": shown}
+    params = gates_with(few=few, both={"few": gate(set="few", at_least=2)})
+    assert counted_on_dev(params, "both") == {"few": {"of": 3, "asked": 2, "in_part": 1}}
+
+
 def test_nothing_passes_a_set_of_which_nothing_can_be_asked():
     params = gates_with(away={"only": gate(split="ood", figure="cosine", at_least=-1.0)})
     keys = [f"{split}_{figure}" for split in ("val", "ood") for figure in (*HEADLINE, *MORE)]
@@ -213,6 +237,22 @@ def test_recipes_that_differ_in_the_score_alone_are_compared():
         "new-old": {"forward_gain": "new", "distinctness": "old", "gain": {"recall_at_5": 0.25, "cosine": None}}
     }
     assert list(found["by_score"]["forward_gain"]) == ["new", "other"]
+
+
+@pytest.mark.parametrize(
+    ("gains", "words"),
+    [
+        ([0.02, 0.011], "better on dev in this run by 0.01 or more"),
+        ([0.009], "no gain of 0.01 or more"),
+        ([-0.2], "no gain of 0.01 or more"),
+        ([0.02, 0.001], "for one recipe, not for another"),
+    ],
+)
+def test_better_is_a_gain_worth_having_and_said_to_be_of_one_training(gains, words):
+    pairs = {str(place): {"gain": {"recall_at_5": gain, "cosine": 0.0}} for place, gain in enumerate(gains)}
+    sentence = metric_sentence({"after_phase_a": {"pairs": pairs}})
+    assert words in sentence
+    assert "one training each, no interval" in sentence
 
 
 # --- the fallback

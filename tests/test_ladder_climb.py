@@ -5,112 +5,44 @@ from __future__ import annotations
 import json
 import shutil
 
-import pandas as pd
 import pytest
 import yaml
 
 from lvm_core import variants
-from lvm_core.bank import load_bank
 from lvm_core.checkpoint import load_model
-from lvm_core.curriculum import Rule
-from lvm_core.distinctness import score_windows
 from lvm_core.errors import LvmError
-from lvm_core.files import read_json, read_parquet, write_csv, write_json, write_npy, write_parquet, write_text
-from lvm_core.fivecat.evaluate import evaluate_splits
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.fivecat.predictor import from_callable
-from lvm_core.fivecat.store import write_evaluations
-from lvm_core.gates.params import GatesParams
-from lvm_core.hardware import resolve_device
-from lvm_core.ladder.attempts import Judge
-from lvm_core.ladder.climb import SELECTED, climb
-from lvm_core.ladder.params import LadderParams
+from lvm_core.files import read_json, read_parquet, write_parquet, write_text
+from lvm_core.ladder.climb import SELECTED
 from lvm_core.ladder.text import ladder_text
 from lvm_core.layout import evaluation_directory, phase_directory
-from lvm_core.params import read_params, validate
-from lvm_core.phases import PREVIOUS, run_phase
-from lvm_core.references import fit_references
+from lvm_core.params import read_params
 from lvm_core.resume import ROOT as PROGRESS
 from tests.calling import one_clear_line, run_stage
+from tests.ladder_run import (
+    ALWAYS,
+    EVALUATE,
+    RECIPES,
+    SECOND,
+    contents,
+    copied,
+    dev_figures,
+    exactly,
+    go_up,
+    leave_trained,
+)
 from tests.paths import ROOT
-from tests.synthetic import make_bank
-from tests.training import small_recipe, write_inputs
-
-BIASED = {"pos_scalar": 0.1, "last_slot_bias": {"kind": "learnable", "beta_max": 0.6}}
-TRAIN = {"epochs": {"a": 1, "b": 1, "c": 1}}
-RECIPES = {
-    "first": small_recipe(name="first", train=TRAIN),
-    "second": small_recipe(name="second", model=BIASED, train=TRAIN),
-    "third": small_recipe(name="third", train=TRAIN | {"lr": 0.02}),
-}
-RAISE = {"model.pos_scalar": 0.05, "model.last_slot_bias.beta_max": 0.2}
-SECOND = {"recipe": "second", "step": "Option 3", "retries": 2, "raise": RAISE}
-NEVER = {"impossible": {"all_of": [{"split": "val", "figure": "cosine", "at_least": 1.5}]}}
-ALWAYS = {"anything": {"all_of": [{"split": "val", "figure": "cosine", "at_least": -1.0}]}}
-EVALUATE = EvaluateParams(contrastive_targets=20, full_bank=False)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """What the stages before the ladder leave, for three recipes."""
     folder = tmp_path_factory.mktemp("ladder")
-    bank = make_bank({"train": [40] * 6, "dev": [30] * 3, "val": [30] * 3, "ood": [25] * 3}, dimension=16)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for name, recipe in RECIPES.items():
-            write_inputs(folder, bank, recipe)
-            write_json(f"data/curriculum/{name}/in_force.json", {phase: {} for phase in "abc"})
-            for phase in "abc":
-                before = phase_directory(name, PREVIOUS[phase]) if phase in PREVIOUS else None
-                directory = phase_directory(name, phase)
-                state = run_phase(name, recipe, phase, bank, bank.targets("train"), before, directory)
-                if phase != "b":
-                    evaluated(from_callable(load_model(directory).predict_raw, name), phase, name)
-            write_csv(f"plots/training/{name}.csv", pd.DataFrame(state.history))
-        rules = {name: Rule(rule="all").model_dump() for name in RECIPES}
-        rules["second"] = Rule(rule="top", score="distinctness").model_dump()
-        write_text("data/curricula.yaml", yaml.safe_dump(rules))
-        scores = score_windows(bank.vectors, bank.targets("train"), bank.article_of_row)
-        write_parquet("data/scores.parquet", scores)
-        top = scores.nlargest(60, "distinctness")
-        write_npy("data/curriculum/second/a.npy", top["row"].sort_values().to_numpy())
-        write_json("data/curriculum/second/in_force.json", {"a": {"distinctness": float(top["distinctness"].min())}})
-        for reference in fit_references(bank, EVALUATE, 0):
-            evaluated(reference, "references", reference.name)
+    leave_trained(folder)
     return folder
-
-
-def evaluated(predictor, kind, name):
-    done = evaluate_splits(load_bank("data/bank"), predictor, EVALUATE, seed=0)
-    write_evaluations(evaluation_directory(kind) / name, done)
 
 
 @pytest.fixture
 def place(trained, tmp_path, monkeypatch):
-    """A copy of it to work in."""
-    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def go_up(*rungs, names=tuple(RECIPES), gates=NEVER, **changes):
-    settings = validate({"sample": 20, "criterion": "recall_at_5", "rungs": list(rungs)} | changes, LadderParams, "x")
-    shipped = read_params(ROOT / "params.yaml")["gates"]
-    sets = validate(shipped | {"sets": shipped["sets"] | {"mine": gates}}, GatesParams, "gates")
-    judge = Judge(load_bank("data/bank"), EVALUATE, sets, 0, resolve_device("cpu"))
-    return climb(settings, dict.fromkeys(names, "mine"), judge)
-
-
-def contents(directory):
-    return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
-
-
-def dev_figures(name, figure="recall_at_5"):
-    return float(
-        pd.read_csv(f"plots/training/{name}.csv")[f"dev_{figure}"].iloc[
-            load_model(phase_directory(name, "c")).info.epoch - 1
-        ]
-    )
+    return copied(trained, tmp_path, monkeypatch)
 
 
 def test_attempts_are_tried_in_order_and_the_best_on_dev_is_the_fallback(place):
@@ -139,13 +71,6 @@ def test_the_first_that_passes_ends_the_ladder(place):
     assert (found["selected"]["model"], found["selected"]["by"]) == ("first", "gates")
     assert contents(SELECTED) == contents(phase_directory("first", "c"))
     assert "It is the first whose phase A passes the one gate of `mine` on dev" in ladder_text(found, {})
-
-
-def exactly(attempt):
-    """A gate that this attempt alone passes: its own cosine on dev, from both sides."""
-    value = attempt["dev"]["cosine"]
-    limits = ({"split": "val", "figure": "cosine", relation: value} for relation in ("at_least", "at_most"))
-    return {"only_this": {"all_of": list(limits)}}
 
 
 def test_a_retry_that_passes_is_trained_to_its_end_and_selected(place):

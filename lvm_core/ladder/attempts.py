@@ -20,7 +20,7 @@ from lvm_core.gates.judge import judge_gates, status_of
 from lvm_core.gates.params import CERTIFIED, Condition, Gate, GatesParams, counted_sets
 from lvm_core.gates.results import ConditionResult, GateResult, RowResult
 from lvm_core.gates.text import limit_text, number_text
-from lvm_core.ladder.dev_gates import asked_on_dev, dev_form, not_asked, rivals_in
+from lvm_core.ladder.dev_gates import asked_on_dev, counted_on_dev, dev_form, not_asked, rivals_in
 from lvm_core.ladder.params import CRITERIA
 from lvm_core.layout import evaluation_directory
 from lvm_core.references import fit_references
@@ -147,10 +147,26 @@ def attempt_json(
         "passed": on_dev.whole,
         "asked_on_dev": counts(on_dev),
         "not_asked_on_dev": not_asked(gates, name),
+        "counted_on_dev": counted_on_dev(gates, name),
         "on_val_and_ood": summary,
         "dev": {figure: dev.value.get(f"val_{figure}") for figure in figures},
         **{split: {figure: own.value.get(f"{split}_{figure}") for figure in figures} for split in REPORTED_SPLITS},
         "gates": table,
+    }
+
+
+def diverged_json(gates: GatesParams, name: str) -> dict[str, Any]:
+    """The same for an attempt whose phase A came to no model: it has answered nothing, and has no figures."""
+    figures = _figures(gates.sets[name])
+    return {
+        "set": name,
+        "passed": False,
+        "asked_on_dev": {"passed": 0, "of": 0, "undefined": 0, "whole": False},
+        "not_asked_on_dev": not_asked(gates, name),
+        "counted_on_dev": counted_on_dev(gates, name),
+        "on_val_and_ood": {},
+        **{split: dict.fromkeys(figures) for split in (DEV, *REPORTED_SPLITS)},
+        "gates": {},
     }
 
 

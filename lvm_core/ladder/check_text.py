@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 Found = Mapping[str, Any]
+WORTH = 0.01
+"""A gain of R@5 (or cosine) worth having; the claims have the same (`claims.rules.HELP`)."""
 
 
 def metric_sentence(check: Found) -> str:
@@ -63,12 +65,15 @@ def _trained(check: Found) -> list[str]:
             for key, title in (("recall_at_5", "R@5"), ("cosine", "cosine"))
         )
         names = f"`{pair['forward_gain']}` against `{pair['distinctness']}`"
-        lines.append(f"  - {names}, alike but for the score: {gains} (one training each, so without an interval)")
+        lines.append(f"  - {names}, alike but for the score: {gains}")
     return lines
 
 
 def _does_better(check: Found) -> str:
-    """A clause about recipes that differ in the score alone; R@5 decides, cosine where it is undefined."""
+    """A clause about recipes that differ in the score alone; R@5 decides, cosine where it is undefined.
+
+    Less than `WORTH` is not called better: there is one training each, so how far chance goes is not known.
+    """
     gains = [
         pair["gain"]["cosine"] if pair["gain"]["recall_at_5"] is None else pair["gain"]["recall_at_5"]
         for pair in check["after_phase_a"]["pairs"].values()
@@ -76,11 +81,14 @@ def _does_better(check: Found) -> str:
     known = [gain for gain in gains if gain is not None]
     if not known:
         return "cannot be told here, because no two recipes in `names` differ in the score alone"
-    if all(gain > 0 for gain in known):
-        return "better on dev in this run"
-    return (
-        "no better on dev in this run" if all(gain <= 0 for gain in known) else "better for one recipe, not for another"
-    )
+    better = [gain >= WORTH for gain in known]
+    if all(better):
+        found = f"better on dev in this run by {WORTH} or more"
+    elif any(better):
+        found = f"better on dev by {WORTH} or more for one recipe, not for another"
+    else:
+        found = f"no gain of {WORTH} or more on dev in this run"
+    return f"{found} (one training each, no interval)"
 
 
 def _more() -> str:

@@ -1,85 +1,95 @@
 """The whole ladder: the check, the attempts in their order, the choice, and the copy of the chosen model.
 
-Only `dev` is looked at before the choice is made. Retries, and phases B and C of one that passes, are trained in the
-folder of progress, where finished phases survive an interruption.
+Only `dev` is looked at before the choice is made. What is trained here (`training`) is kept until all is
+written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from lvm_core.bank import Bank
 from lvm_core.checkpoint import load_model
 from lvm_core.curriculum import read_rules
 from lvm_core.files import read_csv, read_json, read_npy, read_parquet
-from lvm_core.ladder.attempts import Judge, attempt_json, dev_answers, final_standing, reported_answers
+from lvm_core.fivecat.evaluate import REPORTED_SPLITS
+from lvm_core.fivecat.resampled import Judgement
+from lvm_core.ladder.attempts import (
+    Judge,
+    attempt_json,
+    dev_answers,
+    diverged_json,
+    final_standing,
+    reported_answers,
+)
 from lvm_core.ladder.check import after_phase_a, check_metric
 from lvm_core.ladder.choose import best_on_dev, figures_at, figures_in, kept_epoch
 from lvm_core.ladder.params import CRITERIA, LadderParams
-from lvm_core.ladder.plan import Attempt, attempt_name, plan_attempts, skipped_rungs
+from lvm_core.ladder.plan import Attempt, plan_attempts, skipped_rungs
+from lvm_core.ladder.training import Diverged, Workshop, ladder_key, trained_here
 from lvm_core.layout import phase_directory
 from lvm_core.recipe import Recipe, read_recipe
-from lvm_core.resume import ROOT, fingerprint, progress_folder
-from lvm_core.variants import PHASES, copy_model, train_phases, training_key
+from lvm_core.resume import ROOT, progress_folder
+from lvm_core.variants import PHASES, copy_model
 
 SELECTED = Path("data/models/selected")
-Windows = Mapping[str, Mapping[str, np.ndarray]]
-"""[W] int64 target rows by recipe and phase."""
+Found = dict[str, Any]
+"""Json values."""
 
 
-def climb(settings: LadderParams, sets: Mapping[str, str], judge: Judge, root: Path = ROOT) -> dict[str, Any]:
+def climb(
+    settings: LadderParams, sets: Mapping[str, str], judge: Judge, write: Callable[[Found], None], root: Path = ROOT
+) -> Found:
     """Go up the ladder, copy the selected model to `SELECTED`, and say what happened.
 
     Args:
         settings: the ladder.
         sets: name of the set of gates that each recipe in `names` is held against, in the order of `names`.
         judge: of the bank in data/bank.
+        write: given what is returned; only when it is done are the models trained here removed, so that a failure in
+            it costs none of them.
         root: where unfinished work lies.
 
     Returns:
-        What metrics/ladder.json holds: `selected`, `candidates` (figures on `dev` of the epoch kept, by recipe),
-        `attempts` by name, `not_tried`, `skipped` (rungs whose recipe is not in `names`), `check`.
+        What metrics/ladder.json holds: `policy` (of the gates), `selected`, `candidates` (figures on `dev` of the epoch
+        kept, by recipe), `attempts` by name, `not_tried`, `skipped` (rungs whose recipe is not in `names`), `check`.
 
     Raises:
-        LvmError: a file of an earlier stage is missing or does not fit, or as `phases.run_phase`.
+        LvmError: a file of an earlier stage is missing or does not fit, or as `phases.run_phase` (but an attempt
+            whose training diverges has failed, and the ladder goes on).
         KeyboardInterrupt: after unfinished work was saved.
     """
     recipes = {name: read_recipe(f"data/recipes/{name}.yaml") for name in sets}
     candidates = {name: pipeline_figures(name, "c") for name in sets}
+    stopped = frozenset(name for name, figures in candidates.items() if figures["phase"] != PHASES[-1])
     check = option_1(settings, recipes, judge)
     plan = plan_attempts(settings, recipes)
     windows = {
         attempt.recipe.name: {phase: read_npy(f"data/curriculum/{attempt.recipe.name}/{phase}.npy") for phase in PHASES}
         for attempt in plan
-        if attempt.retry
+        if trained_here(attempt, stopped)
     }
-    tried: dict[str, Any] = {}
-    passed = None
-    with progress_folder("ladder", ladder_key(plan, judge.bank, windows), root) as folder:
+    with progress_folder("ladder", ladder_key(plan, judge.bank, windows, stopped), root) as folder:
+        workshop = Workshop(judge.bank, windows, stopped, folder)
+        tried: Found = {}
+        selected = None
         for attempt in plan:
-            tried[attempt.name] = _try(attempt, sets[attempt.recipe.name], judge, windows, folder)
-            if tried[attempt.name]["passed"]:
-                passed = attempt
+            tried[attempt.name], final = _try(attempt, sets[attempt.recipe.name], judge, workshop)
+            if final is not None:
+                selected = _select_attempt(attempt, final, candidates, judge, stopped)
                 break
-        selected = _select(settings, candidates, passed, judge, windows, folder)
-    return {
-        "selected": selected,
-        "candidates": candidates,
-        "attempts": tried,
-        "not_tried": {attempt.name: attempt.step for attempt in plan if attempt.name not in tried},
-        "skipped": skipped_rungs(settings, recipes),
-        "check": check,
-    }
-
-
-def ladder_key(plan: list[Attempt], bank: Bank, windows: Windows) -> str:
-    """Everything that shapes what the retries train; gates and the rest of the ladder do not."""
-    retries = [attempt for attempt in plan if attempt.retry]
-    return fingerprint(*(training_key(one.recipe, bank, windows[one.recipe.name]) for one in retries))
+        found = {
+            "policy": judge.gates.policy,
+            "selected": selected or _select_fallback(settings, candidates, judge),
+            "candidates": candidates,
+            "attempts": tried,
+            "not_tried": {attempt.name: attempt.step for attempt in plan if attempt.name not in tried},
+            "skipped": skipped_rungs(settings, recipes),
+            "check": check,
+        }
+        write(found)
+    return found
 
 
 def pipeline_figures(name: str, phase: str) -> dict[str, Any]:
@@ -106,10 +116,14 @@ def option_1(settings: LadderParams, recipes: Mapping[str, Recipe], judge: Judge
     return {**found, "after_phase_a": after_phase_a(recipes, rules, figures)}
 
 
-def _try(attempt: Attempt, set_name: str, judge: Judge, windows: Windows, folder: Path) -> dict[str, Any]:
-    """Train phase A if it is a retry, judge it; json values."""
+def _try(attempt: Attempt, set_name: str, judge: Judge, workshop: Workshop) -> tuple[Found, Path | None]:
+    """Judge phase A of an attempt, and train one that passes to its end; json values, and the final model if passed."""
     name = attempt.recipe.name
-    directory = _trained(attempt, judge.bank, windows, folder, "a") if attempt.retry else phase_directory(name, "a")
+    about = {"step": attempt.step, "recipe": name, "retry": attempt.retry, "parameters": attempt.parameters}
+    directory = workshop.phase_a(attempt)
+    if isinstance(directory, Diverged):
+        print(f"ladder {attempt.name}: failed, the training diverged: {directory.why}", flush=True)
+        return {**about, **diverged_json(judge.gates, set_name), "diverged": directory.why}, None
     dev = judge.on_dev(judge.predictor(directory, attempt.name))
     answers = dev_answers(judge, set_name, dev)
     print(
@@ -118,48 +132,51 @@ def _try(attempt: Attempt, set_name: str, judge: Judge, windows: Windows, folder
         flush=True,
     )
     own = judge.reported(directory, attempt.name) if attempt.retry else judge.reported_by("a", name)
-    found = attempt_json(judge.gates, set_name, dev, answers, own, reported_answers(judge, set_name, own))
-    about = {"step": attempt.step, "recipe": name, "retry": attempt.retry, "parameters": attempt.parameters}
-    return {**about, **found}
+    found = {**about, **attempt_json(judge.gates, set_name, dev, answers, own, reported_answers(judge, set_name, own))}
+    final = workshop.final(attempt) if answers.whole else None
+    if isinstance(final, Diverged):
+        print(f"ladder {attempt.name}: passed, but the training diverged after phase A: {final.why}", flush=True)
+        return {**found, "diverged": final.why}, None
+    return {**found, "diverged": None}, final
 
 
-def _trained(attempt: Attempt, bank: Bank, windows: Windows, folder: Path, last: str) -> Path:
-    work = f"ladder-{attempt.name}"
-    return train_phases(work, attempt.recipe, bank, windows[attempt.recipe.name], folder / attempt.name, last)
-
-
-def _select(
-    settings: LadderParams,
-    candidates: Mapping[str, Mapping[str, Any]],
-    passed: Attempt | None,
-    judge: Judge,
-    windows: Windows,
-    folder: Path,
-) -> dict[str, Any]:
-    """The model that is selected, copied; json values."""
-    if passed is not None:
-        recipe, decides, retry = passed.recipe.name, None, passed.retry
-    else:
-        recipe, decides = best_on_dev(candidates, settings.criterion)
-        retry = 0
-    if passed is not None and passed.retry:
-        directory = _trained(passed, judge.bank, windows, folder, PHASES[-1])
-        info = load_model(directory).info
-        figures = {"epoch": info.epoch, "phase": info.phase, **figures_in(info.history, info.epoch)}
-        own = judge.reported(directory, passed.name)
-    else:
-        directory, figures = phase_directory(recipe, "c"), dict(candidates[recipe])
-        load_model(directory)  # whole, or one line that says what is wrong with it
-        own = judge.reported_by("c", recipe)
+def _select_attempt(
+    attempt: Attempt, directory: Path, candidates: Mapping[str, Found], judge: Judge, stopped: frozenset[str]
+) -> Found:
+    """The final model of an attempt that passed, copied; json values."""
+    recipe = attempt.recipe.name
+    chosen = {"recipe": recipe, "attempt": attempt.name, "by": "gates", "criterion": None}
+    if not trained_here(attempt, stopped):
+        return {**chosen, "model": recipe, "completed_here": False, **_copied_from_pipeline(recipe, candidates, judge)}
+    info = load_model(directory).info
+    figures = {"epoch": info.epoch, "phase": info.phase, **figures_in(info.history, info.epoch)}
+    # The pipeline has another final model of a recipe that was stopped: its name must not stand for both.
+    model = attempt.name if attempt.retry else f"{recipe}-completed"
+    own = judge.reported(directory, model)
     copy_model(directory, SELECTED)
+    return {**chosen, "model": model, "completed_here": True, **_selected_json(figures, own, judge)}
+
+
+def _select_fallback(settings: LadderParams, candidates: Mapping[str, Found], judge: Judge) -> Found:
+    """The best final model of the pipeline on `dev`, copied; json values."""
+    recipe, decides = best_on_dev(candidates, settings.criterion)
+    chosen = {"recipe": recipe, "model": recipe, "attempt": None, "by": "fallback", "criterion": decides}
+    return {**chosen, "completed_here": False, **_copied_from_pipeline(recipe, candidates, judge)}
+
+
+def _copied_from_pipeline(recipe: str, candidates: Mapping[str, Found], judge: Judge) -> Found:
+    directory = phase_directory(recipe, PHASES[-1])
+    load_model(directory)  # whole, or one line that says what is wrong with it
+    own = judge.reported_by(PHASES[-1], recipe)
+    copy_model(directory, SELECTED)
+    return _selected_json(candidates[recipe], own, judge)
+
+
+def _selected_json(figures: Mapping[str, Any], own: Judgement, judge: Judge) -> Found:
     return {
-        "recipe": recipe,
-        "model": attempt_name(recipe, retry),
-        "by": "fallback" if passed is None else "gates",
-        "criterion": decides,
         "epoch": figures["epoch"],
         "phase": figures["phase"],
         "dev": {key: figures[key] for key in CRITERIA},
-        **{split: {key: own.value.get(f"{split}_{key}") for key in CRITERIA} for split in ("val", "ood")},
+        **{split: {key: own.value.get(f"{split}_{key}") for key in CRITERIA} for split in REPORTED_SPLITS},
         **final_standing(judge, own),
     }

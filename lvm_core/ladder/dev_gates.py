@@ -1,6 +1,6 @@
 """What a set of gates asks on `dev`; pure functions.
 
-`dev` decides on the ladder, and `val` and `ood` only report (a model chosen by the figures that are reported of it
+`dev` decides on the ladder, and `val` and `ood` are not compared (a model chosen by the figures that are reported of it
 would look better than it is). So what a gate asks of `val` is asked of `dev`; what it asks of `ood`, or of the distance
 of two splits, cannot be asked there.
 """
@@ -60,6 +60,20 @@ def not_asked(params: GatesParams, name: str) -> list[str]:
         for gate in params.sets[one]
         if gate not in gates
     ]
+
+
+def counted_on_dev(params: GatesParams, name: str) -> dict[str, dict[str, int]]:
+    """How much of the sets that a set counts is left on `dev`: `of` how many gates `asked`, and of these `in_part`.
+
+    A gate asked in part has lost a condition (one on `ood`), so it is easier there; the number wanted stays.
+    """
+    found = {}
+    for other in counted_sets(dict(params.sets[name])):
+        gates = {key: gate for key, gate in params.sets[other].items() if not gate.report_only}
+        left = _left(gates, params.sets)
+        in_part = sum(len(gate.all_of) < len(gates[key].all_of) for key, gate in left.items())
+        found[other] = {"of": len(gates), "asked": len(left), "in_part": in_part}
+    return found
 
 
 def rivals_in(params: GatesParams, names: list[str] | None = None) -> list[str]:

@@ -18,6 +18,10 @@ def _wrong(message: str) -> PydanticCustomError:
     return PydanticCustomError("ladder", message)
 
 
+SHAPING = ("model", "corruption", "losses", "train")
+"""Groups of a resolved recipe whose numbers may be raised; the rest says how or by which draws it is trained."""
+
+
 class Rung(Group):
     """A recipe to try, and what to change in it if its phase A does not pass.
 
@@ -32,6 +36,14 @@ class Rung(Group):
     step: str | None = None
     retries: Annotated[int, Field(ge=0, le=20)] = 0
     raised: Annotated[dict[str, float], Field(alias="raise", default_factory=dict)]
+
+    @field_validator("raised")
+    @classmethod
+    def _shapes_training(cls, raised: dict[str, float]) -> dict[str, float]:
+        for key in raised:
+            if key.split(".")[0] not in SHAPING:
+                raise _wrong(f"{key} is no number of {', '.join(SHAPING)}; raise one of these, like model.pos_scalar")
+        return raised
 
     @model_validator(mode="after")
     def _retries_differ(self) -> Self:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
 from lvm_core.errors import LvmError
 from lvm_core.ladder.params import LadderParams
-from lvm_core.params import PARAMS_FILE, validate
+from lvm_core.params import PARAMS_FILE, shown
 from lvm_core.recipe import Recipe
 
 DIGITS = 10
@@ -32,9 +35,9 @@ def raised_recipe(recipe: Recipe, amounts: Mapping[str, float], times: int, wher
         where: key in params.yaml, for messages.
 
     Raises:
-        LvmError: there is no number at a key, or a raised one is beyond its limit.
+        LvmError: there is no number at a key, or a raised one is beyond its limit or does not go with the others.
     """
-    values = recipe.model_dump()
+    values, totals = recipe.model_dump(), {}
     for key, amount in amounts.items():
         number = number_at(recipe, key)
         if number is None:
@@ -47,13 +50,22 @@ def raised_recipe(recipe: Recipe, amounts: Mapping[str, float], times: int, wher
         for part in path:
             group = group[part]
         total = round(number + times * amount, DIGITS)
-        group[last] = int(total) if isinstance(number, int) and total == int(total) else total
+        group[last] = totals[key] = int(total) if isinstance(number, int) and total == int(total) else total
     try:
-        raised: Recipe = validate(values, Recipe, f"recipe {recipe.name} in retry {times}")
-    except LvmError as error:
-        reason = str(error).removeprefix(f"{PARAMS_FILE}: ")
-        raise LvmError(f"{PARAMS_FILE}: {where}: {reason}; raise it by less, or lower retries") from None
-    return raised
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise LvmError(
+            f"{PARAMS_FILE}: {where}: recipe {recipe.name} in retry {times}: {_reason(error.errors()[0], totals)}; "
+            "change raise, or lower retries"
+        ) from None
+
+
+def _reason(error: ErrorDetails, totals: Mapping[str, float]) -> str:
+    """What is wrong, and with which number: the one at fault, or all raised ones if it is how they go together."""
+    message = error["msg"].removeprefix("Value error, ")
+    if isinstance(error["input"], Mapping):
+        return f"{', '.join(f'{key} = {total!r}' for key, total in totals.items())}: {message}"
+    return f"{'.'.join(map(str, error['loc']))} = {shown(error['input'])}: {message[0].lower()}{message[1:]}"
 
 
 def check_rungs(params: LadderParams, recipes: Mapping[str, Recipe]) -> None:

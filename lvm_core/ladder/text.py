@@ -21,8 +21,21 @@ INTRODUCTION = """\
 The earlier work's summary of 2 November 2025 ends with steps to take in their order ("Top 5 Next Steps", "If Stage A
 Fails"). This page is what came of them here. Each attempt is judged after phase A against its set of gates (`gates` in
 params.yaml). The first that passes is selected; if none does, the recipe with the best figure is. **`dev` decides**:
-what a gate asks of `val` is asked of `dev`, articles that no report is about. `val` and `ood` stand beside and decide
-nothing, so that what is reported of the selected model is no figure it was chosen by."""
+what a gate asks of `val` is asked of `dev`, articles that no report is about."""
+BESIDE = {
+    "report": (
+        "`val` and `ood` stand beside and decide nothing, so that what is reported of the selected model is no figure "
+        "it was chosen by."
+    ),
+    "enforce": (
+        "`val` and `ood` stand beside and are not compared in the choice. But `gates.policy` is `enforce`: thresholds "
+        "fixed in advance, asked of `val` and `ood` after phase A, decided which recipes were trained on through "
+        "phases B and C. So the figures reported of `val` and `ood` are not wholly untouched. A recipe that was "
+        "stopped there and passes here on `dev` is trained through phases B and C by the ladder, like a retry that "
+        "passes, so that both are treated alike."
+    ),
+}
+"""What `val` and `ood` have to do with the choice, by `gates.policy`."""
 
 MARGIN = """\
 About the margin: it is the cosine with the next chunk minus the best of the other offsets from -3 to +3. It is below 0
@@ -39,7 +52,7 @@ def ladder_text(found: Found, about: Mapping[str, str]) -> str:
         found: what metrics/ladder.json holds.
         about: the line about each recipe of params.yaml.
     """
-    lines = ["# The ladder: which model is selected, and why", "", INTRODUCTION, ""]
+    lines = ["# The ladder: which model is selected, and why", "", INTRODUCTION, "", beside_text(found), ""]
     lines += [f"**Selected: `{found['selected']['model']}`.** {why_selected(found)}", "", *_overview(found), ""]
     lines += ["## Option 1: is forward-distinctness the right metric?", "", *metric_lines(found["check"]), ""]
     lines += ["## The attempts", ""]
@@ -53,29 +66,42 @@ def ladder_text(found: Found, about: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def beside_text(found: Found) -> str:
+    """What `val` and `ood` have to do with the choice, under the policy of the gates."""
+    return BESIDE[found["policy"]]
+
+
 def why_selected(found: Found) -> str:
     """One or two sentences: why it is this model."""
     chosen = found["selected"]
     if chosen["by"] == "gates":
-        attempt = found["attempts"][chosen["model"]]
+        attempt = found["attempts"][chosen["attempt"]]
         passed = f"It is the first whose phase A passes {_all_gates(attempt)} on dev"
+        if _lost(found):
+            passed += " and whose training does not diverge"
         if attempt["retry"]:
             return f"{passed}, so phases B and C were trained with the same parameters."
-        return f"{passed}.{_stopped(chosen)}"
+        if chosen["completed_here"]:
+            return (
+                f"{passed}. The gates on val and ood had stopped it after phase A (gates.policy: enforce), so phases B "
+                "and C were trained here, as they are for a retry that passes."
+            )
+        return f"{passed}."
     tried = len(found["attempts"])
     none = f"None of {tried} attempts passes its gates" if tried > 1 else "The one attempt does not pass its gates"
-    why = f"{none} on dev" if tried else "There is no attempt to judge"
+    none += " on dev and is trained to its end" if _lost(found) else " on dev"
+    why = none if tried else "There is no attempt to judge"
     decides = chosen["criterion"]
     figures = {name: one[decides] for name, one in found["candidates"].items() if one[decides] is not None}
     others = {name: value for name, value in figures.items() if name != chosen["recipe"]}
     best = f"the best of {len(found['candidates'])} recipes by {TITLES[decides]} on dev"
     if chosen["recipe"] not in figures:
-        return f"{why}, and no figure on dev is defined: the first recipe.{_stopped(chosen)}"
+        return f"{why}, and no figure on dev is defined: the first recipe.{_stopped(found)}"
     best += f", {figures[chosen['recipe']]:.4f}"
     if others:
         second = max(others, key=lambda name: others[name])
         best += f" (next: `{second}`, {others[second]:.4f})"
-    return f"{why}, so the fallback takes {best}.{_stopped(chosen)}"
+    return f"{why}, so the fallback takes {best}.{_stopped(found)}"
 
 
 def _all_gates(attempt: Found) -> str:
@@ -83,8 +109,17 @@ def _all_gates(attempt: Found) -> str:
     return f"all {number} gates of `{attempt['set']}`" if number > 1 else f"the one gate of `{attempt['set']}`"
 
 
-def _stopped(chosen: Found) -> str:
-    return "" if chosen["phase"] == "c" else f" Its training stopped after phase {chosen['phase'].upper()}."
+def _lost(found: Found) -> bool:
+    """Whether an attempt passed after phase A and then diverged."""
+    return any(attempt["passed"] and attempt["diverged"] for attempt in found["attempts"].values())
+
+
+def _stopped(found: Found) -> str:
+    """Which recipes the fallback compares as they were after phase A: it is not a like comparison then."""
+    names = [f"`{name}`" for name, one in found["candidates"].items() if one["phase"] != "c"]
+    if not names:
+        return ""
+    return f" Stopped after phase A by the gates on val and ood, and compared as they were then: {', '.join(names)}."
 
 
 def parameters_text(attempt: Found) -> str:
@@ -95,6 +130,9 @@ def parameters_text(attempt: Found) -> str:
 def outcome_text(attempt: Found) -> str:
     """What an attempt came to on `dev`: `passed`, or how many gates it passes of how many."""
     asked = attempt["asked_on_dev"]
+    if attempt["diverged"]:
+        what = "passed, then failed" if attempt["passed"] else "failed"
+        return f"{what}: the training diverged ({attempt['diverged']})"
     if attempt["passed"]:
         return "passed"
     if not asked["of"] and not asked["undefined"]:
@@ -141,6 +179,9 @@ def _attempt(name: str, attempt: Found, about: str) -> list[str]:
     if attempt["not_asked_on_dev"]:
         gates = ", ".join(f"`{gate}`" for gate in attempt["not_asked_on_dev"])
         lines.append(f"- Not asked on `dev`, because they are about `ood`: {gates}")
+    lines += [_counted(*item) for item in attempt["counted_on_dev"].items()]
+    if not attempt["gates"]:
+        return [*lines, "", "There is no model of it to judge."]
     lines += ["", f"Gates of `{attempt['set']}`:", ""]
     lines += ["| gate | asked | on dev | as reported (val, ood) |", "|---|---|---|---|"]
     for key, gate in attempt["gates"].items():
@@ -149,6 +190,13 @@ def _attempt(name: str, attempt: Found, about: str) -> list[str]:
             cells = (f"`{shown}`", one["asked"], _answer(one["dev"]), _answer(one["reported"]))
             lines.append(f"| {' | '.join(cells)} |")
     return [*lines, "", *_figures(attempt)]
+
+
+def _counted(name: str, left: Found) -> str:
+    return (
+        f"- Counted from `{name}`: {left['asked']} of its {left['of']} gates are asked on `dev`, {left['in_part']} of "
+        "these only in part (what they ask of `ood` is dropped); the number wanted is the same"
+    )
 
 
 def _figures(attempt: Found) -> list[str]:
@@ -199,7 +247,8 @@ def standing_text(chosen: Found) -> str:
         for key, title in TITLES.items()
     )
     return (
-        f"As reported (no part of the choice): {figures}; {counted['passed']} of {counted['of']} certified gates; "
+        f"As reported (what is compared in the choice is dev): {figures}; "
+        f"{counted['passed']} of {counted['of']} certified gates; "
         f"status `{chosen['status']}`: {STATUS_WORDS[chosen['status']]}"
     )
 
