@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lvm_core.ladder.check_text import metric_sentence
-from lvm_core.ladder.text import outcome_text, parameters_text, standing_text, why_selected
+from lvm_core.ladder.text import beside_text, outcome_text, parameters_text, standing_text, why_selected
 from lvm_core.report.numbers import count, number
 from lvm_core.report.tables import Cell, Line, Table
 
@@ -29,6 +29,7 @@ def selection(ladder: Mapping[str, Any] | None) -> Selection | None:
     chosen = ladder["selected"]
     sentences = [
         _plain(why_selected(ladder)),
+        _plain(beside_text(ladder)),
         f"{_plain(standing_text(chosen))}.",
         f"Option 1, is forward-distinctness the right metric: {_plain(metric_sentence(ladder['check']))}.",
     ]
