@@ -119,8 +119,9 @@ def as_after_a_run(tmp_path_factory):
 @pytest.mark.parametrize(
     ("change", "recipe", "others"),
     [
-        ("pos_scalar=0.2", "p5", set()),
-        ("recipes.p5_1.losses.micro_ranking.weight=0.5", "p5_1", {"compare"}),  # which reads `about` and seeds there
+        # beside the rows: what reads the resolved recipes, and what reads `about`, seeds, scalars or gates there
+        ("pos_scalar=0.2", "p5", {"ladder", "compare"}),
+        ("recipes.p5_1.losses.micro_ranking.weight=0.5", "p5_1", {"ladder", "compare", "gate_a@p5_1"}),
     ],
 )
 def test_dvc_would_train_the_rows_that_are_touched_and_no_other(as_after_a_run, change, recipe, others):
