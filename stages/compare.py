@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from lvm_core.claims import measure_claims
 from lvm_core.comparison import details
 from lvm_core.comparison.build import build_comparison
-from lvm_core.comparison.chapters import chapters, claims_of
-from lvm_core.comparison.read import about_recipes
+from lvm_core.comparison.chapters import chapters
+from lvm_core.comparison.read import about_recipes, pos_scalars
 from lvm_core.comparison.rows import comparison_csv
 from lvm_core.comparison.text import comparison_text
 from lvm_core.errors import run_stage
@@ -35,10 +36,11 @@ def main() -> None:
     repeats = {name: (recipes[name].get("seed", seed), seeds) for name in params["train"]["repeat"] if seeds}
     cuts = load_group(params, "evaluate", EvaluateParams).coherence_cuts
     done = build_comparison(about, gates, sets, cuts, seed, reversed_too, repeats)
+    done.json["pos_scalars"] = pos_scalars(names, params)
     rows, frontier = done.json["rows"], read_json("metrics/frontier.json")
     profiles = {name: details.profile_table(summary) for name, summary in done.summaries.items()}
     curves = details.stack_tables({name: read_csv(f"plots/training/{name}.csv", "epoch") for name in names})
-    claims = claims_of(done, params, curves, read_json("metrics/diagnosis.json"))
+    claims = measure_claims(done.json, curves, read_json("metrics/diagnosis.json"))
     between = chapters(done, gates, frontier, claims)
     table = comparison_csv(rows, list(gates.sets))
     write_csv("metrics/comparison.csv", table)

@@ -47,6 +47,19 @@ def test_ours_stands_beside_a_row_only_where_its_recipe_is_in_the_table(table):
     assert rows[6]["ours"] is None
 
 
+def test_a_final_model_that_was_stopped_is_marked_but_not_what_was_published_after_phase_a():
+    table = beside_ours(FINAL, AFTER_A, ["p1", "p5", "v3"])
+    lines = as_published_chapter(table).splitlines()
+    assert [row["number"] for row in table["rows"] if row["stopped"]] == [7, 6, 4]
+    assert sum("`p1`, stopped after phase A |" in line for line in lines) == 2
+    (p5,) = [line for line in lines if line.startswith("| 11 |")]
+    assert "`p5` after phase A |" in p5
+    (v3,) = [line for line in lines if line.startswith("| 6 |")]
+    assert "stopped" not in v3  # no figures of ours
+    page = made.page(comparison=made.comparison() | {"as_published": table})
+    assert page.count("p1, stopped after A") == 2
+
+
 def test_a_recipe_without_the_figure_is_shown_as_undefined():
     empty = [FINAL[0] | {"val_published_margin": None, "val_recall_at_5": None}]
     chapter = as_published_chapter(beside_ours(empty, {}))
@@ -66,6 +79,7 @@ def test_the_chapter_has_every_row_its_correction_and_the_way_to_the_story(table
     assert "| ? | ? | ? | ? | ? | failed |  |  |  |" in line
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
     assert "-0.54" in chapter
+    assert "the epoch of phase C that is best on dev" in chapter
     assert "../docs/how-to-read-the-numbers.md#the-story-of-the-off-by-one" in chapter
     assert "## The story of the off-by-one" in (ROOT / "docs/how-to-read-the-numbers.md").read_text()
 

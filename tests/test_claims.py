@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from lvm_core.claims import claims_text, measure_claims, positional_scalars
+from lvm_core.claims import claims_text, measure_claims
 from lvm_core.claims.evidence import rank_correlation
 from lvm_core.claims.rules import COLLAPSE, EPOCHS, HELP
 from lvm_core.claims.table import STATEMENTS
@@ -22,15 +22,17 @@ def against_p1(value: float, half_width: float = 0.01, **figures: float) -> dict
     return {"val_r5_vs_p1": value, **interval, "val_cosine": 0.5, **figures}
 
 
-def claim(key, *, training=None, diagnosis=None, time_direction=None, scalars=None, stopped=(), **rows):
-    """One claim's verdict on these rows."""
+def claim(key, *, training=None, diagnosis=None, stopped=(), comparison=None, **rows):
+    """One claim's verdict on these rows, some of them stopped, and these further parts of the comparison."""
+    whole = {
+        "rows": [{"name": name, **figures} for name, figures in rows.items()],
+        "after_phases": {name: {"stopped_after": "a" if name in stopped else None} for name in rows},
+        **(comparison or {}),
+    }
     found = measure_claims(
-        [{"name": name, **figures} for name, figures in rows.items()],
+        whole,
         made.training() if training is None else training,
         made.diagnosis() if diagnosis is None else diagnosis,
-        time_direction,
-        scalars=scalars,
-        stopped=stopped,
     )
     return next(one for one in found if one.key == key)
 
@@ -150,7 +152,7 @@ def direction(difference: float, beyond: float | None, half_width: float = 0.01)
 )
 def test_a_direction_is_one_that_copying_does_not_have(difference, beyond, says):
     references = {"copy_last": direction(-0.02, None), "context_mean": direction(-0.01, None)}
-    text = claim("signal", time_direction={**references, "p1": direction(difference, beyond)}).sentence
+    text = claim("signal", comparison={"time_direction": {**references, "p1": direction(difference, beyond)}}).sentence
     assert f"p1 0.330 forward, {0.33 - difference:.3f} reversed, {difference:+.3f}" in text
     assert says in text
     assert ("is easier" in text) == ("is easier" in says)
@@ -161,34 +163,46 @@ def test_a_direction_is_one_that_copying_does_not_have(difference, beyond, says)
 def test_signal_with_older_and_undefined_figures_and_without_a_split():
     older = direction(0.03, 0.02)["val_recall_at_5"]
     older = {name: value for name, value in older.items() if not name.startswith("beyond")}
-    found = claim("signal", time_direction={"p1": {"val_recall_at_5": older}})
+    found = claim("signal", comparison={"time_direction": {"p1": {"val_recall_at_5": older}}})
     assert "not compared with copy_last's own" in found.sentence
     assert "is easier" not in found.sentence
     undefined = {"p1": {"val_recall_at_5": dict.fromkeys(older), "ood_recall_at_5": older}}
-    assert "has not been measured" in claim("signal", time_direction=undefined).sentence
-    assert "has not been measured" in claim("signal", time_direction={"copy_last": direction(0.03, None)}).sentence
+    assert "has not been measured" in claim("signal", comparison={"time_direction": undefined}).sentence
+    copying = {"copy_last": direction(0.03, None)}
+    assert "has not been measured" in claim("signal", comparison={"time_direction": copying}).sentence
     assert claim("signal", diagnosis={}).verdict == "undecided"
 
 
-def penalties(v3, p3, p4):
-    return claim("penalties", p1={}, context_mean={"val_cosine": 0.4}, v1=v3, v3=v3, p3=p3, p4_published=p4)
+def penalties(v3, p3, p4_published, v1=None, **others):
+    rows = {"v1": v1 or p3, "v3": v3, "p3": p3, "p4_published": p4_published}
+    return claim("penalties", p1={}, context_mean={"val_cosine": 0.4}, **rows, **others)
 
 
 def test_penalties():
     fine, low = against_p1(0.0), against_p1(COLLAPSE - 0.011)
     blurred = against_p1(0.0, val_cosine=0.399)
     assert penalties(low, low, blurred).verdict == "confirmed"
-    assert penalties(low, fine, fine).verdict == "undecided"
+    some = penalties(low, fine, blurred)
+    assert some.verdict == "undecided"
+    assert some.sentence.endswith("Collapsed: v3, p4_published. Not collapsed: v1, p3.")
+    assert penalties(low, low, blurred, v1=fine).verdict == "undecided"
     assert penalties(fine, fine, against_p1(0.0, val_cosine=0.4)).verdict == "refuted"  # context_mean's own cosine
     found = claim("penalties", p1={}, v1=low, v3=low, p3=low, p4_published=low)
     assert (found.verdict, found.sentence) == ("not measured", "The comparison has no row context_mean.")
+
+
+def test_the_rollout_as_it_was_meant_is_no_penalty():
+    low, fine = against_p1(COLLAPSE - 0.011), against_p1(0.0)
+    found = penalties(low, low, low, p4=fine)
+    assert found.verdict == "confirmed"
+    assert "p4 has" not in found.sentence
 
 
 def test_a_small_loss_is_no_collapse():
     small = {"val_r5_vs_p1": -0.002, "val_r5_vs_p1_lo": -0.0035, "val_r5_vs_p1_hi": -0.0005, "val_cosine": 0.5}
     found = penalties(small, small, small)
     assert found.verdict == "refuted"
-    assert "Collapsed: none." in found.sentence
+    assert "Collapsed: none. Not collapsed: v1, v3, p3, p4_published." in found.sentence
     assert str(COLLAPSE) in found.rule
 
 
@@ -197,14 +211,17 @@ def test_a_collapse_that_is_not_ruled_out_refutes_nothing():
     fine = wide | {"val_r5_vs_p1_lo": COLLAPSE}
     found = penalties(wide, fine, fine)
     assert found.verdict == "undecided"
-    assert found.sentence.endswith("Collapsed: none. Not ruled out: v1, v3.")
+    assert found.sentence.endswith("Collapsed: none. Not collapsed: v1, p3, p4_published. Not ruled out: v3.")
     touching = wide | {"val_r5_vs_p1_lo": -0.1, "val_r5_vs_p1_hi": COLLAPSE}  # not wholly below
     assert penalties(touching, touching, touching).verdict == "undecided"
     assert penalties(fine, fine, fine).verdict == "refuted"
 
 
-def scalar(p5, p5_1, p5_nuclear):
-    return claim("scalar", p1={}, p5=p5, p5_1=p5_1, p5_nuclear=p5_nuclear)
+OF_THE_CLAIM = {"p5": 0.03, "p5_1": 0.10, "p5_nuclear": 0.20}
+
+
+def scalar(p5, p5_1, p5_nuclear, scalars=OF_THE_CLAIM):
+    return claim("scalar", comparison={"pos_scalars": scalars}, p1={}, p5=p5, p5_1=p5_1, p5_nuclear=p5_nuclear)
 
 
 def test_positional_scalar():
@@ -223,6 +240,42 @@ def test_wide_intervals_say_nothing_of_the_scalar():
     assert found.verdict == "undecided"
     assert "not paired" in found.rule
     assert "cautious" in found.rule
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"p5": 0.2}, "This run has p5 with 0.2; the claim is about p5 with 0.03."),
+        (
+            {"p5_1": 0.2, "p5_nuclear": None},
+            "This run has p5_1 with 0.2, p5_nuclear with no scalar; the claim is about ",
+        ),
+    ],
+)
+def test_the_claim_about_the_scalar_is_not_measured_on_other_scalars(changed, says):
+    strong = against_p1(0.1, 0.001)
+    few = {**strong, "val": {"articles": 3}}
+    for weak in (against_p1(0.0, 0.001), few):  # with a few articles too it is not measured, instead of undecided
+        found = scalar(weak, strong, strong, OF_THE_CLAIM | changed)
+        assert found.verdict == "not measured"
+        assert found.sentence.startswith(says)
+    assert "p5 with an unknown scalar" in scalar(strong, strong, strong, {}).sentence
+    usual = scalar(against_p1(0.0, 0.001), strong, strong)
+    assert usual.verdict == "confirmed"
+    assert "ramp" in usual.sentence
+
+
+def test_a_claim_that_needs_a_stopped_recipe_is_not_measured():
+    rows = {"p1": {}, "p5": against_p1(-0.05)}
+    assert claim("curriculum", stopped=["v3"], **rows).verdict == "confirmed"
+    found = claim("curriculum", stopped=["p5"], **rows)
+    assert (found.verdict, found.sentence) == ("not measured", "p5 was stopped after phase A.")
+    both = claim("curriculum", stopped=["p5", "p1"], **rows)
+    assert both.sentence == "p1 was stopped after phase A. p5 was stopped after phase A."
+    assert claim("mse-closer", training=curve(1, 1), stopped=["p1"], **rows).verdict == "not measured"
+    assert claim("signal", stopped=["p1", "p5"], **rows).verdict == "refuted"  # of the data alone
+    missing = claim("scalar", stopped=["p5"], **rows)
+    assert "The comparison has no rows" in missing.sentence
 
 
 def test_attention_bias():
@@ -247,7 +300,7 @@ def test_an_undefined_figure_is_named():
 
 
 def test_on_a_whole_comparison_and_as_markdown():
-    claims = measure_claims(made.comparison()["rows"], made.training(), made.diagnosis())
+    claims = measure_claims(made.comparison(), made.training(), made.diagnosis())
     verdicts = {one.key: one.verdict for one in claims}
     assert verdicts["mse-worse"] == verdicts["signal"] == "refuted"
     assert verdicts["mse-closer"] == verdicts["curriculum"] == verdicts["data"] == "confirmed"
@@ -278,26 +331,3 @@ def test_few_articles_decide_nothing_that_rests_on_intervals(articles, verdict):
     assert found.verdict == verdict
     assert ("19 article(s) of val decide nothing" in found.sentence) == (articles == 19)
     assert claim("mse-closer", training=curve(1, 1), p1=val).verdict == "confirmed"  # of a curve, not of an interval
-
-
-def test_a_run_with_other_scalars_says_nothing_about_those_of_the_claim():
-    rows = dict.fromkeys(("p5", "p5_1", "p5_nuclear"), against_p1(0.0))
-    found = claim("scalar", p1={}, scalars={"p5": 0.2, "p5_1": 0.1, "p5_nuclear": 0.2}, **rows)
-    assert (found.verdict, "p5 with 0.2" in found.sentence) == ("not measured", True)
-    assert claim("scalar", p1={}, scalars={"p5": 0.03}, **rows).verdict != "not measured"
-
-
-def test_scalars_are_those_of_params_yaml():
-    recipes = {
-        "p1": {},
-        "p5": {"model": {"pos_scalar": {"param": "pos_scalar"}}},
-        "v3": {"model": {"pos_scalar": 0.03}},
-    }
-    assert positional_scalars({"pos_scalar": 0.3, "recipes": recipes}) == {"p5": 0.3, "v3": 0.03}
-
-
-def test_a_recipe_that_was_stopped_after_phase_a_is_no_evidence():
-    low = against_p1(COLLAPSE - 0.011)
-    rows = {"v1": low, "v3": low, "p3": low, "p4_published": low}
-    found = claim("penalties", p1={}, context_mean={"val_cosine": 0.4}, stopped=["p3"], **rows)
-    assert (found.verdict, found.sentence) == ("not measured", "The gates stopped p3 after phase A.")

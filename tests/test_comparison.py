@@ -12,7 +12,7 @@ import torch
 
 from lvm_core.comparison.columns import BASELINES, BLURRED, ENDS, FIGURES, RANKING, columns
 from lvm_core.comparison.details import window_counts
-from lvm_core.comparison.read import has_five_after, read_judgements
+from lvm_core.comparison.read import has_five_after, pos_scalars, read_judgements
 from lvm_core.comparison.rows import best_two, comparison_csv, comparison_rows, with_gates, with_intervals, with_spread
 from lvm_core.comparison.text import comparison_text, seeds_chapter, time_direction_chapter
 from lvm_core.comparison.variants import seed_spread, time_direction
@@ -28,6 +28,7 @@ from lvm_core.gates.judge import judge_gates
 from lvm_core.gates.params import GatesParams
 from lvm_core.params import load_group, read_params
 from lvm_core.references import copy_last, fit_references, oracle
+from lvm_core.resolve import resolve_recipes
 from lvm_core.reversal import reversed_bank
 from tests.paths import ROOT
 from tests.synthetic import bank_of, make_bank
@@ -159,6 +160,31 @@ def test_spread_over_seeds(usual):
         assert one["lo"] <= one["difference"] <= one["hi"]
     assert f"| `p1` | 1 | {against[0]['recall_at_5']:.4f} | {against[0]['difference']:+.4f} [" in chapter
     assert seeds_chapter({}) == []
+
+
+@pytest.mark.parametrize("chapter", [seeds_chapter, time_direction_chapter])
+def test_recipes_that_were_stopped_are_said_to_be_left_out(chapter):
+    assert chapter({}, []) == []
+    (text,) = chapter({}, ["p1", "p5"])
+    heading, _, line = text.splitlines()
+    assert heading.startswith("## ")
+    assert line.startswith("Left out: p1, p5, stopped after phase A")
+
+
+def test_positional_scalars_are_those_that_training_takes():
+    params = read_params(Path(ROOT) / "params.yaml")
+    params["pos_scalar"] = 0.07
+    params["recipes"]["p5_nuclear"]["model"]["pos_scalar"] = {"param": "model.pos_scalar"}
+    params["model"]["pos_scalar"] = 0.25
+    params["recipes"]["p1"]["model"] = {"pos_scalar": None}
+    found = pos_scalars(params["names"], params)
+    assert (found["p5"], found["p5_nuclear"], found["v1"], found["p1"]) == (0.07, 0.25, 0.25, None)
+    resolved, _ = resolve_recipes(params)
+    own = {recipe.name: recipe.model.pos_scalar for recipe in resolved if recipe.model.family == "transformer"}
+    assert own.items() <= found.items()
+    params["recipes"]["p5"]["model"]["pos_scalar"] = {"param": "no.such"}
+    with pytest.raises(LvmError, match=r"recipes\.p5\.model\.pos_scalar = .*no such parameter"):
+        pos_scalars(["p5"], params)
 
 
 def directions(folder, bank, predictor):

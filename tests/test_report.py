@@ -293,6 +293,18 @@ def test_the_page_says_what_each_recipe_passed_after_each_phase_and_who_was_stop
     assert "margin_val" in lines["p1"]
 
 
+def test_the_page_leaves_stopped_recipes_out_of_claims_and_variants_and_says_so():
+    alone = made.comparison(stopped=["p1"]) | {"left_out": {"time_direction": ["p1"], "seeds": ["p1"]}}
+    page = made.page(comparison=alone)
+    claims = page[page.index('<section id="claims">') :]
+    assert "p1 was stopped after phase A." in claims
+    assert "no recipe was trained on reversed articles" not in page
+    assert page.count("Left out: p1, stopped after phase A") == 2
+    assert {"seeds", "direction"} <= set(Page(page).ids)
+    beside = made.comparison(time_direction=True, seeds=True) | {"left_out": {"time_direction": ["p5"], "seeds": []}}
+    assert made.page(comparison=beside).count("Left out: p5, stopped after phase A") == 1
+
+
 def test_only_figures_worth_a_mark_are_marked():
     table = tables.ranking(made.comparison()["rows"], "recipe")
     marked = {

@@ -4,7 +4,7 @@ A claim is data (`table.py`): what was said, where, which rows of the comparison
 words. The rules themselves are small functions (`rules.py`) of the evidence (`evidence.py`).
 """
 
-from lvm_core.claims.evidence import Claim, positional_scalars
+from lvm_core.claims.evidence import Claim
 from lvm_core.claims.table import claims_text, measure_claims
 
-__all__ = ["Claim", "claims_text", "measure_claims", "positional_scalars"]
+__all__ = ["Claim", "claims_text", "measure_claims"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -28,16 +28,16 @@ class Evidence:
     """Everything measured that a claim may be judged by.
 
     rows: of the comparison, by name. training: columns name, epoch, dev_cosine, dev_cosine_last, dev_recall_at_5.
-    diagnosis: of the data, by split. time_direction: by recipe and figure. scalars: positional scalar of each recipe.
-    stopped: recipes that their gates stopped after phase A.
+    diagnosis: of the data, by split. time_direction: by recipe and figure. stopped: the phase after which each stopped
+    recipe was not trained further, by name. pos_scalars: of this run's recipes, by name; None: without a position.
     """
 
     rows: Mapping[str, Mapping[str, Any]]
     training: pd.DataFrame
     diagnosis: Mapping[str, Any]
     time_direction: Mapping[str, Any]
-    scalars: Mapping[str, float]
-    stopped: Sequence[str]
+    stopped: Mapping[str, str]
+    pos_scalars: Mapping[str, float | None]
 
     def value(self, name: str, figure: str) -> float:
         """A figure of a row.
@@ -62,8 +62,8 @@ class Statement:
     """A claim as it was made, and how it is judged.
 
     key: name for links. text: the claim. source: where it stands. rule: the verdict rule in words. rows: names of the
-    rows of the comparison without which it cannot be judged. measure: the rule. by_interval: whether the verdict rests
-    on intervals over the articles of val, which mean little with a few of them.
+    rows of the comparison without which, trained through all phases, it cannot be judged. measure: the rule.
+    by_interval: whether the verdict rests on intervals over the articles of val, which mean little with a few of them.
     """
 
     key: str
@@ -85,13 +85,6 @@ class Claim:
     rule: str
     verdict: Verdict
     sentence: str
-
-
-def positional_scalars(params: Mapping[str, Any]) -> dict[str, float]:
-    """The positional scalar of each recipe that has one, from params.yaml."""
-    given = {name: recipe.get("model", {}).get("pos_scalar") for name, recipe in params["recipes"].items()}
-    own = {name: params.get(value["param"]) if isinstance(value, dict) else value for name, value in given.items()}
-    return {name: float(value) for name, value in own.items() if value is not None}
 
 
 def defined(value: float | None, what: str) -> float:

@@ -72,7 +72,8 @@ STATEMENTS = (
         rule="A recipe collapses when its cosine on val is below context_mean's, or when the paired 95 % interval of "
         f"its R@5 minus p1's lies wholly below {rules.COLLAPSE}: a small loss is no collapse. Confirmed: "
         f"{', '.join(rules.PENALISED)} all collapse. Refuted: none does, and no such interval reaches below "
-        f"{rules.COLLAPSE}. Else undecided.",
+        f"{rules.COLLAPSE}. Else undecided. P4 is here with the smoothness penalty that was run "
+        "(p4_published), not with the rollout that was meant (p4).",
         rows=("p1", "context_mean", *rules.PENALISED),
         measure=rules.penalties_unstable,
     ),
@@ -83,8 +84,8 @@ STATEMENTS = (
         rule="95 % intervals of R@5 minus p1's on val, of scalar 0.03, 0.10 and 0.20. Confirmed: the lower end of a "
         "stronger scalar lies above the upper end of 0.03. Refuted: for every stronger scalar, its upper end minus "
         f"the lower end of 0.03 is at most +{rules.HELP}. Else undecided. The intervals are not paired with one "
-        "another, so both verdicts are cautious.",
-        rows=("p1", "p5", *rules.STRONGER_SCALARS),
+        "another, so both verdicts are cautious. Not measured where a run gives one of the recipes another scalar.",
+        rows=("p1", *rules.SCALARS),
         measure=rules.stronger_scalar,
     ),
     Statement(
@@ -101,38 +102,37 @@ STATEMENTS = (
 """What the summary of 2 November 2025 says, in its order of weight."""
 
 
-def measure_claims(
-    rows: Sequence[Mapping[str, Any]],
-    training: pd.DataFrame,
-    diagnosis: Mapping[str, Any],
-    time_direction: Mapping[str, Any] | None = None,
-    *,
-    scalars: Mapping[str, float] | None = None,
-    stopped: Sequence[str] = (),
-) -> list[Claim]:
+def measure_claims(comparison: Mapping[str, Any], training: pd.DataFrame, diagnosis: Mapping[str, Any]) -> list[Claim]:
     """Every claim with its verdict.
 
     Args:
-        rows: of metrics/comparison.json, each with its summaries `val` and `ood`.
+        comparison: metrics/comparison.json: `rows`, each with its summaries `val` and `ood`; and, where there are any,
+            `time_direction`, `after_phases` (a claim that needs a recipe which was stopped is not measured) and
+            `pos_scalars`.
         training: plots/training.csv, one row a recipe and epoch.
         diagnosis: metrics/diagnosis.json.
-        time_direction: of metrics/comparison.json; None or empty where not measured.
-        scalars: `positional_scalars`; a recipe without one is taken to have that of the claim.
-        stopped: recipes that their gates stopped after phase A; nothing is said about what they were not trained for.
     """
-    by_name = {str(row["name"]): row for row in rows}
-    evidence = Evidence(by_name, training, diagnosis, time_direction or {}, scalars or {}, stopped)
+    phases = comparison.get("after_phases") or {}
+    evidence = Evidence(
+        rows={str(row["name"]): row for row in comparison["rows"]},
+        training=training,
+        diagnosis=diagnosis,
+        time_direction=comparison.get("time_direction") or {},
+        stopped={name: one["stopped_after"] for name, one in phases.items() if one["stopped_after"]},
+        pos_scalars=comparison.get("pos_scalars") or {},
+    )
     return [_measured(statement, evidence) for statement in STATEMENTS]
 
 
 def _measured(statement: Statement, evidence: Evidence) -> Claim:
     missing = [name for name in statement.rows if name not in evidence.rows]
-    short = [name for name in statement.rows if name in evidence.stopped]
-    if short:
-        finding = Finding("not measured", f"The gates stopped {', '.join(short)} after phase A.")
-    elif missing:
+    stopped = [name for name in statement.rows if name in evidence.stopped]
+    if missing:
         rows = "row" if len(missing) == 1 else "rows"
         finding = Finding("not measured", f"The comparison has no {rows} {', '.join(missing)}.")
+    elif stopped:
+        sentences = [f"{name} was stopped after phase {evidence.stopped[name].upper()}." for name in stopped]
+        finding = Finding("not measured", " ".join(sentences))
     else:
         try:
             finding = statement.measure(evidence)
@@ -140,7 +140,7 @@ def _measured(statement: Statement, evidence: Evidence) -> Claim:
             finding = Finding("undecided", f"On these data {error} is undefined.")
         articles = evidence.articles()
         few = articles is not None and articles < FEWEST_ARTICLES
-        if statement.by_interval and few and finding.verdict != "undecided":
+        if statement.by_interval and few and finding.verdict in ("confirmed", "refuted"):
             finding = Finding("undecided", f"{finding.sentence} But {articles} article(s) of val decide nothing.")
     return Claim(statement.key, statement.text, statement.source, statement.rule, *finding)
 

@@ -69,17 +69,20 @@ def published_table() -> PublishedTable:
 
 
 def beside_ours(
-    rows: Sequence[Mapping[str, Any]], after_a: Mapping[str, Mapping[str, Mapping[str, float | None]]]
+    rows: Sequence[Mapping[str, Any]],
+    after_a: Mapping[str, Mapping[str, Mapping[str, float | None]]],
+    stopped: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The published table for comparison.json: `note`, and `rows` with our figures.
 
     Args:
         rows: of our comparison.
         after_a: headline figures of our recipes after phase A, by split.
+        stopped: our recipes that were not trained beyond phase A.
 
     Returns:
-        Each row has what was published and `ours`: the figures `OURS` of its recipe after its phase, None where that
-        recipe is not in our comparison.
+        Each row has what was published, `ours`: the figures `OURS` of its recipe after its phase, None where that
+        recipe is not in our comparison, and `stopped`: whether these are of a final model that was stopped.
     """
     final = {row["name"]: row for row in rows if row["kind"] == "recipe"}
     early = {
@@ -91,7 +94,8 @@ def beside_ours(
     shown = []
     for row in table.rows:
         found = by_phase[row.phase].get(row.recipe) if row.recipe else None
-        shown.append({**row.model_dump(), "ours": {key: found[key] for key in OURS} if found else None})
+        ours = {key: found[key] for key in OURS} if found else None
+        shown.append({**row.model_dump(), "ours": ours, "stopped": row.phase == "c" and row.recipe in stopped})
     return {"note": table.note, "rows": shown}
 
 
@@ -107,9 +111,6 @@ def as_published_chapter(table: Mapping[str, Any]) -> str:
         f"The eleven models of the earlier work's table of 2 November 2025, with its own figures. {table['note']} (See "
         "[the story of the off-by-one](../docs/how-to-read-the-numbers.md#the-story-of-the-off-by-one).)",
         "",
-        "Ours is the final model where it does not say otherwise, after 20 epochs in the default run; theirs were "
-        "often trained for fewer. A recipe that was stopped after phase A says so in Gates after each phase.",
-        "",
         "| # | model | created | size | approach | val cosine | margin | R@1 | R@5 | gates | status | rebuilt here | "
         "our margin, their tape | our R@5 |",
         "|---:|---|---|---|---|---:|---:|---:|---:|---|---|---|---:|---:|",
@@ -124,7 +125,8 @@ def as_published_chapter(table: Mapping[str, Any]) -> str:
 
 def _line(row: Mapping[str, Any]) -> str:
     ours = row["ours"]
-    rebuilt = f"`{row['recipe']}`{' after phase A' if row['phase'] == 'a' else ''}" if ours else ""
+    when = " after phase A" if row["phase"] == "a" else ", stopped after phase A" if row["stopped"] else ""
+    rebuilt = f"`{row['recipe']}`{when}" if ours else ""
     own = [_number(ours[key], form, "-") for key, form in zip(OURS, ("+.4f", ".4f"), strict=True)] if ours else ["", ""]
     cells = [
         *(str(row[key]) for key in ("number", "name", "created", "size", "approach")),

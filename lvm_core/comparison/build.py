@@ -55,8 +55,7 @@ def build_comparison(
         sets: name of the set that each recipe is held against after each phase.
         coherence_cuts: borders of the coherence bins.
         seed: of the draws of articles.
-        reversed_too: recipes that were trained on articles read backwards too; those that were stopped after phase A
-            are left out, here and of `repeats`: their variants were trained for longer.
+        reversed_too: recipes that were trained on articles read backwards too.
         repeats: own seed and further seeds of each recipe that was trained with several.
 
     Raises:
@@ -72,10 +71,13 @@ def build_comparison(
     rivals = judged("references", *REFERENCES)
     by_phase = {phase: judged(phase, *about) | rivals for phase in phases.PHASES}
     judgements = by_phase["c"]
+    after_phases = phases.judge_phases(gates, sets, by_phase, phases.read_decisions(list(about)))
+    stopped = [name for name, found in after_phases.items() if found.stopped_after]
+    # a recipe of a few epochs beside a variant of all of them would say nothing of time or of seeds
+    left_out = {"time_direction": [name for name in reversed_too if name in stopped]}
+    left_out["seeds"] = [name for name in repeats if name in stopped]
+    reversed_too = [name for name in reversed_too if name not in stopped]
     results = judge_gates(gates, judgements)
-    decisions = phases.read_decisions(list(about))
-    whole_ones = [name for name, decision in decisions.items() if decision.goes_on]  # only they compare with variants
-    reversed_too = [name for name in reversed_too if name in whole_ones]
     directions = {}
     if reversed_too:
         kinds = {"c": reversed_too, "references": COPYING}, {REVERSED: reversed_too, f"references-{REVERSED}": COPYING}
@@ -94,18 +96,22 @@ def build_comparison(
             judgements["copy_last"],
         )
         for name, (own, others) in repeats.items()
-        if name in whole_ones
+        if name not in stopped
     }
-    after_phases = phases.judge_phases(gates, sets, by_phase, decisions)
     noted = {name: line + stopped_note(after_phases[name]) for name, line in about.items()}
     table = rows.with_intervals(rows.comparison_rows(final, references), judgements)
     table = rows.with_spread(rows.with_gates(table, judgements, results), spread)
     summaries = final | references
-    parts: dict[str, Any] = {"gates": to_json(results), "time_direction": directions, "seeds": spread}
+    parts: dict[str, Any] = {
+        "gates": to_json(results),
+        "time_direction": directions,
+        "seeds": spread,
+        "left_out": left_out,
+    }
     parts |= {"gates_policy": gates.policy, "after_phases": phases.to_json(after_phases)}
     parts |= {"best_two": rows.best_two(table, judgements), "more": _more(judgements)}
     whole = details.comparison_details(table, summaries, noted, after_a, **parts)
-    whole["as_published"] = as_published.beside_ours(table, whole["after_stage_a"])
+    whole["as_published"] = as_published.beside_ours(table, whole["after_stage_a"], stopped)
     return Comparison(table, noted, summaries, results, after_phases, whole)
 
 

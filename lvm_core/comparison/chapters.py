@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
-from lvm_core.claims import Claim, claims_text, measure_claims, positional_scalars
+from lvm_core.claims import Claim, claims_text
 from lvm_core.comparison.as_published import as_published_chapter
 from lvm_core.comparison.build import Comparison
 from lvm_core.comparison.text import seeds_chapter, time_direction_chapter
@@ -32,26 +30,10 @@ def chapters(done: Comparison, gates: GatesParams, frontier: Mapping[str, Any], 
     rows = done.json["rows"]
     return [
         f"## What can be reached\n\n{answer(frontier, rows)}",
-        *time_direction_chapter(done.json["time_direction"]),
-        *seeds_chapter(done.json["seeds"]),
+        *time_direction_chapter(done.json["time_direction"], done.json["left_out"]["time_direction"]),
+        *seeds_chapter(done.json["seeds"], done.json["left_out"]["seeds"]),
         gates_text(gates, done.results, {row["name"]: row["kind"] for row in rows}),
         after_phases_text(gates, done.after_phases),
         "\n".join(claims_text(claims)),
         as_published_chapter(done.json["as_published"]),
     ]
-
-
-def claims_of(
-    done: Comparison, params: Mapping[str, Any], curves: pd.DataFrame, diagnosis: Mapping[str, Any]
-) -> list[Claim]:
-    """The summary's claims, held against this run.
-
-    Args:
-        done: the comparison.
-        params: params.yaml, for the scalars of the recipes.
-        curves: plots/training.csv.
-        diagnosis: metrics/diagnosis.json.
-    """
-    stopped = [name for name, found in done.after_phases.items() if found.stopped_after]
-    directions, scalars = done.json["time_direction"], positional_scalars(params)
-    return measure_claims(done.json["rows"], curves, diagnosis, directions, scalars=scalars, stopped=stopped)

@@ -28,6 +28,36 @@ def about_recipes(names: Sequence[str], recipes: Mapping[str, Mapping[str, Any]]
     return {name: recipes[name]["about"] for name in names}
 
 
+def pos_scalars(names: Sequence[str], params: Mapping[str, Any]) -> dict[str, float | None]:
+    """The positional scalar of each named recipe; None: without a position.
+
+    As `lvm_core.resolve` takes it: the recipe's own `model.pos_scalar`, else that of `model`; `{param: a.b}` stands for
+    the top-level parameter a.b. That the values are good has been checked there.
+
+    Raises:
+        LvmError: there is no such parameter.
+    """
+    own = {name: params["recipes"][name].get("model", {}) for name in names}
+    found = {name: model.get("pos_scalar", params["model"].get("pos_scalar")) for name, model in own.items()}
+    return {name: _followed(value, params, f"recipes.{name}.model.pos_scalar") for name, value in found.items()}
+
+
+def _followed(value: Any, params: Mapping[str, Any], where: str) -> Any:
+    """The parameter that `{param: a.b}` stands for; any other value itself.
+
+    Raises:
+        LvmError: there is no such parameter.
+    """
+    if not isinstance(value, dict):
+        return value
+    found: Any = params
+    for part in str(value.get("param")).split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            raise LvmError(f"params.yaml: {where} = {value!r}: there is no such parameter")
+        found = found[part]
+    return found
+
+
 def read_summaries(directory: str | Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The `summary.json` of each named folder of `directory`.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lvm_core.comparison.columns import BLURRED, COPYING, ENDS, RANKING, SPREAD
+from lvm_core.comparison.left_out import left_out_text
 from lvm_core.gates.text import STATUS_WORDS
 from lvm_core.statistics import CONFIDENCE, FEWEST_ARTICLES, RESAMPLES
 
@@ -132,16 +133,20 @@ def _cell(row: Row, column: str, *, best: bool) -> str:
     return shown if low is None else f"{shown} [{low:.3f}, {high:.3f}]"
 
 
-def time_direction_chapter(tables: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> list[str]:
+def time_direction_chapter(
+    tables: Mapping[str, Mapping[str, Mapping[str, float | None]]], left_out: Sequence[str] = ()
+) -> list[str]:
     """The chapter on recipes trained and tested on articles read backwards, as one Markdown text or none.
 
     Args:
         tables: from `variants.time_direction`, by row.
+        left_out: recipes that were stopped.
     """
+    heading = ["## Time direction", *(["", left_out_text(left_out)] if left_out else [])]
     if not tables:
-        return []
+        return ["\n".join(heading)] if left_out else []
     lines = [
-        "## Time direction",
+        *heading,
         "",
         "The same recipe, trained and tested on articles read backwards, over the targets that both directions have. "
         "Predictors that only copy know nothing of time, but ranks within an article are not symmetric: a direction "
@@ -165,16 +170,18 @@ def time_direction_chapter(tables: Mapping[str, Mapping[str, Mapping[str, float 
     return ["\n".join(lines)]
 
 
-def seeds_chapter(spread: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def seeds_chapter(spread: Mapping[str, Mapping[str, Any]], left_out: Sequence[str] = ()) -> list[str]:
     """The chapter on the spread over seeds, as one Markdown text, or none if no recipe was repeated.
 
     Args:
         spread: from `variants.seed_spread`, by recipe.
+        left_out: recipes that were stopped.
     """
+    heading = ["## Spread over seeds", *(["", left_out_text(left_out)] if left_out else [])]
     if not spread:
-        return []
+        return ["\n".join(heading)] if left_out else []
     lines = [
-        "## Spread over seeds",
+        *heading,
         "",
         "The same recipe trained again with other seeds (first weights, order of the windows, dropout).",
         "",

@@ -11,6 +11,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from lvm_core.claims import measure_claims
+from lvm_core.comparison.left_out import left_out_text
 from lvm_core.gates.after_phases import POLICIES
 from lvm_core.report import pictures, tables, words
 from lvm_core.report.drawing import Picture
@@ -49,7 +50,7 @@ def report_html(
     rows: Sequence[Mapping[str, Any]] = comparison["rows"]
     recipes = [str(row["name"]) for row in rows if row["kind"] == "recipe"]
     reached = reach(frontier, rows)
-    direction = comparison.get("time_direction") or {}
+    left_out = comparison.get("left_out") or {}
     return _template().render(
         verdict=verdict(rows, reached, comparison.get("best_two")),
         few=few_articles(rows),
@@ -67,12 +68,13 @@ def report_html(
         gates=gate_tables(comparison.get("gates") or {}, rows),
         policy=POLICIES.get(comparison.get("gates_policy") or ""),
         phases=phases_table(comparison.get("after_phases") or {}),
-        direction=tables.time_direction(direction),
+        direction=tables.time_direction(comparison.get("time_direction") or {}),
         seeds=tables.seeds(comparison.get("seeds") or {}),
         each_seed=tables.each_seed(comparison.get("seeds") or {}),
+        left_out={key: left_out_text(left_out.get(key) or ()) for key in ("time_direction", "seeds")},
         data=tables.data_table(diagnosis),
         lags=pictures.lag_picture(lags, {split: found["between_articles"] for split, found in diagnosis.items()}),
-        claims=measure_claims(rows, training, diagnosis, direction),
+        claims=measure_claims(comparison, training, diagnosis),
         published=comparison.get("as_published"),
         published_table=tables.published((comparison.get("as_published") or {}).get("rows") or []),
         all_figures=[tables.all_figures(rows, split) for split in ("val", "ood")],

@@ -169,7 +169,8 @@ def published(rows: Sequence[Row]) -> Table:
     lines = []
     for row in rows:
         ours = row.get("ours") or {}
-        rebuilt = f"{row['recipe']}{' after A' if row['phase'] == 'a' else ''}" if ours else number(None)
+        when = " after A" if row["phase"] == "a" else ", stopped after A" if row.get("stopped") else ""
+        rebuilt = f"{row['recipe']}{when}" if ours else number(None)
         cells = [Cell(number(row[key], digits, sign=sign)) for key, (digits, sign) in PUBLISHED.items()]
         cells += [Cell(str(row["gates"] or number(None))), Cell(str(row["status"])), Cell(rebuilt)]
         cells += [Cell(signed(ours.get("val_published_margin"))), Cell(number(ours.get("val_recall_at_5")))]
