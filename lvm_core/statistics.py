@@ -16,6 +16,8 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 FEWEST_ARTICLES = 20
 """With fewer, a bootstrap interval over articles is clearly too narrow: the spread of so few is itself unknown."""
+WORTH_HAVING = 0.01
+"""A gain in R@5 (or cosine) worth having: one window in a hundred."""
 
 
 def draw_articles(articles: int, resamples: int = RESAMPLES, seed: int | Sequence[int] = 0) -> np.ndarray:

@@ -36,7 +36,7 @@ def main() -> None:
     repeats = {name: (recipes[name].get("seed", seed), seeds) for name in params["train"]["repeat"] if seeds}
     cuts = load_group(params, "evaluate", EvaluateParams).coherence_cuts
     done = build_comparison(about, gates, sets, cuts, seed, reversed_too, repeats)
-    done.json["pos_scalars"] = pos_scalars(names, params)
+    done.json["pos_scalars"] = pos_scalars(names)
     rows, frontier = done.json["rows"], read_json("metrics/frontier.json")
     profiles = {name: details.profile_table(summary) for name, summary in done.summaries.items()}
     curves = details.stack_tables({name: read_csv(f"plots/training/{name}.csv", "epoch") for name in names})

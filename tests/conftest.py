@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -18,3 +20,21 @@ settings.load_profile("lvm")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The run of the whole pipeline first: it takes longest, and the other tests fit beside it."""
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
+@pytest.fixture(scope="session")
+def trained_ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three trained recipes, for the tests of the ladder."""
+    from tests.ladder_run import leave_trained
+
+    folder = tmp_path_factory.mktemp("ladder")
+    leave_trained(folder)
+    return folder
+
+
+@pytest.fixture
+def place(trained_ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, to work in."""
+    shutil.copytree(trained_ladder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 
 import pandas as pd
 import yaml
@@ -75,13 +74,6 @@ def leave_trained(folder):
 def evaluated(predictor, kind, name):
     done = evaluate_splits(load_bank("data/bank"), predictor, EVALUATE, seed=0)
     write_evaluations(evaluation_directory(kind) / name, done)
-
-
-def copied(trained, place, monkeypatch):
-    """`place` made a copy of it, to work in."""
-    shutil.copytree(trained, place, dirs_exist_ok=True)
-    monkeypatch.chdir(place)
-    return place
 
 
 def go_up(*rungs, names=tuple(RECIPES), gates=NEVER, write=lambda found: None, policy="report", **changes):

@@ -11,8 +11,9 @@ from scipy.stats import spearmanr
 
 from lvm_core.claims import claims_text, measure_claims
 from lvm_core.claims.evidence import rank_correlation
-from lvm_core.claims.rules import COLLAPSE, EPOCHS, HELP
+from lvm_core.claims.rules import COLLAPSE, EPOCHS
 from lvm_core.claims.table import STATEMENTS
+from lvm_core.statistics import WORTH_HAVING as WORTH
 from tests import report_data as made
 
 
@@ -86,8 +87,8 @@ def test_more_mse_needs_epochs_and_dev_figures(key, verdict):
     ("low", "high", "verdict"),
     [
         (-0.06, -0.04, "confirmed"),
-        (-0.02, HELP, "confirmed"),
-        (-0.02, HELP + 1e-9, "undecided"),
+        (-0.02, WORTH, "confirmed"),
+        (-0.02, WORTH + 1e-9, "undecided"),
         (0.0, 0.05, "undecided"),
         (1e-9, 0.05, "refuted"),
         (0.001, 0.005, "refuted"),
@@ -283,14 +284,14 @@ def test_attention_bias():
     assert claim("attention", p1={}, p5_1=against_p1(0.0), p6=against_p1(0.02)).verdict == "confirmed"
     assert claim("attention", p1={}, p5_1=against_p1(0.0), p6=poor).verdict == "refuted"
     assert claim("attention", p1={}, p5_1=against_p1(0.005), p6=poor).verdict == "undecided"
-    assert claim("attention", p1={}, p5_1=against_p1(HELP, HELP), p6=poor).verdict == "undecided"  # touches 0
-    assert claim("attention", p1={}, p5_1=against_p1(HELP, 0.9 * HELP), p6=poor).verdict == "confirmed"
+    assert claim("attention", p1={}, p5_1=against_p1(WORTH, WORTH), p6=poor).verdict == "undecided"  # touches 0
+    assert claim("attention", p1={}, p5_1=against_p1(WORTH, 0.9 * WORTH), p6=poor).verdict == "confirmed"
 
 
 def test_a_gain_that_is_sure_but_tiny_is_not_promising():
     poor = against_p1(-0.1)
     assert claim("attention", p1={}, p5_1=against_p1(0.0005, 0.0004), p6=poor).verdict == "refuted"
-    assert claim("attention", p1={}, p5_1=against_p1(0.9 * HELP, 0.8 * HELP), p6=poor).verdict == "undecided"
+    assert claim("attention", p1={}, p5_1=against_p1(0.9 * WORTH, 0.8 * WORTH), p6=poor).verdict == "undecided"
 
 
 def test_an_undefined_figure_is_named():

@@ -27,6 +27,7 @@ from lvm_core.fivecat.store import write_evaluations
 from lvm_core.gates.judge import judge_gates
 from lvm_core.gates.params import GatesParams
 from lvm_core.params import load_group, read_params
+from lvm_core.recipe import write_recipe
 from lvm_core.references import copy_last, fit_references, oracle
 from lvm_core.resolve import resolve_recipes
 from lvm_core.reversal import reversed_bank
@@ -171,20 +172,17 @@ def test_recipes_that_were_stopped_are_said_to_be_left_out(chapter):
     assert line.startswith("Left out: p1, p5, stopped after phase A")
 
 
-def test_positional_scalars_are_those_that_training_takes():
-    params = read_params(Path(ROOT) / "params.yaml")
-    params["pos_scalar"] = 0.07
-    params["recipes"]["p5_nuclear"]["model"]["pos_scalar"] = {"param": "model.pos_scalar"}
-    params["model"]["pos_scalar"] = 0.25
-    params["recipes"]["p1"]["model"] = {"pos_scalar": None}
-    found = pos_scalars(params["names"], params)
-    assert (found["p5"], found["p5_nuclear"], found["v1"], found["p1"]) == (0.07, 0.25, 0.25, None)
+def test_positional_scalars_are_those_of_the_resolved_recipes(tmp_path, monkeypatch):
+    params = read_params(Path(ROOT) / "params.yaml") | {"pos_scalar": 0.07}
     resolved, _ = resolve_recipes(params)
-    own = {recipe.name: recipe.model.pos_scalar for recipe in resolved if recipe.model.family == "transformer"}
-    assert own.items() <= found.items()
-    params["recipes"]["p5"]["model"]["pos_scalar"] = {"param": "no.such"}
-    with pytest.raises(LvmError, match=r"recipes\.p5\.model\.pos_scalar = .*no such parameter"):
-        pos_scalars(["p5"], params)
+    for recipe in resolved:
+        write_recipe(tmp_path / "data/recipes", recipe)
+    monkeypatch.chdir(tmp_path)
+    found = pos_scalars(params["names"])
+    assert (found["p5"], found["p5_nuclear"], found["p1"], found["lstm"]) == (0.07, 0.2, None, None)
+    (tmp_path / "data/recipes/p5.yaml").write_text("model: [")
+    with pytest.raises(LvmError, match=r"p5\.yaml: cannot be read as a recipe"):
+        pos_scalars(["p5"])
 
 
 def directions(folder, bank, predictor):

@@ -24,25 +24,11 @@ from tests.ladder_run import (
     RECIPES,
     SECOND,
     contents,
-    copied,
     dev_figures,
     exactly,
     go_up,
-    leave_trained,
 )
 from tests.paths import ROOT
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ladder")
-    leave_trained(folder)
-    return folder
-
-
-@pytest.fixture
-def place(trained, tmp_path, monkeypatch):
-    return copied(trained, tmp_path, monkeypatch)
 
 
 def test_attempts_are_tried_in_order_and_the_best_on_dev_is_the_fallback(place):

@@ -17,19 +17,7 @@ from lvm_core.ladder.climb import SELECTED
 from lvm_core.ladder.text import ladder_text
 from lvm_core.layout import phase_directory
 from lvm_core.resume import ROOT as PROGRESS
-from tests.ladder_run import ALWAYS, RECIPES, SECOND, copied, exactly, go_up, leave_trained
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ladder")
-    leave_trained(folder)
-    return folder
-
-
-@pytest.fixture
-def place(trained, tmp_path, monkeypatch):
-    return copied(trained, tmp_path, monkeypatch)
+from tests.ladder_run import ALWAYS, RECIPES, SECOND, exactly, go_up
 
 
 def stopped_by_enforce(name):

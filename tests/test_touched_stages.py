@@ -119,7 +119,7 @@ def as_after_a_run(tmp_path_factory):
 @pytest.mark.parametrize(
     ("change", "recipe", "others"),
     [
-        # beside the rows: what reads the resolved recipes, and what reads `about`, seeds, scalars or gates there
+        # beside the rows: what reads the resolved recipes, and what reads `about`, seeds or gates there
         ("pos_scalar=0.2", "p5", {"ladder", "compare"}),
         ("recipes.p5_1.losses.micro_ranking.weight=0.5", "p5_1", {"ladder", "compare", "gate_a@p5_1"}),
     ],

@@ -8,16 +8,13 @@ from typing import Any
 import pandas as pd
 
 from lvm_core.claims.evidence import Evidence, Finding, Undefined, Verdict, defined, rank_correlation
-from lvm_core.statistics import FEWEST_ARTICLES
+from lvm_core.statistics import FEWEST_ARTICLES, WORTH_HAVING
 
 STEADY = 0.7
 """Rank correlation with the epoch from which a curve is said to rise (or, below its negative, to fall)."""
 
 EPOCHS = 5
 """Fewest epochs of a curve that is judged: the least number at which even a perfect order is rare by chance (2/5!)."""
-
-HELP = 0.01
-"""A gain in R@5 that is worth having: one window in a hundred."""
 
 COLLAPSE = -0.05
 """A difference in R@5 from p1's below which a recipe has collapsed: a large loss, one window in twenty."""
@@ -80,7 +77,7 @@ def curriculum_alone(evidence: Evidence) -> Finding:
     )
     if low > 0:
         return Finding("refuted", sentence)
-    return Finding("confirmed" if high <= HELP else "undecided", sentence)
+    return Finding("confirmed" if high <= WORTH_HAVING else "undecided", sentence)
 
 
 def data_inform(evidence: Evidence) -> Finding:
@@ -206,7 +203,7 @@ def stronger_scalar(evidence: Evidence) -> Finding:
     stronger = {name: three for name, three in found.items() if name != WEAK}
     if any(low > weak_high for _, low, _ in stronger.values()):
         return Finding("confirmed", sentence)
-    no_gain = all(high - weak_low <= HELP for _, _, high in stronger.values())
+    no_gain = all(high - weak_low <= WORTH_HAVING for _, _, high in stronger.values())
     return Finding("refuted" if no_gain else "undecided", sentence)
 
 
@@ -223,9 +220,9 @@ def attention_bias(evidence: Evidence) -> Finding:
     found = {name: _difference(evidence, name) for name in ATTENTION_BIASED}
     parts = [f"{name} {_interval(*three)}" for name, three in found.items()]
     sentence = f"R@5 against p1 on val: {', '.join(parts)}. p5_1 changes more than the attention."
-    if any(low > 0 and value >= HELP for value, low, _ in found.values()):
+    if any(low > 0 and value >= WORTH_HAVING for value, low, _ in found.values()):
         return Finding("confirmed", sentence)
-    return Finding("refuted" if all(high <= HELP for _, _, high in found.values()) else "undecided", sentence)
+    return Finding("refuted" if all(high <= WORTH_HAVING for _, _, high in found.values()) else "undecided", sentence)
 
 
 def _difference(evidence: Evidence, name: str) -> tuple[float, float, float]:

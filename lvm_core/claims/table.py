@@ -9,7 +9,7 @@ import pandas as pd
 
 from lvm_core.claims import rules
 from lvm_core.claims.evidence import Claim, Evidence, Finding, Statement, Undefined
-from lvm_core.statistics import FEWEST_ARTICLES
+from lvm_core.statistics import FEWEST_ARTICLES, WORTH_HAVING
 
 STATEMENTS = (
     Statement(
@@ -38,8 +38,8 @@ STATEMENTS = (
         key="curriculum",
         text="A curriculum alone does not help.",
         source="Key findings 2: curriculum alone insufficient",
-        rule=f"Paired 95 % interval of R@5 (p5 minus p1, val). Confirmed: its upper end is at most +{rules.HELP}, so a "
-        "gain worth having is ruled out. Refuted: its lower end is above 0. Else undecided.",
+        rule=f"Paired 95 % interval of R@5 (p5 minus p1, val). Confirmed: its upper end is at most +{WORTH_HAVING}, so "
+        "a gain worth having is ruled out. Refuted: its lower end is above 0. Else undecided.",
         rows=("p1", "p5"),
         measure=rules.curriculum_alone,
     ),
@@ -83,7 +83,7 @@ STATEMENTS = (
         source="Lessons learned: positional encoding key",
         rule="95 % intervals of R@5 minus p1's on val, of scalar 0.03, 0.10 and 0.20. Confirmed: the lower end of a "
         "stronger scalar lies above the upper end of 0.03. Refuted: for every stronger scalar, its upper end minus "
-        f"the lower end of 0.03 is at most +{rules.HELP}. Else undecided. The intervals are not paired with one "
+        f"the lower end of 0.03 is at most +{WORTH_HAVING}. Else undecided. The intervals are not paired with one "
         "another, so both verdicts are cautious. Not measured where a run gives one of the recipes another scalar.",
         rows=("p1", *rules.SCALARS),
         measure=rules.stronger_scalar,
@@ -93,8 +93,8 @@ STATEMENTS = (
         text="An attention bias against the last chunk is promising: reshape the geometry, not the loss.",
         source="Lessons learned: attention bias promising",
         rule=f"Paired 95 % intervals of R@5 minus p1's on val of {' and '.join(rules.ATTENTION_BIASED)}. Confirmed: "
-        f"one lies above 0 and its R@5 gains at least +{rules.HELP}. Refuted: the upper ends of both are at most "
-        f"+{rules.HELP}. Else undecided.",
+        f"one lies above 0 and its R@5 gains at least +{WORTH_HAVING}. Refuted: the upper ends of both are at most "
+        f"+{WORTH_HAVING}. Else undecided.",
         rows=("p1", *rules.ATTENTION_BIASED),
         measure=rules.attention_bias,
     ),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from lvm_core.comparison.columns import SPLITS
 from lvm_core.errors import LvmError
@@ -28,34 +29,23 @@ def about_recipes(names: Sequence[str], recipes: Mapping[str, Mapping[str, Any]]
     return {name: recipes[name]["about"] for name in names}
 
 
-def pos_scalars(names: Sequence[str], params: Mapping[str, Any]) -> dict[str, float | None]:
-    """The positional scalar of each named recipe; None: without a position.
-
-    As `lvm_core.resolve` takes it: the recipe's own `model.pos_scalar`, else that of `model`; `{param: a.b}` stands for
-    the top-level parameter a.b. That the values are good has been checked there.
+def pos_scalars(names: Sequence[str]) -> dict[str, float | None]:
+    """The positional scalar of each named recipe as it was resolved (data/recipes); None: without a position.
 
     Raises:
-        LvmError: there is no such parameter.
+        LvmError: a resolved recipe is missing or damaged (names the file).
     """
-    own = {name: params["recipes"][name].get("model", {}) for name in names}
-    found = {name: model.get("pos_scalar", params["model"].get("pos_scalar")) for name, model in own.items()}
-    return {name: _followed(value, params, f"recipes.{name}.model.pos_scalar") for name, value in found.items()}
+    return {name: _resolved(name).get("pos_scalar") for name in names}
 
 
-def _followed(value: Any, params: Mapping[str, Any], where: str) -> Any:
-    """The parameter that `{param: a.b}` stands for; any other value itself.
-
-    Raises:
-        LvmError: there is no such parameter.
-    """
-    if not isinstance(value, dict):
-        return value
-    found: Any = params
-    for part in str(value.get("param")).split("."):
-        if not isinstance(found, Mapping) or part not in found:
-            raise LvmError(f"params.yaml: {where} = {value!r}: there is no such parameter")
-        found = found[part]
-    return found
+def _resolved(name: str) -> Mapping[str, Any]:
+    """The `model` of a resolved recipe; read as plain YAML, because its type brings torch with it."""
+    path = Path("data/recipes") / f"{name}.yaml"
+    try:
+        model: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise LvmError(f"{path}: cannot be read as a recipe ({error}); run `dvc repro resolve`") from None
+    return model
 
 
 def read_summaries(directory: str | Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -1,13 +1,13 @@
-"""The answer to the summary's Option 1 in words; imports no numerical library."""
+"""The answer to the summary's Option 1 in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from lvm_core.statistics import WORTH_HAVING
+
 Found = Mapping[str, Any]
-WORTH = 0.01
-"""A gain of R@5 (or cosine) worth having; the claims have the same (`claims.rules.HELP`)."""
 
 
 def metric_sentence(check: Found) -> str:
@@ -72,7 +72,7 @@ def _trained(check: Found) -> list[str]:
 def _does_better(check: Found) -> str:
     """A clause about recipes that differ in the score alone; R@5 decides, cosine where it is undefined.
 
-    Less than `WORTH` is not called better: there is one training each, so how far chance goes is not known.
+    Less than `WORTH_HAVING` is not called better: there is one training each, so how far chance goes is not known.
     """
     gains = [
         pair["gain"]["cosine"] if pair["gain"]["recall_at_5"] is None else pair["gain"]["recall_at_5"]
@@ -81,13 +81,13 @@ def _does_better(check: Found) -> str:
     known = [gain for gain in gains if gain is not None]
     if not known:
         return "cannot be told here, because no two recipes in `names` differ in the score alone"
-    better = [gain >= WORTH for gain in known]
+    better = [gain >= WORTH_HAVING for gain in known]
     if all(better):
-        found = f"better on dev in this run by {WORTH} or more"
+        found = f"better on dev in this run by {WORTH_HAVING} or more"
     elif any(better):
-        found = f"better on dev by {WORTH} or more for one recipe, not for another"
+        found = f"better on dev by {WORTH_HAVING} or more for one recipe, not for another"
     else:
-        found = f"no gain of {WORTH} or more on dev in this run"
+        found = f"no gain of {WORTH_HAVING} or more on dev in this run"
     return f"{found} (one training each, no interval)"
 
 
