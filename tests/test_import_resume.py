@@ -15,6 +15,7 @@ import pytest
 from lvm_core.interrupts import MESSAGE
 from tests.forms import sample, set_data
 from tests.paths import ROOT
+from tests.processes import SOON
 
 # The stage with small parts, made slowly enough to be hit between them; at its end it tells how many it made.
 SLOW = """
@@ -108,7 +109,7 @@ def test_it_goes_on_from_its_parts(undisturbed, tmp_path, kind, number):
     process = stop_at(tmp_path, kind, number)
     signalled = time.monotonic()
     _, errors = process.communicate(timeout=30)
-    assert time.monotonic() - signalled < 2.0
+    assert time.monotonic() - signalled < SOON
     if number != signal.SIGKILL:
         assert process.returncode == 128 + number
         assert errors.splitlines()[-1] == MESSAGE
