@@ -57,3 +57,10 @@ def wait_for(condition, process, seconds=60.0):
         assert process.poll() is None, f"ended too early: {process.communicate()}"
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def catches(process: subprocess.Popen[str], number: int) -> bool:
+    """Whether a process has a handler of its own for a signal (Python has none for SIGTERM until we set one)."""
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)

@@ -10,14 +10,15 @@ import time
 import pytest
 
 from lvm_core.interrupts import MESSAGE, Interrupted, interruptible, uninterrupted
-from tests.processes import SOON, interrupt, start, start_working
+from tests.processes import SOON, catches, interrupt, start, start_working, wait_for
 
 STAGE = [sys.executable, "-m", "stages.train", "small", "a"]
 
 
 def test_a_signal_while_the_libraries_are_imported_is_one_line_too(tmp_path):
-    for wait in (0.6, 1.0):  # earlier, Python itself may not have started; later, torch may be there
+    for wait in (0.0, 0.3):  # later, torch may be there
         process = start(STAGE, tmp_path)
+        wait_for(lambda: catches(process, signal.SIGTERM), process)  # noqa: B023 - called at once; before, Python starts
         time.sleep(wait)
         assert interrupt(process, signal.SIGINT).splitlines() == [MESSAGE]
 
