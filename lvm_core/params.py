@@ -25,7 +25,7 @@ LONGEST = 80
 TOP_LEVEL = (
     *("profile", "profiles", "seed", "threads", "precision", "device", "pos_scalar", "names", "recipes"),
     *("data", "corpus", "split", "encoder", "diagnosis", "score", "curriculum", "model", "train", "evaluate"),
-    *("gates", "ladder", "time_direction"),
+    *("gates", "ladder", "time_direction", "service"),
 )
 """Every key that params.yaml may have at its top level."""
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from lvm_core.continuation.params import ServiceParams
 from lvm_core.corpus.params import CorpusParams, DataParams, SplitParams
 from lvm_core.curriculum import CurriculumParams, Rule
 from lvm_core.diagnosis import DiagnosisParams
@@ -63,7 +64,7 @@ GROUPS: dict[str, Any] = {
     **{"data": DataParams, "corpus": CorpusParams, "split": SplitParams, "encoder": EncoderParams},
     **{"diagnosis": DiagnosisParams, "score": ScoreParams, "curriculum": CurriculumParams},
     **{"model": ModelParams, "train": TrainDefaults, "evaluate": EvaluateParams},
-    **{"gates": GatesParams, "ladder": LadderParams, "time_direction": list[str]},
+    **{"gates": GatesParams, "ladder": LadderParams, "time_direction": list[str], "service": ServiceParams},
 }
 """Type of every top-level key but `names`, `recipes` and the profiles."""
 
