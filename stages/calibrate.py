@@ -34,16 +34,14 @@ def main(name: str) -> None:
         curves=[one.curve() for one in outcomes],
     )
     calibration.write(f"data/calibration/{name}.json")
-    held_out = measure_given(model, bank, "val")
-    figures = {"dev": fill_figures(outcomes), "val": calibration_figures(held_out, calibration) if held_out else None}
-    write_json(f"metrics/calibration/{name}.json", figures)
-    columns = ["confidence", "observed", "low", "high", "windows"]
+    held_out, kinds = measure_given(model, bank, "val"), fill_figures(outcomes)
+    val = calibration_figures(held_out, calibration) if held_out else None
+    write_json(f"metrics/calibration/{name}.json", {"dev": kinds, "val": val})
     groups = reliability(held_out, calibration) if held_out else []
+    columns = ["confidence", "observed", "low", "high", "windows"]
     write_csv(f"plots/reliability/{name}.csv", pd.DataFrame(groups, columns=columns))
-    found = figures["dev"]["given"]["5_given"]["found"]
-    print(
-        f"calibrate {name}: of {len(outcomes[0].hits):,} dev windows {found:.3f} have the true chunk among 5 of the bank"
-    )
+    found, windows = kinds["given"]["5_given"]["found"], len(outcomes[0].hits)
+    print(f"calibrate {name}: {found:.3f} of {windows:,} dev windows have the true chunk among 5 of the whole bank")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Confidence: how often, on dev, a prediction with that score had the true next chunk among the five nearest.
 
-The score of a prediction is its cosine with the nearest chunk of the bank, the context left out. The rate is fitted to
-it by isotonic regression (Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability
+The score of a prediction is its lead: by how much the nearest chunk of the bank, the context left out, stands out from
+the fiftieth. (The cosine with the nearest chunk alone tells next to nothing: it is high where the bank is dense. On dev
+the area under the ROC curve is 0.55 for it and 0.66 for the lead, of the model `contrast`.) The rate is fitted to it by isotonic regression (Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability
 estimates", KDD 2002), of each filling strategy, number of given chunks and step ahead by itself: a guess from one
 sentence is not as good as one from five.
 """
@@ -26,11 +27,28 @@ FORMAT_VERSION = 1
 NEAREST = 5
 """The true next chunk counts as found when it is among so many nearest chunks of the whole bank."""
 
+CROWD = 50
+"""The nearest chunk stands out from the one at this place."""
+
 FEWEST = 100
 """Windows below which no rate is told: its own uncertainty would be a tenth or more."""
 
-Score = Annotated[float, Field(ge=-1.01, le=1.01)]
+Score = Annotated[float, Field(ge=0.0, le=2.01)]
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def lead(cosines: np.ndarray) -> np.ndarray:
+    """[B] score of predictions from their cosines with the nearest chunks.
+
+    Args:
+        cosines: [B, `CROWD`] float32, best first; fewer columns, or -inf, where the bank has fewer candidates.
+    """
+    if not cosines.shape[1]:
+        return np.zeros(len(cosines), dtype=np.float32)
+    last = np.maximum(np.isfinite(cosines).sum(axis=1), 1) - 1
+    best, crowd = cosines[:, 0], cosines[np.arange(len(cosines)), last]
+    scores: np.ndarray = np.where(np.isfinite(best), best - crowd, 0.0)
+    return scores
 
 
 class Curve(Group):
@@ -106,7 +124,7 @@ class Calibration:
         """The observed rate of a prediction with this score; None where none was measured.
 
         Args:
-            score: cosine of the prediction with the nearest chunk of the bank.
+            score: the prediction's `lead`.
             given: number of given chunks of the context.
             step: chunks ahead.
             fill: strategy that filled the rest (of no account when five were given).

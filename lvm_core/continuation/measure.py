@@ -13,7 +13,7 @@ import numpy as np
 
 from lvm_core.bank import Bank
 from lvm_core.checkpoint import LoadedModel
-from lvm_core.continuation.confidence import NEAREST, Calibration, Curve, fit_curve
+from lvm_core.continuation.confidence import CROWD, NEAREST, Calibration, Curve, fit_curve, lead
 from lvm_core.continuation.context import Context, Filler
 from lvm_core.continuation.nearest import Index
 from lvm_core.continuation.params import Fill
@@ -38,7 +38,7 @@ class Outcomes:
         fill: strategy, or `given`.
         given: number of given chunks.
         step: chunks ahead.
-        scores: [W] float32 cosine of the prediction with the nearest chunk of the bank.
+        scores: [W] float32 `lead` of the prediction.
         hits: [W] bool: the true chunk is among the `NEAREST` nearest.
         cosines: [W] float32 cosine of the prediction with the true chunk.
     """
@@ -128,14 +128,14 @@ def _outcomes(
             [*before, *contexts[window].bank_rows]
             for window, before in zip(kept.tolist(), context_rows(targets[kept]).tolist(), strict=True)
         ]
-        rows, scores = index.nearest(predicted, NEAREST, left_out)
+        rows, cosines = index.nearest(predicted, CROWD, left_out)
         true_vectors = np.asarray(bank.vectors[truth], dtype=np.float32)
         yield Outcomes(
             fill=fill,
             given=given,
             step=step,
-            scores=scores[:, 0],
-            hits=(rows == truth[:, None]).any(axis=1),
+            scores=lead(cosines),
+            hits=(rows[:, :NEAREST] == truth[:, None]).any(axis=1),
             cosines=np.einsum("wd,wd->w", predicted, true_vectors),
         )
         read = np.concatenate([read[:, 1:], predicted[:, None]], axis=1)  # as the rollout does
