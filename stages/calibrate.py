@@ -38,8 +38,10 @@ def main(name: str) -> None:
     val = calibration_figures(held_out, calibration) if held_out else None
     write_json(f"metrics/calibration/{name}.json", {"dev": kinds, "val": val})
     groups = reliability(held_out, calibration) if held_out else []
-    columns = ["confidence", "observed", "low", "high", "windows"]
-    write_csv(f"plots/reliability/{name}.csv", pd.DataFrame(groups, columns=columns))
+    columns = ["name", "confidence", "observed", "low", "high", "windows"]
+    write_csv(
+        f"plots/reliability/{name}.csv", pd.DataFrame([{"name": name, **group} for group in groups], columns=columns)
+    )
     found, windows = kinds["given"]["5_given"]["found"], len(outcomes[0].hits)
     print(f"calibrate {name}: {found:.3f} of {windows:,} dev windows have the true chunk among 5 of the whole bank")
 

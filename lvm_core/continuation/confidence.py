@@ -1,8 +1,9 @@
 """Confidence: how often, on dev, a prediction with that score had the true next chunk among the five nearest.
 
 The score of a prediction is its lead: by how much the nearest chunk of the bank, the context left out, stands out from
-the fiftieth. (The cosine with the nearest chunk alone tells next to nothing: it is high where the bank is dense. On dev
-the area under the ROC curve is 0.55 for it and 0.66 for the lead, of the model `contrast`.) The rate is fitted to it by isotonic regression (Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability
+the fiftieth. (The cosine with the nearest chunk alone tells next to nothing, being high wherever the bank is dense: on
+dev the area under its ROC curve is 0.55, that of the lead 0.66, of the model `contrast`.) The rate is fitted to it by
+isotonic regression (Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability
 estimates", KDD 2002), of each filling strategy, number of given chunks and step ahead by itself: a guess from one
 sentence is not as good as one from five.
 """
@@ -47,7 +48,7 @@ def lead(cosines: np.ndarray) -> np.ndarray:
         return np.zeros(len(cosines), dtype=np.float32)
     last = np.maximum(np.isfinite(cosines).sum(axis=1), 1) - 1
     best, crowd = cosines[:, 0], cosines[np.arange(len(cosines)), last]
-    scores: np.ndarray = np.where(np.isfinite(best), best - crowd, 0.0)
+    scores: np.ndarray = np.where(np.isfinite(best), best, 0.0) - np.where(np.isfinite(best), crowd, 0.0)
     return scores
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from lvm_core.bank import Bank
-from lvm_core.checkpoint import LoadedModel
 from lvm_core.continuation.confidence import CROWD, NEAREST, Calibration, Curve, fit_curve, lead
 from lvm_core.continuation.context import Context, Filler
 from lvm_core.continuation.nearest import Index
@@ -28,6 +28,13 @@ EVERY = 4
 
 BINS = 10
 """Groups of equally many windows in which stated confidence and observed rate are compared."""
+
+
+class Predictor(Protocol):
+    """What is measured: a `lvm_core.checkpoint.LoadedModel`, or anything that predicts like one."""
+
+    def predict(self, contexts: np.ndarray) -> np.ndarray:
+        """[B, 5, D] unit rows, oldest first -> [B, D] float32 unit rows."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def kinds() -> list[tuple[str, int]]:
     return [("given", CONTEXT), *((fill, given) for fill in FILLS for given in range(1, CONTEXT))]
 
 
-def measure(model: LoadedModel, bank: Bank, split: str, steps: int) -> Iterator[Outcomes]:
+def measure(model: Predictor, bank: Bank, split: str, steps: int) -> Iterator[Outcomes]:
     """The outcomes of every kind of context and every step, on the windows of a split.
 
     Args:
@@ -83,7 +90,7 @@ def measure(model: LoadedModel, bank: Bank, split: str, steps: int) -> Iterator[
     progress.close()
 
 
-def measure_given(model: LoadedModel, bank: Bank, split: str) -> Outcomes | None:
+def measure_given(model: Predictor, bank: Bank, split: str) -> Outcomes | None:
     """The outcomes of whole contexts, one step ahead; None of a split without windows."""
     targets, index = bank.targets(split), Index.of(bank)
     contexts = _contexts(bank, Filler(bank, index), targets, "given", CONTEXT)
@@ -104,7 +111,7 @@ def _own_articles(bank: Bank, targets: np.ndarray) -> list[range]:
 
 
 def _outcomes(
-    model: LoadedModel,
+    model: Predictor,
     bank: Bank,
     index: Index,
     targets: np.ndarray,
