@@ -27,6 +27,7 @@ from lvm_core.continuation.measure import (
 )
 from lvm_core.continuation.nearest import Index
 from lvm_core.errors import LvmError
+from lvm_core.files import sha256_of
 from lvm_core.windows import CONTEXT
 from tests.synthetic import make_bank, unit
 
@@ -166,8 +167,21 @@ def test_confidence_is_that_of_the_kind_of_context_and_survives_the_file(bank, t
     assert read == made
     assert read.confidence(0.3, 5, 1, "repeat") == 1.0
     assert read.confidence(0.3, 5, 9, "repeat") is None
-    assert find_calibration(tmp_path) == tmp_path.resolve() / "calibration.json"
-    assert find_calibration(tmp_path / "data/models/other") is None
+
+
+def test_a_calibration_is_found_beside_the_model_and_by_its_weights(tmp_path):
+    for name, weights in (("selected", "w"), ("contrast", "w"), ("p1", "v")):
+        directory = tmp_path / "data/models" / name
+        directory.mkdir(parents=True)
+        (directory / "model.safetensors").write_text(weights)
+    chosen = tmp_path / "data/models/selected"
+    assert find_calibration(chosen) is None
+    written = tmp_path / "data/calibration/selected.json"
+    Calibration("contrast", sha256_of(chosen / "model.safetensors"), "", []).write(written)
+    assert find_calibration(chosen) == find_calibration(tmp_path / "data/models/contrast") == written
+    assert find_calibration(tmp_path / "data/models/p1") is None
+    (chosen / "calibration.json").write_text("{}")
+    assert find_calibration(chosen) == chosen / "calibration.json"
 
 
 def test_too_few_windows_give_no_confidence():

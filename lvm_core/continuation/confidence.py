@@ -20,7 +20,7 @@ from scipy.optimize import isotonic_regression
 
 from lvm_core.continuation.params import Fill
 from lvm_core.errors import LvmError
-from lvm_core.files import read_json, write_json
+from lvm_core.files import read_json, sha256_of, write_json
 from lvm_core.params import Group, validate
 from lvm_core.windows import CONTEXT
 
@@ -172,7 +172,13 @@ class _Document(Group):
 
 
 def find_calibration(model_directory: str | Path) -> Path | None:
-    """The calibration of a model directory: in it, or where the pipeline puts it (data/calibration); None if none."""
+    """The calibration of a model directory: in it, or where the pipeline puts it (data/calibration); None if none.
+
+    There, any that was measured on the same weights: the selected model is one of the recipes.
+    """
     directory = Path(model_directory).resolve()
-    own, of_pipeline = directory / "calibration.json", directory.parents[1] / "calibration" / f"{directory.name}.json"
-    return next((path for path in (own, of_pipeline) if path.is_file()), None)
+    of_pipeline = directory.parents[1] / "calibration"
+    named = [directory / "calibration.json", of_pipeline / f"{directory.name}.json"]
+    weights = sha256_of(directory / "model.safetensors")
+    same = (path for path in sorted(of_pipeline.glob("*.json")) if read_json(path).get("model_sha256") == weights)
+    return next((path for path in named if path.is_file()), None) or next(same, None)
