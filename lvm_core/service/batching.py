@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +52,9 @@ class Batcher:
         on_batch: told the kind and the number of jobs of every batch.
     """
 
-    def __init__(self, work: dict[str, Work], size: int, max_batch: int, on_batch: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, work: Mapping[str, Work], size: int, max_batch: int, on_batch: Callable[[str, int], None]
+    ) -> None:
         self._work, self._max_batch, self._on_batch = work, max_batch, on_batch
         self._waiting: queue.Queue[Job | None] = queue.Queue(maxsize=size)
         self._stopping = threading.Event()

@@ -1,4 +1,4 @@
-"""Requests and answers. Requests are strict: unknown fields, wrong types and numbers that are not finite are refused."""
+"""Requests and answers. Requests are strict: unknown fields, wrong types and infinite numbers are refused."""
 
 from __future__ import annotations
 
