@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lvm_core.errors import LvmError
 from lvm_core.params import PARAMS_FILE, load_group, read_params, set_threads
 from lvm_core.service.limits import Settings
+
+USAGE = "usage: python -m lvm_core.service --model DIR [--bank DIR] [--port N] (more with --help)"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise LvmError(f"{message}; {USAGE}")
 
 
 def main(arguments: list[str]) -> None:
@@ -33,10 +41,9 @@ def main(arguments: list[str]) -> None:
         raise LvmError(f"the service needs {error.name}: pip install 'lvm-lab[service]'") from None
     _check_model(asked.model)
     listening = _listen(asked.host, asked.port)
-    from lvm_core.service.state import Service, metrics_of
+    from lvm_core.service.state import Service
 
-    name = asked.model.name
-    service = Service(_loader(asked, settings), settings, name, metrics_of(Path("metrics") / f"{name}.json"))
+    service = Service(_loader(asked, settings), settings, asked.model.name, Path("metrics"))
 
     class Server(uvicorn.Server):
         @contextmanager
@@ -74,10 +81,12 @@ def main(arguments: list[str]) -> None:
     if service.error is not None:
         raise service.error
     print("service: ended", flush=True)
+    if service.loading:
+        os._exit(0)  # an interpreter that ends beside a thread in the midst of importing torch may crash
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lvm_core.service", description=__doc__)
+    parser = _Parser(prog="python -m lvm_core.service", description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="model directory, as data/models/selected")
     parser.add_argument("--bank", type=Path, default=Path("data/bank"), help="bank it was trained on (%(default)s)")
     parser.add_argument("--calibration", type=Path, help="its calibration (found beside the model)")
@@ -126,9 +135,13 @@ def _check_model(directory: Path) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listening = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         raise LvmError(f"--host {host} --port {port}: cannot be listened on ({error.strerror}); name another") from None
+    # Inherited by the connections, for which asyncio does not set it (it does for sockets made with IPPROTO_TCP named):
+    # else the second packet of every answer waits 40 ms for the client to acknowledge the first.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def _loader(asked: argparse.Namespace, settings: Settings) -> Any:

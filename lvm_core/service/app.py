@@ -16,9 +16,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from lvm_core.params import shown
-from lvm_core.service.limits import BODY_BYTES, BODY_SECONDS
+from lvm_core.service.limits import BODY_BYTES, BODY_SECONDS, DIGITS
 from lvm_core.service.schemas import (
     Asked,
     ChatAnswer,
@@ -138,9 +139,11 @@ async def parse(request: Request, kind: type[A]) -> A:
         raise Refused(415, "the body must be JSON: send the header Content-Type: application/json")
     body = await _read(request)
     try:
-        json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_int=_whole_number)
     except RecursionError:
         raise Refused(400, "the body is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise Refused(400, f"the body is not UTF-8: byte {error.start} is wrong") from None
     except ValueError as error:
         raise Refused(400, f"the body is not valid JSON: {_short(str(error))}") from None
     try:
@@ -153,22 +156,30 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
 
 
+def _whole_number(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise ValueError(f"a number has {len(digits):,} digits, at most {DIGITS} are read")
+    return int(digits)
+
+
 async def _read(request: Request) -> bytes:
     """The body, no more of it than is allowed, and not for ever."""
     too_large = Refused(413, f"the body is larger than {BODY_BYTES:,} bytes")
     length = request.headers.get("content-length", "0")
     if length.isdecimal() and len(length) < 20 and int(length) > BODY_BYTES:
         raise too_large
-    parts: list[bytes] = []
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for part in request.stream():
-                parts.append(part)
-                if sum(map(len, parts)) > BODY_BYTES:
+                body += part
+                if len(body) > BODY_BYTES:
                     raise too_large
+    except ClientDisconnect:
+        raise Refused(400, "the body ended early") from None
     except TimeoutError:
         raise Refused(408, f"the body did not come within {BODY_SECONDS:g} seconds") from None
-    return b"".join(parts)
+    return bytes(body)
 
 
 def _refusal(error: ValidationError) -> Refused:
@@ -177,8 +188,6 @@ def _refusal(error: ValidationError) -> Refused:
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "json_invalid":
         return Refused(400, f"the body is not valid JSON: {_short(message)}")
-    if first["type"] == "string_pattern_mismatch":
-        message = "holds no text"
     if first["type"] == "extra_forbidden":
         return Refused(422, f"{_short(where)}: is no field of this request; see /openapi.json")
     value = first["input"]

@@ -112,12 +112,17 @@ class Batcher:
         for kind in dict.fromkeys(job.kind for job in taken):
             jobs = [job for job in taken if job.kind == kind]
             self._on_batch(kind, len(jobs))
-            try:
-                answers = self._work[kind](jobs)
-            except Exception as error:  # one bad job must not end the worker: each caller is told
-                answers = [error] * len(jobs)
-            for job, answer in zip(jobs, answers, strict=True):
+            for job, answer in zip(jobs, self._answers(kind, jobs), strict=True):
                 if isinstance(answer, Exception):
                     job.future.set_exception(answer)
                 else:
                     job.future.set_result(answer)
+
+    def _answers(self, kind: str, jobs: Sequence[Job]) -> Sequence[Any]:
+        """The answers of jobs of one kind; an exception among them is the answer of a job that fails by itself too."""
+        try:
+            return self._work[kind](jobs)
+        except Exception as error:  # must not end the worker, nor fail those that happened to be in the same batch
+            if len(jobs) == 1:
+                return [error]
+            return [answer for job in jobs for answer in self._answers(kind, [job])]

@@ -16,6 +16,7 @@ from lvm_core.continuation.context import Context
 from lvm_core.continuation.decoding import Candidate, RetrievalDecoder
 from lvm_core.continuation.params import Fill
 from lvm_core.corpus.chunker import join_short, split_long
+from lvm_core.errors import LvmError
 from lvm_core.service.batching import Job
 from lvm_core.service.limits import Settings
 from lvm_core.service.loading import Parts
@@ -64,7 +65,15 @@ class Engine:
         self.parts, self.settings = parts, settings
 
     def warm_up(self) -> None:
-        """One request of each length of batch that matters, so that the first user does not wait for it."""
+        """Go every way once, so that the first user does not wait for what is made only when it is needed.
+
+        Raises:
+            LvmError: the model predicts values that are not finite.
+        """
+        rows = np.arange(CONTEXT) % len(self.parts.bank.vectors)
+        context = np.asarray(self.parts.bank.vectors[rows], dtype=np.float32)
+        if not np.isfinite(self.parts.model.predict(context)).all():
+            raise LvmError(f"{self.parts.directory}: predicts values that are not finite; train the model again")
         if self.parts.encoder is not None:
             for _ in range(2):
                 self.chat([Job("chat", ChatRequest(paragraph="The first request is slower than those after it."))])

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 BODY_BYTES = 1 << 20
 BODY_SECONDS = 10.0
+DIGITS = 400
+"""Of a whole number in a body."""
 MESSAGES = 5
 CHARACTERS = 20_000
 """Of a paragraph, a message or a text."""

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from lvm_core.continuation.params import Fill
 from lvm_core.service.limits import CANDIDATES, CHARACTERS, MESSAGES, RETRIEVED, VECTORS
 from lvm_core.windows import CONTEXT
 
-Text = Annotated[str, Field(min_length=1, max_length=CHARACTERS, pattern=r"\S")]
+
+def _has_text(text: str) -> str:
+    if not text.split():  # as the chunker splits: to Python some control characters are white space too
+        raise ValueError("holds no text")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=CHARACTERS), AfterValidator(_has_text)]
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 Vector = Annotated[list[Number], Field(min_length=1, max_length=8192)]
 

@@ -49,14 +49,14 @@ class Service:
         load: loads the parts (takes seconds: in a thread); `lvm_core.service.loading.load_parts`.
         settings: how.
         name: of the model, told while it is loading.
-        metrics: json of its held-out figures; None where there is none.
+        metrics: folder with the held-out figures of each recipe; they are told where there are any.
     """
 
-    def __init__(
-        self, load: Callable[[], Any], settings: Settings, name: str, metrics: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, load: Callable[[], Any], settings: Settings, name: str, metrics: Path | None = None) -> None:
         self.settings, self.telemetry, self._name, self._metrics = settings, Telemetry(), name, metrics
         self._load, self._begun = load, time.monotonic()
+        self._figures: dict[str, Any] = {}
+        self._loader: threading.Thread | None = None
         self._engine: Any = None
         self._batcher: Batcher | None = None
         self._stopping = False
@@ -73,6 +73,7 @@ class Service:
             try:
                 engine = Engine(self._load(), self.settings)
                 engine.warm_up()
+                self._figures = figures_of(self._metrics, engine.parts.name)
             except LvmError as error:
                 self.error = error
                 on_failure()
@@ -88,7 +89,8 @@ class Service:
             self.telemetry.ready.set(1)
             on_ready(time.monotonic() - self._begun)
 
-        threading.Thread(target=work, name="loading", daemon=True).start()
+        self._loader = threading.Thread(target=work, name="loading", daemon=True)
+        self._loader.start()
 
     def close(self) -> None:
         """Finish what waits."""
@@ -96,6 +98,11 @@ class Service:
         self.telemetry.ready.set(0)
         if self._batcher is not None:
             self._batcher.close()
+
+    @property
+    def loading(self) -> bool:
+        """Whether the loading thread is at work."""
+        return self._loader is not None and self._loader.is_alive()
 
     @property
     def waiting(self) -> int:
@@ -145,8 +152,7 @@ class Service:
                 "phase": info.phase,
                 "epoch": info.epoch,
             },
-            "metrics": {"dev": {key: value for key, value in kept.items() if key.startswith("dev_")}}
-            | (self._metrics or {}),
+            "metrics": {"dev": {key: value for key, value in kept.items() if key.startswith("dev_")}} | self._figures,
             "encoder": {"name": parts.bank.info.encoder, "precision": parts.bank.info.precision}
             if parts.encoder
             else None,
@@ -247,13 +253,18 @@ class Service:
             raise Refused(503, f"no answer within {self.settings.patience:g} seconds", retry_after=5) from None
 
 
-def metrics_of(path: Path) -> dict[str, Any] | None:
-    """The main held-out figures of metrics/<recipe>.json; None where there is no such file."""
+def figures_of(folder: Path | None, recipe: str) -> dict[str, Any]:
+    """The main held-out figures in FOLDER/RECIPE.json by split; empty where there is no such file.
+
+    Raises:
+        LvmError: the file is damaged (names it).
+    """
     from lvm_core.files import read_json
 
-    if not path.is_file():
-        return None
-    raw = read_json(path)
+    path = folder / f"{recipe}.json" if folder is not None and "/" not in recipe else None
+    raw = read_json(path) if path is not None and path.is_file() else None
+    if not isinstance(raw, dict):
+        return {}
     wanted = ("recall_at_5", "recall_at_1", "mrr", "cosine", "full_bank_recall_at_5")
     splits = [split for split in ("val", "ood") if isinstance(raw.get(split), dict)]
     return {split: {key: raw[split][key] for key in wanted if key in raw[split]} for split in splits}
