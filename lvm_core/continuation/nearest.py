@@ -81,13 +81,26 @@ class Index:
         rows[best == -torch.inf] = -1
         return rows.numpy(), best.numpy()
 
-    @torch.inference_mode()
     def same_as(self, vectors: np.ndarray) -> list[int]:
         """Bank rows that are these very chunks: of cosine `SAME` or more with one of them.
 
         Args:
             vectors: [G, D] float32 unit rows.
         """
-        given = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32))
-        found = ((self._vectors @ given.T) >= SAME).any(dim=1)
-        return torch.nonzero(found)[:, 0].tolist()
+        return self.same_as_each([vectors])[0]
+
+    @torch.inference_mode()
+    def same_as_each(self, groups: Sequence[np.ndarray]) -> list[list[int]]:
+        """`same_as` of several groups of vectors with one scan of the bank.
+
+        Args:
+            groups: of each, [G, D] float32 unit rows; at least one group.
+        """
+        given = torch.from_numpy(np.ascontiguousarray(np.concatenate(groups), dtype=np.float32))
+        found: list[set[int]] = [set() for _ in groups]
+        group_of = np.repeat(np.arange(len(groups)), [len(vectors) for vectors in groups])
+        for start in range(0, len(self), BLOCK):
+            same = torch.nonzero(self._vectors[start : start + BLOCK] @ given.T >= SAME)
+            for row, query in same.tolist():
+                found[group_of[query]].add(start + row)
+        return [sorted(rows) for rows in found]

@@ -146,10 +146,11 @@ class Engine:
             vectors = self._encode([chunk for chunks in given for chunk in chunks])
             parts = np.split(vectors, np.cumsum([len(chunks) for chunks in given])[:-1])
         with _timed(chats, "context_build_ms"):
-            for chat, own in zip(chats, parts, strict=True):
+            same = self.parts.index.same_as_each(parts)
+            for chat, own, rows in zip(chats, parts, same, strict=True):
                 fill = chat.request.fill or self.settings.fill
                 chat.context = self.parts.filler.fill(own, "neighbours" if fill == "neighbours" else "repeat")
-                chat.left_out = [*chat.context.bank_rows, *self.parts.index.same_as(own)]
+                chat.left_out = [*chat.context.bank_rows, *rows]
 
     def _predict_step(self, chats: list[Chat], step: int) -> None:
         """One step ahead for all that go so far; the prediction then takes the last place, as in the rollout."""
