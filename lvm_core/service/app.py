@@ -187,6 +187,8 @@ def _refusal(error: ValidationError) -> Refused:
     where = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "json_invalid":
+        if "hex escape" in message or "surrogate" in message:  # Python's reader has let it pass, which is all it can be
+            return Refused(400, "a text holds half of a surrogate pair, which is no character")
         return Refused(400, f"the body is not valid JSON: {_short(message)}")
     if first["type"] == "extra_forbidden":
         return Refused(422, f"{_short(where)}: is no field of this request; see /openapi.json")
