@@ -52,22 +52,38 @@ _vector = st.one_of(
     st.builds(lambda value: [value] * DIMENSION, _odd_number),
     _value,
 )
-_fields = {
+_contexts = st.lists(st.lists(_vector, min_size=4, max_size=6), max_size=2)
+_good_vector = st.sampled_from(
+    [[0.1] * DIMENSION, [-1.0] + [0.0] * (DIMENSION - 1), [1e6] * DIMENSION, [1e-5] * DIMENSION]
+)
+_good_text = st.one_of(st.text(min_size=1, max_size=200).filter(str.split), st.just(EIFFEL))
+_good: dict[str, list[dict[str, Any]]] = {
+    "/chat": [
+        {"paragraph": _good_text, "steps": st.integers(1, 5), "fill": st.sampled_from(["neighbours", "repeat"])},
+        {"messages": st.lists(_good_text, min_size=1, max_size=5), "candidates": st.integers(1, 20)},
+    ],
+    "/predict": [{"contexts": st.lists(st.lists(_good_vector, min_size=5, max_size=5), min_size=1, max_size=2)}],
+    "/retrieve": [
+        {"text": _good_text, "count": st.integers(1, 50)},
+        {"vector": _good_vector, "count": st.integers(1, 50)},
+    ],
+}
+"""Requests that are answered, by endpoint."""
+
+_odd = {
     "paragraph": st.one_of(_odd_text, _value),
     "messages": st.one_of(st.lists(_odd_text, max_size=7), _value),
     "steps": st.one_of(st.integers(0, 6), _scalar),
     "candidates": st.one_of(st.integers(0, 21), _scalar),
-    "fill": st.one_of(st.sampled_from(["neighbours", "repeat"]), _scalar),
-    "contexts": st.one_of(st.lists(st.lists(_vector, min_size=4, max_size=6), max_size=2), _value),
+    "fill": _scalar,
+    "contexts": st.one_of(_contexts, _value),
     "text": st.one_of(_odd_text, _value),
     "vector": _vector,
     "count": st.one_of(st.integers(0, 51), _scalar),
     "__proto__": _value,
     "model": _odd_text,
 }
-_object = st.lists(st.sampled_from(list(_fields)), max_size=4, unique=True).flatmap(
-    lambda names: st.fixed_dictionaries({name: _fields[name] for name in names})
-)
+"""What stands in the place of a field, or beside the others."""
 
 
 def _dump(value: Any, ascii_only: bool) -> bytes:
@@ -79,11 +95,19 @@ def _damage(body: bytes, at: int, with_bytes: bytes) -> bytes:
     return body[:where] + with_bytes + body[where + 1 :]
 
 
-_json_body = st.builds(_dump, st.one_of(_object, _object, _value), st.booleans())
-_body = st.one_of(
-    _json_body,
-    _json_body,
-    st.builds(_damage, _json_body, st.integers(0, 10_000), st.binary(max_size=3)),
+@st.composite
+def _near(draw: st.DrawFn) -> tuple[str, bytes]:
+    """An endpoint, and a body for it of which none, one or two fields are odd."""
+    path = draw(st.sampled_from(PATHS))
+    value = draw(st.fixed_dictionaries(draw(st.sampled_from(_good[path]))))
+    for _ in range(draw(st.sampled_from([0, 0, 1, 1, 1, 2]))):
+        name = draw(st.sampled_from([*value, *_odd]))
+        value[name] = draw(_odd[name])
+    return path, _dump(value, draw(st.booleans()))
+
+
+_noise = st.one_of(
+    st.builds(_dump, _value, st.booleans()),
     st.binary(max_size=60),
     st.builds(
         lambda mark, count: mark * count,
@@ -94,20 +118,29 @@ _body = st.one_of(
         [b'{"paragraph": "\\ud800\\ud800"}', b'{"text": "\\udc00"}', b"\xef\xbb\xbf{}", b'{"steps": 1e99999}']
     ),
 )
-requests = st.builds(
-    Request,
-    method=st.sampled_from(["POST"] * 12 + ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "BREW"]),
-    path=st.one_of(
-        *[st.sampled_from(PATHS)] * 8,
-        st.sampled_from(["/", "/health", "/info", "/metrics", "/openapi.json", "/chat?x=1", "//chat", "/chat/../info"]),
-        st.text(st.characters(codec="utf-8"), max_size=20).map(lambda text: "/" + quote(text)),
-    ),
-    body=_body,
-    media=st.sampled_from(
-        ["application/json"] * 12 + ["text/plain", "", "application/json;" * 50, "multipart/form-data"]
-    ),
-    chunked=st.sampled_from([False, False, False, True]),
-)
+_methods = ["POST", "GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "BREW"]
+_media = ["text/plain", "", "application/json;" * 50, "multipart/form-data"]
+_other_paths = ["/", "/health", "/info", "/metrics", "/openapi.json", "/chat?x=1", "//chat", "/chat/../info"]
+
+
+@st.composite
+def _requests(draw: st.DrawFn) -> Request:
+    """Of twenty, twelve to an endpoint with an almost proper body, five with noise or damage, three of any kind."""
+    kind, chunked = draw(st.sampled_from(range(20))), draw(st.sampled_from([False, False, True]))
+    path, body = draw(_near())
+    if kind < 12:
+        return Request("POST", path, body, "application/json", chunked)
+    if kind < 14:
+        body = _damage(body, draw(st.integers(0, 10_000)), draw(st.binary(max_size=3)))
+        return Request("POST", path, body, "application/json", chunked)
+    if kind < 17:
+        return Request("POST", path, draw(_noise), "application/json", chunked)
+    written = st.text(st.characters(codec="utf-8"), max_size=20).map(lambda text: "/" + quote(text))
+    anywhere = draw(st.one_of(st.sampled_from([*PATHS, *_other_paths]), written))
+    return Request(draw(st.sampled_from(_methods)), anywhere, body, draw(st.sampled_from(_media)), chunked)
+
+
+requests = _requests()
 
 
 def check(service: Running, connection: Any, request: Request) -> None:

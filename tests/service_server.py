@@ -82,7 +82,7 @@ def _write_bank(directory: Path, texts: list[str], vectors: np.ndarray, info: Ba
         "n_chunks": [size] * len(CITIES),
     }
     chunks = {
-        "article_id": np.repeat(articles["article_id"], size),
+        "article_id": np.repeat([f"city/{name}" for name in CITIES], size),
         "chunk_index": np.tile(np.arange(size), len(CITIES)),
         "text": texts,
     }
@@ -199,7 +199,7 @@ def ask(
     connection.request(method, path, body, dict(sent), encode_chunked=not isinstance(body, bytes | None))
     response = connection.getresponse()
     read = response.read()
-    return Answer(response.status, response.headers, read, (time.perf_counter() - begun) * 1e3)
+    return Answer(response.status, dict(response.headers.items()), read, (time.perf_counter() - begun) * 1e3)
 
 
 def command(*arguments: str | Path) -> list[str]:

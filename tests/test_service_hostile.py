@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import psutil
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.hostile import RAW, Request, check, requests, throw
 from tests.service_server import EIFFEL
 
-MEGABYTE = 1 << 20
-quiet = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
+quiet = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+
+def resident_megabytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmRSS"))
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +24,7 @@ def connection(service):
     return service.connect()
 
 
-@settings(max_examples=300, **quiet)
+@settings(quiet, max_examples=300)
 @given(request=requests)
 def test_generated_requests(service, connection, request):
     check(service, connection, request)
@@ -40,17 +45,16 @@ def test_the_service_is_well_after_raw_bytes(service):
 @pytest.mark.soak
 def test_ten_thousand_requests_and_flat_memory(service):
     connection = service.connect()
-    process = psutil.Process(service.process.pid)
     sizes: list[int] = []
     statuses: list[Request] = []
 
-    @settings(max_examples=10_000, phases=[Phase.generate], **quiet)
+    @settings(quiet, max_examples=10_000, phases=[Phase.generate])
     @given(request=requests)
     def send(request):
         check(service, connection, request)
         statuses.append(request)
         if len(statuses) % 1000 == 0:
-            sizes.append(process.memory_info().rss // MEGABYTE)
+            sizes.append(resident_megabytes(service.process.pid))
 
     send()
     print(f"{len(statuses):,} requests; resident megabytes after each thousand: {sizes}")

@@ -23,7 +23,8 @@ def hammer(service, seconds, path="/chat", body=b'{"messages": ["The river runs 
     end = time.monotonic() + seconds
 
     def client():
-        connection, seen, longest = service.connect(), Counter(), 0.0
+        connection, longest = service.connect(), 0.0
+        seen: Counter[int] = Counter()
         while time.monotonic() < end:
             answer = ask(connection, "POST", path, body)
             assert answer.status != 429 or int(answer.headers["Retry-After"]) >= 1
@@ -41,7 +42,7 @@ def batches(service):
     """Number of batches of /chat, and of those with more than one request."""
     text = service.get("/metrics").body.decode()
     count, alone = (
-        float(re.search(rf'lvm_batch_size_{name}{{kind="chat"{more}}} ([0-9.]+)', text).group(1))
+        sum(map(float, re.findall(rf'lvm_batch_size_{name}{{kind="chat"{more}}} ([0-9.]+)', text)))
         for name, more in (("count", ""), ("bucket", ',le="1.0"'))
     )
     return count, count - alone
