@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ class Answer:
     """What came back."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     body: bytes
     ms: float = 0.0
 
@@ -199,7 +200,7 @@ def ask(
     connection.request(method, path, body, dict(sent), encode_chunked=not isinstance(body, bytes | None))
     response = connection.getresponse()
     read = response.read()
-    return Answer(response.status, dict(response.headers.items()), read, (time.perf_counter() - begun) * 1e3)
+    return Answer(response.status, response.headers, read, (time.perf_counter() - begun) * 1e3)
 
 
 def command(*arguments: str | Path) -> list[str]:
