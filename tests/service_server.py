@@ -94,9 +94,11 @@ def _write_bank(directory: Path, texts: list[str], vectors: np.ndarray, info: Ba
 
 
 def write_model(directory: Path, bank: BankInfo, name: str = "small") -> None:
-    """An untrained model that fits a bank."""
+    """A model with drawn weights that fits a bank."""
     torch.manual_seed(0)
     module = build_model(validate(ARCHITECTURE, ModelParams, "architecture"), bank.dimension)
+    for parameter in module.parameters():  # as it is built it repeats the last chunk, which would hide mistakes
+        parameter.data += 0.3 * torch.randn_like(parameter)
     info = ModelInfo(
         recipe={"name": name, "losses": {"mse": {"weight": 1.0}}},
         phase="c",

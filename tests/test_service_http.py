@@ -89,6 +89,7 @@ def test_the_answer_is_that_of_model_and_bank_by_hand(service, model, bank):
     rows = list(range(first, first + 5))
     told = service.post("/chat", {"messages": ROME[:5], "candidates": 3}).json
     predicted = model.predict(np.asarray(bank.vectors[rows]))
+    assert predicted @ bank.vectors[rows[-1]] < 0.9  # not just the last chunk
     cosines = np.asarray(bank.vectors) @ predicted
     for row in rows:
         cosines[np.asarray(bank.vectors) @ np.asarray(bank.vectors[row]) >= 0.98] = -2
@@ -113,7 +114,9 @@ def test_steps_feed_the_prediction_back_and_do_not_repeat_a_text(service, model,
     assert len(said) == len(set(said)) == 5
     first = CITIES.index("Rome") * len(SENTENCES)
     context = np.array(bank.vectors[first : first + 5])
-    second = model.predict(np.concatenate([context[1:], model.predict(context)[None]]))
+    predicted = model.predict(context)
+    second = model.predict(np.concatenate([context[1:], predicted[None]]))
+    assert second @ predicted < 0.99
     best = told["steps"][1]["candidates"][0]
     vectors = dict(zip(bank.texts(), np.asarray(bank.vectors), strict=True))
     assert best["score"] == pytest.approx(float(vectors[best["text"]] @ second), abs=1e-3)
