@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from tests.service_server import EIFFEL, Running
 
 HOSTILE = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'> The river runs through the town."
+LONG = "Donaudampfschifffahrt" * 30 + f". {EIFFEL}"
 EXPECTED_IN_TROUBLE = "Failed to load resource"  # what the browser itself writes about a status above 399
 
 CONTRASTS = """() => {
@@ -93,8 +94,8 @@ def watch(browser, service):
         }
 
 
-def refusing(watched, answers):
-    """Lets /chat answer these (status, headers, body) first; then the service itself. The list of those still left."""
+def answering(watched, answers):
+    """Lets /chat answer these (status, headers, body) first, then the service itself. The list of those still left."""
     left = list(answers)
 
     def handle(route):
@@ -183,12 +184,12 @@ def test_hostile_text_is_text(watch, service):
     watched = watch()
     page = watched.ask(HOSTILE)  # the service gives it back as a place of the context
     assert HOSTILE in page.locator("#context").text_content()
-    refusing(watched, [(200, {}, json.dumps(told))])
+    answering(watched, [(200, {}, json.dumps(told))])
     page.click("#send")
     expect(page.locator("#continuation")).to_contain_text(HOSTILE)
     expect(page.locator(".candidates .source").first).to_have_text(HOSTILE)
     expect(page.locator("#news")).to_contain_text(HOSTILE)
-    refusing(watched, [(422, {}, json.dumps({"error": HOSTILE}))])
+    answering(watched, [(422, {}, json.dumps({"error": HOSTILE}))])
     page.click("#send")
     expect(page.locator("#trouble")).to_contain_text(HOSTILE)
     assert page.evaluate("window.hit") is None
@@ -200,7 +201,7 @@ def test_hostile_text_is_text(watch, service):
 def test_busy_and_starting_are_said_and_asked_again(watch):
     watched = watch()
     page = watched.open()
-    left = refusing(
+    left = answering(
         watched,
         [
             (429, {"Retry-After": "1"}, '{"error": "busy: 64 requests wait already"}'),
@@ -220,7 +221,7 @@ def test_busy_and_starting_are_said_and_asked_again(watch):
 def test_waiting_can_be_stopped(watch):
     watched = watch()
     page = watched.open()
-    refusing(watched, [(429, {"Retry-After": "60"}, '{"error": "busy"}')])
+    answering(watched, [(429, {"Retry-After": "60"}, '{"error": "busy"}')])
     page.fill("#text", EIFFEL)
     page.click("#send")
     expect(page.locator("#trouble")).to_contain_text("trying again in 60 s")
@@ -241,7 +242,7 @@ def test_trouble_in_words(watch):
     page.click("#send")
     expect(page.locator("#trouble")).to_contain_text("20000 characters")  # the service's own sentence
     page.fill("#text", EIFFEL)
-    refusing(watched, [(502, {}, "<html>Bad gateway</html>"), (200, {}, '{"response": 1}'), (500, {}, "{}")])
+    answering(watched, [(502, {}, "<html>Bad gateway</html>"), (200, {}, '{"response": 1}'), (500, {}, "{}")])
     for sentence in ("cannot be read (status 502)", "another form", "refused with status 500"):
         page.click("#send")
         expect(page.locator("#trouble")).to_contain_text(sentence)
@@ -278,8 +279,14 @@ def test_light_and_dark_differ_and_both_can_be_read(watch):
 
 
 @pytest.mark.parametrize("width", [320, 360, 1280])
-def test_nothing_sticks_out_sideways(watch, width):
-    page = watch(viewport={"width": width, "height": 740}).ask("Donaudampfschifffahrt" * 30 + f". {EIFFEL}")
+def test_nothing_sticks_out_sideways(watch, service, width):
+    told = service.post("/chat", {"paragraph": LONG, "steps": 3, "fill": "neighbours"}).json
+    for one in [*told["context"]["slots"], *(one for step in told["steps"] for one in step["candidates"])]:
+        one |= {"text": LONG, "title": LONG}
+    told |= {"response": LONG, "model": LONG, "confidence_note": LONG}
+    watched = watch(viewport={"width": width, "height": 740})
+    answering(watched, [(200, {}, json.dumps(told))])
+    page = watched.ask(LONG)
     for folded in page.locator("summary").all()[1:]:
         folded.click()
     assert page.evaluate("document.documentElement.scrollWidth") == width
