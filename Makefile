@@ -3,8 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 QUICK ?= build/quick
+MODEL ?= selected
+PORT ?= 9007
 
-.PHONY: env repro quick recipes test test-fast soak bench lint format clean
+.PHONY: env repro quick serve recipes test test-fast soak bench lint format clean
 
 repro: env ## the whole pipeline, one recipe for each core at a time (JOBS=1: one after the other)
 	python tools/repro.py $(JOBS)
@@ -17,6 +19,9 @@ quick: env ## the same pipeline on a small corpus, in a clone in build/quick: no
 	rm $(QUICK)/dvc.lock # of other inputs; DVC writes the whole file anew after each stage
 	cd $(QUICK) && dvc exp run --name quick -S profile=quick -S 'names=[p1,p5,contrast]' -S 'train.seeds=[]'
 	@echo "quick: see $(QUICK)/metrics/comparison.md"
+
+serve: env ## the selected model over HTTP on port 9007 (MODEL=p1: another one; PORT=9008: elsewhere)
+	python -m lvm_core.service --model data/models/$(MODEL) --port $(PORT)
 
 recipes: env ## every recipe of params.yaml: architecture, losses, curriculum, parameters, epochs
 	@python -m lvm_core.recipe_table

@@ -56,7 +56,7 @@ OF_ALL = ("threads", "seeds", "repeat")
 BESIDE = ("about", "gates")
 """Keys of a recipe that do not shape its training."""
 
-MATRICES = ("names", "time_direction", "train.seeds", "train.repeat", "profile")
+MATRICES = ("names", "time_direction", "train.seeds", "train.repeat", "service.models", "profile")
 """Parameters that DVC reads itself, for its stages, before any profile is laid over them."""
 
 GROUPS: dict[str, Any] = {
@@ -111,6 +111,7 @@ def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rul
             )
     _check_chosen("names", names, names)
     _check_chosen("time_direction", params["time_direction"], names)
+    _check_chosen("service.models", params["service"]["models"], names)
     seeds = params["train"]["seeds"]
     if seeds:
         _check_chosen("train.repeat", params["train"]["repeat"], names)

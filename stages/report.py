@@ -17,6 +17,8 @@ def main() -> None:
         read_csv("plots/training.csv", "name").reset_index(),
         read_csv("plots/lag_similarity.csv", "name").reset_index(),
         read_json("metrics/ladder.json"),
+        read_json("metrics/calibration/selected.json"),
+        read_csv("plots/reliability/selected.csv", "name"),
     )
     write_text("plots/report.html", page)
     print(f"report: {len(comparison['rows'])} rows, {len(page.encode()) / 1024:,.0f} KiB in plots/report.html")

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -10,6 +12,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 import pytest
 import torch
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.service_server import Running
 
 torch.set_num_threads(1)  # two threads waiting for each other on a busy machine slow tiny models tenfold
 # The machine is shared: a slow example is no failure; the same examples at every run.
@@ -38,3 +43,22 @@ def place(trained_ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     shutil.copytree(trained_ladder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def service_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a bank of real sentences and a small model, `bank` and `models/small`, for the service."""
+    from tests.service_server import write_small
+
+    folder = tmp_path_factory.mktemp("service")
+    write_small(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def service(service_folder: Path) -> Iterator[Running]:
+    """The service of that folder, running."""
+    from tests.service_server import serving
+
+    with serving(service_folder) as running:
+        yield running

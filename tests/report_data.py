@@ -251,6 +251,20 @@ def ladder(names: Sequence[str] = tuple(RECIPES)) -> dict[str, Any]:
     }
 
 
+def calibration() -> dict[str, Any]:
+    """What metrics/calibration/selected.json holds."""
+    fills = {f"{given}_given": {"found": 0.01 * given, "cosine": 0.3} for given in range(1, 5)}
+    val = {"found": 0.11, "confidence": 0.09, "calibration_error": 0.02, "brier": 0.09, "brier_constant": 0.1}
+    whole = {"5_given": {"found": 0.07, "cosine": 0.3}}
+    return {"dev": {"given": whole, "repeat": fills, "neighbours": fills}, "val": {**val, "windows": 4916}}
+
+
+def reliability() -> pd.DataFrame:
+    """What plots/reliability/selected.csv holds, by name."""
+    groups = {"confidence": [0.05, 0.2], "observed": [0.06, 0.18], "low": [0.04, 0.15], "high": [0.08, 0.22]}
+    return pd.DataFrame({"name": "selected", **groups, "windows": [100, 100]}).set_index("name")
+
+
 def page(**changed: Any) -> str:
     """The report on the made-up figures, some of them replaced."""
     parts: dict[str, Any] = {
@@ -260,5 +274,7 @@ def page(**changed: Any) -> str:
         "training": training(),
         "lags": lags(),
         "ladder": ladder(),
+        "calibration": calibration(),
+        "reliability": reliability(),
     }
     return report_html(**(parts | changed))

@@ -78,7 +78,7 @@ def test_windows_without_ids_never_leak_between_splits(tmp_path, way):
 def test_all_stages_run_on_vectors_and_figures_that_are_undefined_are_empty(written, tmp_path, form, ood):
     folder = use(written, tmp_path, f"{form}_train.npz", f"{form}_ood.npz" if ood else None)
     params = yaml.safe_load((folder / "params.yaml").read_text())
-    params |= {"names": ["p5"], "time_direction": []}
+    params |= {"names": ["p5"], "time_direction": [], "service": params["service"] | {"models": []}}
     params["curriculum"]["min_windows"] = 1
     params["train"] |= {"epochs": {"a": 1, "b": 1, "c": 1}, "seeds": []}
     params["model"] |= {"d_model": 16, "ffn": 16}

@@ -103,7 +103,13 @@ def test_every_recipe_trains_and_predicts(params, name):
     bank = make_bank({"train": [30] * 4, "dev": [25] * 2}, dimension=12)
     epochs = {"a": 4, "b": 3, "c": 1}
     small = {"d_model": 16, "ffn": 32, "layers": 1, "heads": 2}
-    params |= {"names": [name], "time_direction": [], "model": params["model"] | small, "precision": "fp32"}
+    params |= {
+        "names": [name],
+        "time_direction": [],
+        "service": params["service"] | {"models": []},
+        "model": params["model"] | small,
+        "precision": "fp32",
+    }
     params["train"] |= {"epochs": epochs, "repeat": []}
     recipe = resolve_recipes(params)[0][0]
     state = start_training(recipe, 12, torch.device("cpu"))

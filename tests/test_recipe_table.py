@@ -90,7 +90,12 @@ def test_when_a_loss_is_in_force(options, text):
 
 def test_only_recipes_in_names_have_a_star():
     params = read_params(ROOT / "params.yaml")
-    params |= {"names": ["p1"], "time_direction": [], "train": params["train"] | {"seeds": []}}
+    params |= {
+        "names": ["p1"],
+        "time_direction": [],
+        "service": params["service"] | {"models": []},
+        "train": params["train"] | {"seeds": []},
+    }
     whole = recipe_table(params, 384, WIDEST).splitlines()
     assert sum(line.startswith("*") for line in whole) == 1
 

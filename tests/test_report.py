@@ -86,6 +86,8 @@ def bare():
         comparison=made.comparison(undefined=("ood", "val_margin", "val_recall", "val_mrr")),
         frontier=None,
         ladder=None,
+        calibration=None,
+        reliability=None,
         diagnosis=made.diagnosis(["val"]),
         lags=made.lags(["val"]),
         training=made.training(epochs=(1, 0, 0)),
@@ -143,8 +145,8 @@ def test_every_section_is_there_and_linked(usual, bare):
     assert parsed.tags.count("h1") == 1
     assert parsed.tags.count("table") == parsed.tags.count("caption")
     assert usual.count('tabindex="0"') == parsed.tags.count("table") + parsed.tags.count("svg")  # scrolled by keyboard
-    assert parsed.tags.count("svg") == parsed.tags.count("figure") == parsed.tags.count("figcaption") == 8
-    assert usual.count('role="img"') == 8
+    assert parsed.tags.count("svg") == parsed.tags.count("figure") == parsed.tags.count("figcaption") == 9
+    assert usual.count('role="img"') == 9
     assert "seeds" not in Page(bare).ids
     assert "no recipe was trained on reversed articles" in bare
 
@@ -378,6 +380,14 @@ def test_the_selected_model_and_what_was_tried_are_shown(usual):
     assert "not among the recipes of this run: p6" in text
 
 
+def test_confidence_is_held_against_what_was_observed(usual):
+    text = Page(usual).text
+    assert "in 0.110 of cases; the confidence stated is 0.090 on average" in text
+    assert "squared error is 0.0900, less than the 0.1000 of always stating the mean" in text
+    without = Page(made.page(calibration={**made.calibration(), "val": None}, reliability=made.reliability()[:0])).text
+    assert "val has no windows" in without
+
+
 def test_the_stage_writes_the_page(tmp_path, monkeypatch, usual):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(LvmError, match=r"comparison\.json: cannot be read"):
@@ -386,6 +396,8 @@ def test_the_stage_writes_the_page(tmp_path, monkeypatch, usual):
     write_json("metrics/frontier.json", made.frontier())
     write_json("metrics/diagnosis.json", made.diagnosis())
     write_json("metrics/ladder.json", made.ladder())
+    write_json("metrics/calibration/selected.json", made.calibration())
+    write_csv("plots/reliability/selected.csv", made.reliability().reset_index())
     write_csv("plots/training.csv", made.training())
     write_csv("plots/lag_similarity.csv", made.lags())
     stage.main()

@@ -16,9 +16,11 @@ class ServiceParams(Group):
     """Parameters of the service.
 
     Attributes:
+        models: names of the recipes whose confidence is calibrated, beside the selected model's.
         fill: strategy for contexts of fewer than five chunks, unless a request names another.
         steps: most chunks ahead that a request may ask for; confidence is calibrated for each.
     """
 
+    models: list[str]
     fill: Fill
     steps: Annotated[int, Field(ge=1, le=16)]

@@ -14,6 +14,7 @@ from lvm_core.claims import measure_claims
 from lvm_core.comparison.left_out import left_out_text
 from lvm_core.gates.after_phases import POLICIES
 from lvm_core.report import pictures, tables, words
+from lvm_core.report.confidence import confidence
 from lvm_core.report.drawing import Picture
 from lvm_core.report.gate_tables import gate_tables, phases_table
 from lvm_core.report.numbers import count, number, signed, with_minus
@@ -36,6 +37,8 @@ def report_html(
     training: pd.DataFrame,
     lags: pd.DataFrame,
     ladder: Mapping[str, Any] | None = None,
+    calibration: Mapping[str, Any] | None = None,
+    reliability: pd.DataFrame | None = None,
 ) -> str:
     """The whole report as one self-contained page; the same text for the same figures.
 
@@ -46,6 +49,8 @@ def report_html(
         training: plots/training.csv: columns name, phase, epoch, dev_recall_at_5, dev_cosine, dev_cosine_last.
         lags: plots/lag_similarity.csv: columns name, lag, similarity.
         ladder: metrics/ladder.json; None where there is none.
+        calibration: metrics/calibration/selected.json; None where there is none.
+        reliability: plots/reliability/selected.csv: columns confidence, observed, low, high, windows; None likewise.
     """
     rows: Sequence[Mapping[str, Any]] = comparison["rows"]
     recipes = [str(row["name"]) for row in rows if row["kind"] == "recipe"]
@@ -55,6 +60,7 @@ def report_html(
         verdict=verdict(rows, reached, comparison.get("best_two")),
         few=few_articles(rows),
         selected=selection(ladder),
+        confidence=confidence(calibration, reliability),
         windows={split: _counts(rows, split) for split in ("val", "ood")},
         recipes=[row for row in rows if row["kind"] == "recipe"],
         references=[row for row in rows if row["kind"] == "reference"],

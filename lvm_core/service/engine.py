@@ -1,0 +1,248 @@
+"""The work behind the endpoints, for several requests at once: text to chunks, vectors, context, prediction, text."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lvm_core.continuation.confidence import CROWD, lead
+from lvm_core.continuation.context import Context
+from lvm_core.continuation.decoding import Candidate, RetrievalDecoder
+from lvm_core.continuation.params import Fill
+from lvm_core.corpus.chunker import join_short, split_long
+from lvm_core.errors import LvmError
+from lvm_core.service.batching import Job
+from lvm_core.service.limits import Settings
+from lvm_core.service.loading import Parts
+from lvm_core.service.schemas import ChatRequest, PredictRequest, RetrieveRequest
+from lvm_core.windows import CONTEXT
+
+NOTE = (
+    "Of predictions on held-out text that stood out as much, this share had the true next chunk among the five nearest "
+    "of the bank. Indicative only for text unlike the training text."
+)
+NO_NOTE = "No confidence: none was measured for this model and this kind of context."
+
+
+@dataclass
+class Chat:
+    """A chat request being worked on.
+
+    Attributes:
+        request: what was asked.
+        chunks: all chunks of its text, oldest first.
+        times: milliseconds of each part, of the batch it is in.
+        context: the five chunks the first prediction reads.
+        left_out: bank rows that are no answer.
+        steps: the answer's steps.
+        similarities: [5] cosine of the first prediction with each place.
+    """
+
+    request: ChatRequest
+    chunks: list[str]
+    times: dict[str, float]
+    context: Context | None = None
+    left_out: list[int] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    similarities: list[float] = field(default_factory=list)
+
+
+class Engine:
+    """Answers batches of requests.
+
+    Args:
+        parts: what is served.
+        settings: how.
+    """
+
+    def __init__(self, parts: Parts, settings: Settings) -> None:
+        self.parts, self.settings = parts, settings
+
+    def warm_up(self) -> None:
+        """Go every way once, so that the first user does not wait for what is made only when it is needed.
+
+        Raises:
+            LvmError: the model predicts values that are not finite.
+        """
+        rows = np.arange(CONTEXT) % len(self.parts.bank.vectors)
+        context = np.asarray(self.parts.bank.vectors[rows], dtype=np.float32)
+        if not np.isfinite(self.parts.model.predict(context)).all():
+            raise LvmError(f"{self.parts.directory}: predicts values that are not finite; train the model again")
+        if self.parts.encoder is not None:
+            for _ in range(2):
+                self.chat([Job("chat", ChatRequest(paragraph="The first request is slower than those after it."))])
+
+    def chat(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+        """Answers of /chat."""
+        begun = time.perf_counter()
+        chats = [self._start(job) for job in jobs]
+        self._read(chats)
+        for step in range(1, max(chat.request.steps for chat in chats) + 1):
+            self._predict_step([chat for chat in chats if chat.request.steps >= step], step)
+        spent = (time.perf_counter() - begun) * 1e3
+        return [self._answer(chat, spent) for chat in chats]
+
+    def predict(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+        """Answers of /predict: all contexts of all requests in one pass."""
+        requests: list[PredictRequest] = [job.request for job in jobs]
+        begun = time.perf_counter()
+        contexts = np.array([context for request in requests for context in request.contexts], dtype=np.float32)
+        vectors = self.parts.model.predict(_unit(contexts))
+        spent = (time.perf_counter() - begun) * 1e3
+        ends = np.cumsum([len(request.contexts) for request in requests])
+        return [
+            {"vectors": part.tolist(), "model": self.parts.name, "latency_ms": round(spent, 3)}
+            for part in np.split(vectors, ends[:-1])
+        ]
+
+    def retrieve(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+        """Answers of /retrieve."""
+        requests: list[RetrieveRequest] = [job.request for job in jobs]
+        begun = time.perf_counter()
+        texts = [request.text for request in requests if request.text is not None]
+        encoded = iter(self._encode(texts)) if texts else iter(())
+        asked = [next(encoded) if request.text is not None else np.array(request.vector) for request in requests]
+        queries = _unit(np.stack(asked).astype(np.float32))
+        most = max(request.count for request in requests)
+        found = self.parts.decoder.decode(queries, [[]] * len(requests), most)
+        spent = (time.perf_counter() - begun) * 1e3
+        return [
+            {"candidates": [_source(one) for one in some[: request.count]], "latency_ms": round(spent, 3)}
+            for request, some in zip(requests, found, strict=True)
+        ]
+
+    def chunks_of(self, request: ChatRequest) -> list[str]:
+        """The chunks of a request's text, cut as the corpus was; a message is one chunk unless it is too long."""
+        low, high = self.settings.min_chars, self.settings.max_chars
+        if request.messages is not None:
+            pieces = [" ".join(message.split()) for message in request.messages]
+        else:
+            paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", request.paragraph or "")]
+            pieces = join_short([paragraph for paragraph in paragraphs if paragraph], low)
+        return [chunk for piece in pieces for chunk in split_long(piece, low, high)]
+
+    def _encode(self, texts: list[str]) -> np.ndarray:
+        if self.parts.encoder is None:
+            raise ValueError("text cannot be encoded by this service")
+        return self.parts.encoder.encode(texts)
+
+    def _start(self, job: Job) -> Chat:
+        times = dict.fromkeys(("encoding_ms", "context_build_ms", "lvm_inference_ms", "decoding_ms"), 0.0)
+        chat = Chat(job.request, [], {"queue_ms": job.waited_ms, "chunking_ms": 0.0, **times})
+        with _timed([chat], "chunking_ms"):
+            chat.chunks = self.chunks_of(job.request)
+        return chat
+
+    def _read(self, chats: list[Chat]) -> None:
+        """Encode the last five chunks of each, and fill their contexts."""
+        with _timed(chats, "encoding_ms"):
+            given = [chat.chunks[-CONTEXT:] for chat in chats]
+            vectors = self._encode([chunk for chunks in given for chunk in chunks])
+            parts = np.split(vectors, np.cumsum([len(chunks) for chunks in given])[:-1])
+        with _timed(chats, "context_build_ms"):
+            same = self.parts.index.same_as_each(parts)
+            for chat, own, rows in zip(chats, parts, same, strict=True):
+                fill = chat.request.fill or self.settings.fill
+                chat.context = self.parts.filler.fill(own, "neighbours" if fill == "neighbours" else "repeat")
+                chat.left_out = [*chat.context.bank_rows, *rows]
+
+    def _predict_step(self, chats: list[Chat], step: int) -> None:
+        """One step ahead for all that go so far; the prediction then takes the last place, as in the rollout."""
+        inference, decode = {"ms": 0.0}, {"ms": 0.0}
+        with _timed(chats, "lvm_inference_ms", inference):
+            contexts = np.stack([_context(chat).vectors for chat in chats])
+            predicted = self.parts.model.predict(contexts)
+        with _timed(chats, "decoding_ms", decode):
+            most = max(CROWD, *(chat.request.candidates + step for chat in chats))
+            found = self.parts.decoder.decode(predicted, [chat.left_out for chat in chats], most)
+        for chat, vectors, vector, candidates in zip(chats, contexts, predicted, found, strict=True):
+            if step == 1:
+                chat.similarities = [float(value) for value in vectors @ vector]
+            chat.steps.append(
+                {
+                    "step": step,
+                    "confidence": self._confidence(chat, candidates, step),
+                    "candidates": [_source(one) for one in candidates[: chat.request.candidates]],
+                    "latency_ms": {"inference": round(inference["ms"], 3), "decode": round(decode["ms"], 3)},
+                    "_texts": [one.text for one in candidates],
+                }
+            )
+            old = _context(chat)
+            moved = np.concatenate([vectors[1:], vector[None]])
+            chat.context = Context(moved, old.mode, old.rows, old.given)
+
+    def _confidence(self, chat: Chat, candidates: list[Candidate], step: int) -> float | None:
+        if self.parts.calibration is None:
+            return None
+        score = float(lead(np.array([[one.score for one in candidates[:CROWD]]], dtype=np.float32))[0])
+        fill: Fill = "neighbours" if _context(chat).mode == "neighbours" else "repeat"
+        return self.parts.calibration.confidence(score, _context(chat).given, step, fill)
+
+    def _answer(self, chat: Chat, spent: float) -> dict[str, Any]:
+        context = _context(chat)
+        texts: list[str] = []
+        for step in chat.steps:  # a step does not say again what one before it said
+            texts += next(([text] for text in step.pop("_texts") if text not in texts), [])
+        confidence = chat.steps[0]["confidence"]
+        return {
+            "response": "\n\n".join(texts),
+            "confidence": confidence,
+            "confidence_note": NO_NOTE if confidence is None else NOTE,
+            "chunks_used": CONTEXT,
+            "input_chunks": chat.chunks,
+            "dropped_chunks": max(len(chat.chunks) - CONTEXT, 0),
+            "context": {"mode": context.mode, "given": context.given, "slots": self._slots(chat)},
+            "steps": chat.steps,
+            "latency_breakdown": {key: round(value, 3) for key, value in chat.times.items()},
+            "total_latency_ms": round(spent + chat.times["queue_ms"], 3),
+            "model": self.parts.name,
+        }
+
+    def _slots(self, chat: Chat) -> list[dict[str, Any]]:
+        context, own = _context(chat), chat.chunks[-CONTEXT:]
+        slots: list[dict[str, Any]] = []
+        for place, row in enumerate(context.rows):
+            number = place - (CONTEXT - context.given)
+            if row is not None and isinstance(self.parts.decoder, RetrievalDecoder):
+                found = self.parts.decoder.candidate(row, 0.0)
+                slots.append({"text": found.text, "source": "bank", "title": found.title})
+            else:
+                source = "you" if number >= 0 else "repeated"
+                slots.append({"text": own[max(number, 0)], "source": source, "title": None})
+        return [{**slot, "similarity": round(value, 4)} for slot, value in zip(slots, chat.similarities, strict=True)]
+
+
+def _context(chat: Chat) -> Context:
+    if chat.context is None:
+        raise RuntimeError("the context is filled before it is read")
+    return chat.context
+
+
+@contextmanager
+def _timed(chats: list[Chat], part: str, out: dict[str, float] | None = None) -> Iterator[None]:
+    begun = time.perf_counter()
+    yield
+    spent = (time.perf_counter() - begun) * 1e3
+    for chat in chats:
+        chat.times[part] += spent
+    if out is not None:
+        out["ms"] = spent
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows of unit length; rows of zeros stay."""
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: np.ndarray = vectors / np.where(norms > 0, norms, 1.0)
+    return unit
+
+
+def _source(candidate: Candidate) -> dict[str, Any]:
+    told = asdict(candidate)
+    del told["row"], told["split"]
+    return {**told, "score": round(candidate.score, 4)}

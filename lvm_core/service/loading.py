@@ -1,0 +1,132 @@
+"""What the service is made of, loaded and checked to fit together before the first request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from lvm_core.bank import Bank, content_sha256, load_bank
+from lvm_core.checkpoint import LoadedModel, load_model
+from lvm_core.continuation.confidence import Calibration, find_calibration, load_calibration
+from lvm_core.continuation.context import Filler
+from lvm_core.continuation.decoding import Decoder, RetrievalDecoder
+from lvm_core.continuation.nearest import Index
+from lvm_core.encoder import Encoder
+from lvm_core.errors import LvmError
+from lvm_core.files import sha256_of
+
+BATCH = 32
+"""Texts that the encoder takes at a time."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A model with the bank it was trained on, the encoder of both, and what its scores mean.
+
+    Attributes:
+        model: on the processor.
+        bank: the bank.
+        index: of all its rows.
+        filler: fills contexts from it.
+        decoder: turns predictions into texts.
+        encoder: None for a bank of imported vectors.
+        calibration: None if there is none.
+        reasons: what is missing, in words.
+        directory: of the model.
+    """
+
+    model: LoadedModel
+    bank: Bank
+    index: Index
+    filler: Filler
+    decoder: Decoder
+    encoder: Encoder | None
+    calibration: Calibration | None
+    directory: Path
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The model's recipe."""
+        return str(self.model.info.recipe.get("name", self.directory.name))
+
+
+def load_parts(model_directory: Path, bank_directory: Path, calibration_file: Path | None) -> Parts:
+    """Load everything and check that it fits together.
+
+    Args:
+        model_directory: as `lvm_core.checkpoint.load_model` reads it.
+        bank_directory: of the bank the model was trained on.
+        calibration_file: None: `find_calibration`.
+
+    Raises:
+        LvmError: a file is missing or damaged, or model, bank, encoder and calibration do not fit (says which).
+    """
+    model, bank = load_model(model_directory), load_bank(bank_directory)
+    _check_bank(model, bank, model_directory, bank_directory)
+    _check_files(bank, bank_directory)
+    path = calibration_file or find_calibration(model_directory)
+    calibration = load_calibration(path) if path else None
+    if calibration is not None:
+        _check_calibration(calibration, path, bank, model_directory)
+    encoder = _encoder(bank, bank_directory)
+    reasons = []
+    if calibration is None:
+        reasons.append("no calibration of this model: no confidence is stated (run `dvc repro` to make it)")
+    if encoder is None:
+        reasons.append("the bank holds imported vectors and names no encoder: only vectors can be sent, not text")
+    index = Index.of(bank)
+    decoder = RetrievalDecoder(bank, index)
+    return Parts(model, bank, index, Filler(bank, index), decoder, encoder, calibration, Path(model_directory), reasons)
+
+
+def _check_bank(model: LoadedModel, bank: Bank, model_directory: Path, bank_directory: Path) -> None:
+    info = model.info
+    if info.dimension != bank.info.dimension:
+        raise LvmError(
+            f"{model_directory}: reads vectors of dimension {info.dimension}, {bank_directory} holds "
+            f"{bank.info.dimension}; name the bank it was trained on with --bank"
+        )
+    if info.encoder_sha256 != bank.info.weights_sha256:
+        raise LvmError(
+            f"{model_directory}: was trained on vectors of encoder {info.encoder!r} ({info.encoder_sha256[:12]}), "
+            f"{bank_directory} has those of {bank.info.encoder!r} ({bank.info.weights_sha256[:12]})"
+        )
+    if info.data_sha256 != bank.info.content_sha256:
+        raise LvmError(
+            f"{model_directory}: was trained on another bank ({info.data_sha256[:12]}) than {bank_directory} "
+            f"({bank.info.content_sha256[:12]}); run `dvc repro`, or name its bank with --bank"
+        )
+
+
+def _check_files(bank: Bank, directory: Path) -> None:
+    """What `load_bank` leaves unread: a damaged vector or a missing text would show in the midst of serving."""
+    if content_sha256(bank.vectors) != bank.info.content_sha256:
+        raise LvmError(
+            f"{directory / 'vectors.npy'}: is not what bank.json says; delete the folder and run `dvc repro`"
+        )
+    texts = len(bank.texts())
+    if texts != bank.info.n_chunks:
+        raise LvmError(f"{directory / 'chunks.parquet'}: has {texts} chunks, bank.json says {bank.info.n_chunks}")
+
+
+def _check_calibration(calibration: Calibration, path: Path | None, bank: Bank, model_directory: Path) -> None:
+    weights = sha256_of(model_directory / "model.safetensors")
+    if (calibration.model_sha256, calibration.bank_sha256) != (weights, bank.info.content_sha256):
+        raise LvmError(f"{path}: was measured on another model or bank than {model_directory}; run `dvc repro`")
+
+
+def _encoder(bank: Bank, bank_directory: Path) -> Encoder | None:
+    if not bank.info.weights_sha256:
+        return None
+    encoder = Encoder(
+        bank.info.encoder, batch_size=BATCH, precision=bank.info.precision or "fp32", device=torch.device("cpu")
+    )
+    if encoder.weights_sha256 != bank.info.weights_sha256:
+        raise LvmError(
+            f"{bank_directory}: was encoded by {bank.info.encoder!r} with other weights "
+            f"({bank.info.weights_sha256[:12]}) than those installed ({encoder.weights_sha256[:12]})"
+        )
+    return encoder

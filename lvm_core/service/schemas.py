@@ -1,0 +1,150 @@
+"""Requests and answers. Requests are strict: unknown fields, wrong types and infinite numbers are refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from lvm_core.continuation.params import Fill
+from lvm_core.service.limits import CANDIDATES, CHARACTERS, MESSAGES, RETRIEVED, VECTORS
+from lvm_core.windows import CONTEXT
+
+
+def _has_text(text: str) -> str:
+    if not text.split():  # as the chunker splits: to Python some control characters are white space too
+        raise ValueError("holds no text")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=CHARACTERS), AfterValidator(_has_text)]
+Number = Annotated[float, Field(ge=-1e6, le=1e6)]
+Vector = Annotated[list[Number], Field(min_length=1, max_length=8192)]
+
+
+class Asked(BaseModel):
+    """A request."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ChatRequest(Asked):
+    """One paragraph, cut into chunks as the corpus was, or one to five messages, oldest first."""
+
+    paragraph: Text | None = None
+    messages: Annotated[list[Text], Field(min_length=1, max_length=MESSAGES)] | None = None
+    steps: Annotated[int, Field(ge=1, le=16, description="chunks ahead; /info tells the most")] = 1
+    candidates: Annotated[int, Field(ge=1, le=CANDIDATES, description="texts of each step")] = 5
+    fill: Fill | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> ChatRequest:
+        if (self.paragraph is None) == (self.messages is None):
+            raise ValueError("give exactly one of paragraph and messages")
+        return self
+
+
+class PredictRequest(Asked):
+    """Contexts of five vectors, oldest first."""
+
+    contexts: Annotated[
+        list[Annotated[list[Vector], Field(min_length=CONTEXT, max_length=CONTEXT)]],
+        Field(min_length=1, max_length=VECTORS),
+    ]
+
+
+class RetrieveRequest(Asked):
+    """A text or a vector, and how many chunks of the bank to return."""
+
+    text: Text | None = None
+    vector: Vector | None = None
+    count: Annotated[int, Field(ge=1, le=RETRIEVED)] = 5
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> RetrieveRequest:
+        if (self.text is None) == (self.vector is None):
+            raise ValueError("give exactly one of text and vector")
+        return self
+
+
+class Source(BaseModel):
+    """A chunk of the bank: score is its cosine with the vector asked for."""
+
+    text: str
+    title: str
+    article_id: str
+    source: str
+    chunk_index: int
+    score: float
+
+
+class Slot(BaseModel):
+    """A place of the context: who filled it, and how like it the first prediction is (cosine)."""
+
+    text: str
+    source: Literal["you", "bank", "repeated"]
+    title: str | None
+    similarity: float
+
+
+class ContextUsed(BaseModel):
+    """How the five places were filled."""
+
+    mode: Literal["given", "neighbours", "repeat"]
+    given: int
+    slots: list[Slot]
+
+
+class Step(BaseModel):
+    """A prediction: times are those of the batch it was in."""
+
+    step: int
+    confidence: float | None
+    candidates: list[Source]
+    latency_ms: dict[str, float]
+
+
+class ChatAnswer(BaseModel):
+    """The continuation."""
+
+    response: str
+    confidence: float | None
+    confidence_note: str
+    chunks_used: int
+    input_chunks: list[str]
+    dropped_chunks: int
+    context: ContextUsed
+    steps: list[Step]
+    latency_breakdown: dict[str, float]
+    total_latency_ms: float
+    model: str
+
+
+class PredictAnswer(BaseModel):
+    """Unit vectors, one a context."""
+
+    vectors: list[list[float]]
+    model: str
+    latency_ms: float
+
+
+class RetrieveAnswer(BaseModel):
+    """The nearest chunks, best first."""
+
+    candidates: list[Source]
+    latency_ms: float
+
+
+class Health(BaseModel):
+    """State of the service: why it is not simply ready stands in `reasons`."""
+
+    status: Literal["starting", "ready", "degraded", "stopping"]
+    reasons: list[str]
+    model: str
+    uptime_s: float
+
+
+class Failure(BaseModel):
+    """What is answered instead: one sentence."""
+
+    error: str

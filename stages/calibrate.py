@@ -1,0 +1,50 @@
+"""What a model's confidence means: curves for the service, their reliability on val, and the filling strategies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from lvm_core.bank import load_bank
+from lvm_core.checkpoint import load_model
+from lvm_core.continuation.confidence import Calibration
+from lvm_core.continuation.measure import calibration_figures, fill_figures, measure, measure_given, reliability
+from lvm_core.continuation.params import ServiceParams
+from lvm_core.errors import LvmError, run_stage
+from lvm_core.files import sha256_of, write_csv, write_json
+from lvm_core.hardware import use_threads
+from lvm_core.params import Threads, load_group, read_params
+
+
+def main(name: str) -> None:
+    """Fit the curves on dev and hold them against val: data/calibration, metrics/calibration, plots/reliability."""
+    params = read_params()
+    settings: ServiceParams = load_group(params, "service", ServiceParams)
+    use_threads(load_group(params, "threads", Threads))
+    bank, directory = load_bank("data/bank"), Path("data/models") / name
+    model = load_model(directory)
+    outcomes = list(measure(model, bank, "dev", settings.steps))
+    if not outcomes:
+        raise LvmError("data/bank: split dev has no window to calibrate on; raise split.dev or lower corpus.min_chars")
+    calibration = Calibration(
+        model=model.info.recipe["name"],
+        model_sha256=sha256_of(directory / "model.safetensors"),
+        bank_sha256=bank.info.content_sha256,
+        curves=[one.curve() for one in outcomes],
+    )
+    calibration.write(f"data/calibration/{name}.json")
+    held_out, kinds = measure_given(model, bank, "val"), fill_figures(outcomes)
+    val = calibration_figures(held_out, calibration) if held_out else None
+    write_json(f"metrics/calibration/{name}.json", {"dev": kinds, "val": val})
+    groups = reliability(held_out, calibration) if held_out else []
+    columns = ["name", "confidence", "observed", "low", "high", "windows"]
+    write_csv(
+        f"plots/reliability/{name}.csv", pd.DataFrame([{"name": name, **group} for group in groups], columns=columns)
+    )
+    found, windows = kinds["given"]["5_given"]["found"], len(outcomes[0].hits)
+    print(f"calibrate {name}: {found:.3f} of {windows:,} dev windows have the true chunk among 5 of the whole bank")
+
+
+if __name__ == "__main__":
+    run_stage(main, "MODEL")

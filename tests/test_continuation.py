@@ -1,0 +1,224 @@
+"""From a few given chunks to candidates: search, filling, decoding, and confidence that means a rate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lvm_core.continuation.confidence import (
+    CROWD,
+    Calibration,
+    find_calibration,
+    fit_curve,
+    lead,
+    load_calibration,
+)
+from lvm_core.continuation.context import Filler
+from lvm_core.continuation.decoding import RetrievalDecoder
+from lvm_core.continuation.measure import (
+    calibration_figures,
+    kinds,
+    measure,
+    measure_given,
+    reliability,
+    wilson,
+)
+from lvm_core.continuation.nearest import Index
+from lvm_core.errors import LvmError
+from lvm_core.files import sha256_of
+from lvm_core.windows import CONTEXT
+from tests.synthetic import make_bank, unit
+
+
+class Oracle:
+    """Predicts the true next chunk: it finds the context's last chunk in the bank, and takes the one after it."""
+
+    def __init__(self, bank, ahead=1):
+        self.bank, self.index, self.ahead = bank, Index.of(bank), ahead
+
+    def predict(self, contexts):
+        rows, _ = self.index.nearest(contexts[:, -1], 1)
+        return np.asarray(self.bank.vectors)[np.minimum(rows[:, 0] + self.ahead, len(self.bank.vectors) - 1)]
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return make_bank({"train": [30, 25, 40, 35], "dev": [30, 20], "val": [25], "ood": [20]})
+
+
+def test_the_search_is_that_of_a_plain_sort(monkeypatch):
+    monkeypatch.setattr("lvm_core.continuation.nearest.BLOCK", 7)
+    monkeypatch.setattr("lvm_core.continuation.nearest.QUERIES", 3)
+    rng = np.random.default_rng(0)
+    drawn = unit(rng.standard_normal((50, 8))).astype(np.float32)
+    vectors, queries = drawn[:40], drawn[40:]
+    left_out = [[number, number + 20] for number in range(10)]
+    rows, scores = Index(vectors).nearest(queries, 5, left_out)
+    for query, out, found, scored in zip(queries, left_out, rows, scores, strict=True):
+        cosines = vectors @ query
+        cosines[out] = -np.inf
+        assert found.tolist() == np.argsort(-cosines)[:5].tolist()
+        np.testing.assert_allclose(scored, np.sort(cosines)[::-1][:5], rtol=1e-5)
+
+
+def test_a_small_bank_gives_what_it_has():
+    rows, scores = Index(np.eye(3)).nearest(np.eye(3)[:1].astype(np.float32), 5, [[0]])
+    assert set(rows[0, :2].tolist()) == {1, 2}
+    assert rows[0, 2:].tolist() == [-1] * 3
+    assert np.isneginf(scores[0, 2:]).all()
+    assert Index(np.eye(3)).nearest(np.empty((0, 3), dtype=np.float32), 2)[0].shape == (0, 2)
+
+
+def test_a_chunk_of_the_bank_is_known_again(bank):
+    vectors = np.asarray(bank.vectors)
+    assert set(Index.of(bank).same_as(vectors[[3, 9]])) >= {3, 9}
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 3, 4])
+def test_neighbours_are_the_chunks_before_the_best_match(bank, chunks):
+    row = int(bank.articles["first_row"].iloc[1]) + 6
+    context = Filler(bank, Index.of(bank)).fill(np.asarray(bank.vectors)[row : row + chunks], "neighbours")
+    missing = CONTEXT - chunks
+    assert context.rows == (*range(row - missing, row), *(None,) * chunks)
+    np.testing.assert_array_equal(context.vectors, np.asarray(bank.vectors)[row - missing : row + chunks])
+    assert (context.mode, context.given) == ("neighbours", chunks)
+
+
+def test_neighbours_never_cross_the_start_of_an_article(bank):
+    first = int(bank.articles["first_row"].iloc[1])
+    context = Filler(bank, Index.of(bank)).fill(np.asarray(bank.vectors)[first : first + 1], "neighbours")
+    articles = bank.article_of_row[context.bank_rows]
+    assert len(context.bank_rows) == 4
+    assert len(set(articles.tolist())) == 1
+
+
+def test_repeat_repeats_the_first_given_chunk(bank):
+    two = np.asarray(bank.vectors)[10:12]
+    context = Filler(bank, Index.of(bank)).fill(two, "repeat")
+    np.testing.assert_array_equal(context.vectors, two[[0, 0, 0, 0, 1]])
+    assert (context.mode, context.bank_rows) == ("repeat", [])
+
+
+@pytest.mark.parametrize("fill", ["repeat", "neighbours"])
+def test_five_and_more_chunks_are_left_as_they_are(bank, fill):
+    seven = np.asarray(bank.vectors)[:7]
+    context = Filler(bank, Index.of(bank)).fill(seven, fill)
+    np.testing.assert_array_equal(context.vectors, seven[2:])
+    assert (context.mode, context.given) == ("given", 5)
+
+
+def test_the_nearest_chunk_is_decoded_with_its_article(bank):
+    row = int(bank.articles["first_row"].iloc[2]) + 1
+    best = RetrievalDecoder(bank, Index.of(bank)).decode(np.asarray(bank.vectors)[row : row + 1], [[]], 3)[0]
+    assert (best[0].row, best[0].chunk_index) == (row, 1)
+    assert best[0].article_id == bank.articles["article_id"].iloc[2]
+    assert best[0].score == pytest.approx(1, abs=1e-5)
+    without = RetrievalDecoder(bank, Index.of(bank)).decode(np.asarray(bank.vectors)[row : row + 1], [[row]], 3)[0]
+    assert row not in [candidate.row for candidate in without]
+
+
+def test_the_lead_is_over_the_last_candidate_there_is():
+    cosines = np.linspace(0.9, 0.4, CROWD)[None].astype(np.float32)
+    assert lead(cosines)[0] == pytest.approx(0.5)
+    cosines[0, 3:] = -np.inf
+    assert lead(cosines)[0] == pytest.approx(cosines[0, 0] - cosines[0, 2])
+    assert lead(np.full((1, 4), -np.inf, dtype=np.float32)).tolist() == [0.0]
+    assert lead(np.empty((2, 0), dtype=np.float32)).tolist() == [0.0, 0.0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=1, max_size=80))
+def test_a_curve_never_falls_and_states_the_observed_rate_on_the_whole(pairs):
+    scores = np.array([score / 10 for score, _ in pairs])
+    hits = np.array([hit for _, hit in pairs])
+    curve = fit_curve(scores, hits, fill="given", given=5, step=1)
+    stated = curve.rate(scores)
+    assert (np.diff(curve.rate(np.sort(scores))) >= 0).all()
+    assert ((stated >= 0) & (stated <= 1)).all()
+    assert stated.mean() == pytest.approx(hits.mean(), abs=1e-5)
+
+
+def test_the_confidence_of_a_chance_that_rises_with_the_score_is_that_chance():
+    rng = np.random.default_rng(1)
+    scores = rng.random(40_000)
+    curve = fit_curve(scores, rng.random(40_000) < scores**2, fill="given", given=5, step=1)
+    asked = np.linspace(0.05, 0.95, 19)
+    np.testing.assert_allclose(curve.rate(asked), asked**2, atol=0.06)
+
+
+def test_an_oracle_is_found_always_and_one_that_is_late_never(bank):
+    found = list(measure(Oracle(bank), bank, "dev", 3))
+    whole = [one for one in found if one.fill == "given"]
+    assert [(one.step, one.hits.mean()) for one in whole] == [(1, 1.0), (2, 1.0), (3, 1.0)]
+    assert all(one.cosines == pytest.approx(1, abs=1e-5) for one in whole)
+    assert {(one.fill, one.given) for one in found} == set(kinds())
+    late = measure_given(Oracle(bank, ahead=0), bank, "dev")  # predicts the last chunk of the context
+    assert late is not None
+    assert late.cosines.mean() < 0.9
+
+
+def test_confidence_is_that_of_the_kind_of_context_and_survives_the_file(bank, tmp_path):
+    outcomes = list(measure(Oracle(bank), bank, "train", 2))
+    made = Calibration("small", "a" * 64, bank.info.content_sha256, [one.curve() for one in outcomes])
+    made.write(tmp_path / "calibration.json")
+    read = load_calibration(tmp_path / "calibration.json")
+    assert read == made
+    assert read.confidence(0.3, 5, 1, "repeat") == 1.0
+    assert read.confidence(0.3, 5, 9, "repeat") is None
+
+
+def test_a_calibration_is_found_beside_the_model_and_by_its_weights(tmp_path):
+    for name, weights in (("selected", "w"), ("contrast", "w"), ("p1", "v")):
+        directory = tmp_path / "data/models" / name
+        directory.mkdir(parents=True)
+        (directory / "model.safetensors").write_text(weights)
+    chosen = tmp_path / "data/models/selected"
+    assert find_calibration(chosen) is None
+    written = tmp_path / "data/calibration/selected.json"
+    Calibration("contrast", sha256_of(chosen / "model.safetensors"), "", []).write(written)
+    assert find_calibration(chosen) == find_calibration(tmp_path / "data/models/contrast") == written
+    assert find_calibration(tmp_path / "data/models/p1") is None
+    (chosen / "calibration.json").write_text("{}")
+    assert find_calibration(chosen) == chosen / "calibration.json"
+
+
+def test_too_few_windows_give_no_confidence():
+    curve = fit_curve(np.array([0.1, 0.2]), np.array([True, False]), fill="given", given=5, step=1)
+    assert Calibration("few", "", "", [curve]).confidence(0.1, 5, 1, "repeat") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{}", "format_version must be 1"),
+        ('{"format_version": 1, "model": "p1"}', r"calibration\.model_sha256 is missing"),
+        (
+            '{"format_version": 1, "model": "p1", "model_sha256": "", "bank_sha256": "", "curves": [{"fill": "given", '
+            '"given": 5, "step": 1, "windows": 9, "scores": [0.1, 0.2], "rates": [0.5]}]}',
+            "2 scores and 1 rates",
+        ),
+    ],
+)
+def test_a_damaged_calibration_is_named(tmp_path, text, told):
+    (tmp_path / "calibration.json").write_text(text)
+    with pytest.raises(LvmError, match=rf"calibration\.json: .*{told}"):
+        load_calibration(tmp_path / "calibration.json")
+
+
+def test_stated_and_observed_agree_where_they_were_fitted(bank):
+    outcomes = measure_given(Oracle(bank), bank, "dev")
+    assert outcomes is not None
+    calibration = Calibration("small", "", "", [outcomes.curve()])
+    figures = calibration_figures(outcomes, calibration)
+    assert (figures["found"], figures["confidence"], figures["calibration_error"], figures["brier"]) == (1, 1, 0, 0)
+    groups = reliability(outcomes, calibration)
+    assert sum(group["windows"] for group in groups) == len(outcomes.hits)
+
+
+def test_wilsons_interval_holds_the_rate():
+    for hits, total in ((0, 10), (5, 10), (10, 10), (1, 1000)):
+        low, high = wilson(hits, total)
+        assert 0 <= low <= hits / total <= high <= 1
+    assert wilson(50, 100) == pytest.approx((0.404, 0.596), abs=0.001)

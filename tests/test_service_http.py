@@ -1,0 +1,288 @@
+"""Every endpoint of the service, through HTTP, of a real process with a small real model."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from lvm_core.bank import load_bank
+from lvm_core.checkpoint import load_model
+from lvm_core.service.limits import BODY_BYTES, CHARACTERS, VECTORS
+from tests.service_server import CITIES, DIMENSION, EIFFEL, SENTENCES, ask, together
+
+ROME = [sentence.format("Rome") for sentence in SENTENCES]
+
+
+@pytest.fixture(scope="module")
+def bank(service_folder):
+    return load_bank(service_folder / "bank")
+
+
+@pytest.fixture(scope="module")
+def model(service_folder):
+    return load_model(service_folder / "models/small")
+
+
+def vector(value=1.0, dimension=DIMENSION):
+    return [value] + [0.0] * (dimension - 1)
+
+
+def test_health_is_ready(service):
+    answer = service.get("/health")
+    assert answer.status == 200
+    assert answer.json["status"] == "ready"
+    assert answer.json["reasons"] == []
+    assert answer.json["model"] == "small"
+    assert answer.json["uptime_s"] > 0
+
+
+def test_info_tells_what_is_served(service):
+    told = service.get("/info").json
+    assert told["model"]["recipe"] == "small"
+    assert told["metrics"]["dev"] == {"dev_recall_at_5": 0.5}
+    assert told["bank"] == {"chunks": 60, "articles": 10, "dimension": DIMENSION, "sources": ["cities"]}
+    assert told["encoder"] == {"name": "all-MiniLM-L6-v2", "precision": "fp32"}
+    assert told["limits"]["characters"] == CHARACTERS
+    assert told["calibration"]
+
+
+def test_the_page_loads_nothing_from_elsewhere(service):
+    answer = service.get("/")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert not re.search(rb"(?:src|href)=[\"']?https?://", answer.body)
+
+
+def test_openapi_names_the_endpoints_and_no_page_with_foreign_scripts(service):
+    paths = service.get("/openapi.json").json["paths"]
+    assert {"/chat", "/predict", "/retrieve", "/health", "/info", "/metrics"} <= set(paths)
+    assert service.get("/docs").status == service.get("/redoc").status == 404
+
+
+def test_a_sentence_is_continued_and_the_filling_told(service):
+    answer = service.post("/chat", {"messages": [EIFFEL]})
+    told = answer.json
+    assert answer.status == 200
+    assert told["input_chunks"] == [EIFFEL]
+    assert told["chunks_used"] == 5
+    assert told["dropped_chunks"] == 0
+    assert told["context"]["mode"] == "repeat"
+    assert told["context"]["given"] == 1
+    assert [slot["source"] for slot in told["context"]["slots"]] == ["repeated"] * 4 + ["you"]
+    assert told["response"] == told["steps"][0]["candidates"][0]["text"]
+    assert told["confidence"] in (0.25, 0.75)
+    assert "ndicative only" in told["confidence_note"]
+    assert told["model"] == "small"
+    parts = ("queue", "chunking", "encoding", "context_build", "lvm_inference", "decoding")
+    assert set(told["latency_breakdown"]) == {f"{part}_ms" for part in parts}
+    assert 0 < sum(told["latency_breakdown"].values()) <= told["total_latency_ms"] + 0.01
+    assert told["total_latency_ms"] <= answer.ms
+
+
+def test_the_answer_is_that_of_model_and_bank_by_hand(service, model, bank):
+    """Five sentences that are in the bank: the same context, the same prediction, the same nearest chunks."""
+    first = CITIES.index("Rome") * len(SENTENCES)
+    rows = list(range(first, first + 5))
+    told = service.post("/chat", {"messages": ROME[:5], "candidates": 3}).json
+    predicted = model.predict(np.asarray(bank.vectors[rows]))
+    assert predicted @ bank.vectors[rows[-1]] < 0.9  # not just the last chunk
+    cosines = np.asarray(bank.vectors) @ predicted
+    for row in rows:
+        cosines[np.asarray(bank.vectors) @ np.asarray(bank.vectors[row]) >= 0.98] = -2
+    best = np.argsort(-cosines)[:3]
+    texts = bank.texts()
+    candidates = told["steps"][0]["candidates"]
+    assert [one["text"] for one in candidates] == [texts[row] for row in best]
+    np.testing.assert_allclose([one["score"] for one in candidates], cosines[best], atol=1e-3)
+    assert candidates[0]["article_id"] == f"city/{candidates[0]['title']}"
+    assert candidates[0]["chunk_index"] == best[0] % len(SENTENCES)
+    assert told["context"]["mode"] == "given"
+    assert not set(ROME[:5]) & {one["text"] for one in candidates}
+    near = np.asarray(bank.vectors[rows]) @ predicted
+    np.testing.assert_allclose([slot["similarity"] for slot in told["context"]["slots"]], near, atol=1e-3)
+
+
+def test_steps_feed_the_prediction_back_and_do_not_repeat_a_text(service, model, bank):
+    told = service.post("/chat", {"messages": ROME[:5], "steps": 5, "candidates": 1}).json
+    assert [step["step"] for step in told["steps"]] == [1, 2, 3, 4, 5]
+    assert all(len(step["candidates"]) == 1 and step["latency_ms"]["inference"] > 0 for step in told["steps"])
+    said = told["response"].split("\n\n")
+    assert len(said) == len(set(said)) == 5
+    first = CITIES.index("Rome") * len(SENTENCES)
+    context = np.array(bank.vectors[first : first + 5])
+    predicted = model.predict(context)
+    second = model.predict(np.concatenate([context[1:], predicted[None]]))
+    assert second @ predicted < 0.99
+    best = told["steps"][1]["candidates"][0]
+    vectors = dict(zip(bank.texts(), np.asarray(bank.vectors), strict=True))
+    assert best["score"] == pytest.approx(float(vectors[best["text"]] @ second), abs=1e-3)
+
+
+def test_neighbours_come_from_the_best_match_in_the_bank(service):
+    told = service.post("/chat", {"messages": [ROME[4]], "fill": "neighbours"}).json
+    assert told["context"]["mode"] == "neighbours"
+    slots = told["context"]["slots"]
+    assert [slot["text"] for slot in slots] == ROME[:5]
+    assert [(slot["source"], slot["title"]) for slot in slots] == [("bank", "Rome")] * 4 + [("you", None)]
+    assert not set(ROME[:5]) & {one["text"] for one in told["steps"][0]["candidates"]}
+
+
+def test_a_long_paragraph_is_cut_and_the_last_five_chunks_are_read(service):
+    text = " ".join(f"Sentence number {number} tells of the town and of its river." for number in range(120))
+    told = service.post("/chat", {"paragraph": text}).json
+    assert len(told["input_chunks"]) > 5
+    assert told["dropped_chunks"] == len(told["input_chunks"]) - 5
+    assert all(len(chunk) <= 800 for chunk in told["input_chunks"])
+    assert [slot["text"] for slot in told["context"]["slots"]] == told["input_chunks"][-5:]
+    assert " ".join(told["input_chunks"]) == text
+
+
+def test_short_paragraph_is_one_chunk(service):
+    assert service.post("/chat", {"paragraph": EIFFEL}).json["input_chunks"] == [EIFFEL]
+
+
+def test_any_text_is_answered(service):
+    """Scripts without spaces, marks, emoji, control characters, one very long word."""
+    texts = [
+        "漢字" * 700,
+        "x" * 5000,
+        "👩‍👩‍👧‍👦" * 300,
+        "\x00\x01a",
+        "e\u0301" * 500,
+        "\u202eabc\u2066",
+        "<script>alert(1)</script>",
+    ]
+    for text in texts:
+        for request in ({"paragraph": text}, {"messages": [text]}):
+            answer = service.post("/chat", request)
+            assert answer.status == 200, (text[:10], answer.body)
+            assert answer.json["input_chunks"]
+
+
+def test_predict_is_the_models_prediction(service, model):
+    rng = np.random.default_rng(0)
+    contexts = rng.standard_normal((3, 5, DIMENSION)).astype(np.float32).round(4)
+    contexts /= np.linalg.norm(contexts, axis=2, keepdims=True)
+    told = service.post("/predict", {"contexts": contexts.tolist()}).json
+    np.testing.assert_allclose(told["vectors"], model.predict(contexts), atol=1e-5)
+    assert told["model"] == "small"
+
+
+def test_retrieval_by_text_and_by_vector(service, bank):
+    by_text = service.post("/retrieve", {"text": ROME[2], "count": 7}).json["candidates"]
+    assert by_text[0]["text"] == ROME[2]
+    assert by_text[0]["score"] == pytest.approx(1.0, abs=1e-3)
+    assert len(by_text) == 7
+    row = bank.texts().index(ROME[2])
+    by_vector = service.post("/retrieve", {"vector": (3 * bank.vectors[row]).tolist(), "count": 7}).json["candidates"]
+    assert [one["text"] for one in by_vector] == [one["text"] for one in by_text]
+
+
+def test_requests_at_the_same_time_get_their_own_answers(service):
+    texts = [ROME[number % 6] for number in range(12)]
+    requests = [lambda text=text: service.post("/retrieve", {"text": text, "count": 1}).json for text in texts]
+    answers = together(requests)
+    assert [answer["candidates"][0]["text"] for answer in answers] == texts
+
+
+def test_metrics_count_what_was_answered(service):
+    def count(route, status):
+        text = service.get("/metrics").body.decode()
+        found = re.search(rf'lvm_requests_total{{route="{route}",status="{status}"}} ([0-9.]+)', text)
+        return float(found.group(1)) if found else 0.0
+
+    before = count("/chat", 422), count("/retrieve", 200), count("other", 404)
+    service.post("/chat", {})
+    service.post("/retrieve", {"text": EIFFEL})
+    service.get("/nowhere/at/all")
+    assert (count("/chat", 422), count("/retrieve", 200), count("other", 404)) == tuple(one + 1 for one in before)
+    text = service.get("/metrics").body.decode()
+    for name in ("lvm_request_seconds_bucket", "lvm_batch_size_bucket", "lvm_queue_depth", "lvm_ready 1.0"):
+        assert name in text
+
+
+REFUSED = [
+    ("/chat", {}, 422, "exactly one of paragraph and messages"),
+    ("/chat", {"paragraph": EIFFEL, "messages": [EIFFEL]}, 422, "exactly one of paragraph and messages"),
+    ("/chat", {"messages": []}, 422, "messages: .*at least 1"),
+    ("/chat", {"messages": ["a"] * 6}, 422, "messages: .*at most 5"),
+    ("/chat", {"messages": ["a", 3]}, 422, "messages.1: .*string"),
+    ("/chat", {"messages": ["a", " \n"]}, 422, "messages.1: holds no text"),
+    ("/chat", {"paragraph": ""}, 422, "paragraph: .*at least 1"),
+    ("/chat", {"paragraph": "\u001f\u2028"}, 422, "paragraph: holds no text"),
+    ("/chat", {"paragraph": "a" * (CHARACTERS + 1)}, 422, f"paragraph: .*at most {CHARACTERS}"),
+    ("/chat", {"paragraph": EIFFEL, "steps": 0}, 422, "steps: .*greater than or equal to 1"),
+    ("/chat", {"paragraph": EIFFEL, "steps": 6}, 422, "steps: .*at most 5"),
+    ("/chat", {"paragraph": EIFFEL, "steps": "2"}, 422, "steps: .*integer"),
+    ("/chat", {"paragraph": EIFFEL, "steps": True}, 422, "steps: .*integer"),
+    ("/chat", {"paragraph": EIFFEL, "candidates": 21}, 422, "candidates: .*20"),
+    ("/chat", {"paragraph": EIFFEL, "fill": "zeros"}, 422, "fill: .*'neighbours' or 'repeat'"),
+    ("/chat", {"paragraph": EIFFEL, "file": "/etc/passwd"}, 422, "file: is no field"),
+    ("/predict", {"contexts": []}, 422, "contexts: .*at least 1"),
+    ("/predict", {"contexts": [[[1.0]] * 5] * (VECTORS + 1)}, 422, f"contexts: .*at most {VECTORS}"),
+    ("/predict", {"contexts": [[vector()] * 4]}, 422, "contexts.0: .*at least 5"),
+    ("/predict", {"contexts": [[vector()] * 4 + [vector(dimension=3)]]}, 422, f"contexts.0.4: has 3 .*{DIMENSION}"),
+    ("/predict", {"contexts": [[vector()] * 4 + [vector(0.0)]]}, 422, "contexts.0.4: has length 0"),
+    ("/predict", {"contexts": [[vector()] * 4 + [vector(1e7)]]}, 422, "contexts.0.4.0: .*1000000"),
+    ("/retrieve", {}, 422, "exactly one of text and vector"),
+    ("/retrieve", {"vector": vector(dimension=5)}, 422, f"vector: has 5 values, .*{DIMENSION}"),
+    ("/retrieve", {"text": EIFFEL, "count": 51}, 422, "count: .*50"),
+    ("/retrieve", [], 422, "object"),
+]
+
+
+@pytest.mark.parametrize(("path", "request_", "status", "sentence"), REFUSED)
+def test_each_limit_is_told_in_a_sentence_with_its_field(service, path, request_, status, sentence):
+    answer = service.post(path, request_)
+    assert answer.status == status
+    assert set(answer.json) == {"error"}
+    assert re.search(sentence, answer.json["error"], re.IGNORECASE), answer.json
+    assert len(answer.json["error"]) < 400
+
+
+RAW = [
+    (b"", 400, "not valid JSON"),
+    (b"{", 400, "not valid JSON"),
+    (b'{"paragraph": "\\ud800"}', 400, "surrogate"),
+    (b'{"paragraph": "\xff"}', 400, "not UTF-8"),
+    (b'{"paragraph": "a", "steps": NaN}', 400, "NaN is no JSON number"),
+    (b'{"vector": [-Infinity]}', 400, "-Infinity is no JSON number"),
+    (b'{"vector": [1e999]}', 422, "finite"),
+    (b'{"vector": [' + b"9" * 5000 + b"]}", 400, "5,000 digits"),
+    (b'{"vector": [' + b"9" * 350 + b"]}", 422, "vector.0"),
+    (b"[" * 100_000, 400, "nested too deeply"),
+    (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, 400, "nested too deeply"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "sentence"), RAW, ids=range(len(RAW)))
+def test_bodies_that_are_no_proper_json(service, body, status, sentence):
+    path = "/retrieve" if b"vector" in body else "/chat"
+    answer = ask(service.connect(), "POST", path, body)
+    assert (answer.status, set(answer.json)) == (status, {"error"})
+    assert sentence in answer.json["error"]
+
+
+def test_a_body_of_too_many_bytes(service):
+    body = json.dumps({"paragraph": "a" * BODY_BYTES}).encode()
+    pieces = (body[start : start + 10_000] for start in range(0, len(body), 10_000))
+    for sent in (body, pieces):  # with its length, and in pieces without
+        answer = ask(service.connect(), "POST", "/chat", sent)
+        assert answer.status == 413
+        assert "1,048,576 bytes" in answer.json["error"]
+
+
+def test_other_media_methods_and_paths(service):
+    body = json.dumps({"paragraph": EIFFEL}).encode()
+    plain = ask(service.connect(), "POST", "/chat", body, {"Content-Type": "text/plain"})
+    assert (plain.status, "application/json" in plain.json["error"]) == (415, True)
+    with_set = ask(service.connect(), "POST", "/chat", body, {"Content-Type": "Application/JSON; charset=utf-8"})
+    assert with_set.status == 200
+    wrong = service.get("/chat")
+    assert (wrong.status, wrong.json["error"]) == (405, "this path takes POST only")
+    for path in ("/../../etc/passwd", "/static/page.html", "/%00", "/chat/"):
+        assert service.get(path).status in (404, 405, 307)
