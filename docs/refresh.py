@@ -1,12 +1,15 @@
 """Put what is made into the documents, between its markers: `python docs/refresh.py`.
 
-`results` are figures of the committed run, `recipes` the recipes of params.yaml with the lines where they are defined.
+`results`, `retrieval` and `filling` are figures of the committed run, `recipes` the recipes of params.yaml with the lines
+where they are defined.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -37,6 +40,40 @@ def yardstick(table: pd.DataFrame) -> str:
         values = table[f"val_{figure}"]
         cells = [f"{values[name]:.4f}" for name in SHOWN]
         lines.append(f"| `{figure}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def retrieval(table: pd.DataFrame, selected: str) -> str:
+    """Retrieval among all chunks of the bank: by the prediction, and by the last chunk itself.
+
+    Args:
+        table: metrics/comparison.csv, indexed by name.
+        selected: name of the selected model's recipe.
+    """
+    lines = ["| nearest chunks of the bank to | split | R@1 | R@5 | R@10 |", "|---|---|---:|---:|---:|"]
+    for split in ("val", "ood"):
+        for name, label in ((selected, f"the prediction of `{selected}`"), ("copy_last", "the last chunk itself")):
+            cells = []
+            for k in (1, 5, 10):
+                value, low, high = (
+                    table.loc[name, f"{split}_full_bank_recall_at_{k}{end}"] for end in ("", "_lo", "_hi")
+                )
+                cells.append(f"{value:.4f} [{low:.3f}, {high:.3f}]")
+            lines.append(f"| {label} | {split} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def filling(calibration: dict[str, Any]) -> str:
+    """How often the true chunk is found when fewer than five chunks are given, by filling strategy (dev).
+
+    Args:
+        calibration: metrics/calibration/selected.json.
+    """
+    dev = calibration["dev"]
+    lines = ["| filling | 1 given | 2 given | 3 given | 4 given | mean |", "|---|---:|---:|---:|---:|---:|"]
+    for fill in ("repeat", "neighbours"):
+        found = [dev[fill][f"{given}_given"]["found"] for given in range(1, 5)]
+        lines.append(f"| `{fill}` | " + " | ".join(f"{value:.4f}" for value in [*found, sum(found) / 4]) + " |")
     return "\n".join(lines)
 
 
@@ -74,6 +111,10 @@ def documents(root: Path) -> dict[Path, str]:
     readme, numbers = root / "README.md", root / "docs/how-to-read-the-numbers.md"
     table = pd.read_csv(root / "metrics/comparison.csv").set_index("name")
     figures = refreshed(readme.read_text(), "results", results((root / "metrics/comparison.md").read_text()))
+    selected = json.loads((root / "metrics/ladder.json").read_text())["selected"]["model"]
+    calibration = json.loads((root / "metrics/calibration/selected.json").read_text())
+    figures = refreshed(figures, "retrieval", retrieval(table, selected))
+    figures = refreshed(figures, "filling", filling(calibration))
     return {
         readme: refreshed(figures, "recipes", recipes((root / "params.yaml").read_text())),
         numbers: refreshed(numbers.read_text(), "results", yardstick(table)),

@@ -179,6 +179,8 @@ def test_a_calibration_is_found_beside_the_model_and_by_its_weights(tmp_path):
     written = tmp_path / "data/calibration/selected.json"
     Calibration("contrast", sha256_of(chosen / "model.safetensors"), "", []).write(written)
     assert find_calibration(chosen) == find_calibration(tmp_path / "data/models/contrast") == written
+    (tmp_path / "data/calibration/damaged.json").write_text("{")
+    (tmp_path / "data/calibration/other.json").write_text("[]")
     assert find_calibration(tmp_path / "data/models/p1") is None
     (chosen / "calibration.json").write_text("{}")
     assert find_calibration(chosen) == chosen / "calibration.json"

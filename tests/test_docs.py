@@ -16,9 +16,12 @@ from tests.paths import ROOT
 
 DOCUMENTS = ["README.md", "docs/pipeline.md", "docs/how-to-read-the-numbers.md", "corpora/README.md"]
 E2E = ["test_e2e.py", "test_e2e_vectors.py"]
+OF_THE_SERVICE = ("curl ", "python -m lvm_core.client")  # run by test_service_readme
 RUN_ELSEWHERE = {
     "make test": ".ci/run",
     "make repro": "make repro:",  # its recipe, `dvc repro`, is run in test_e2e
+    "make serve": "serve:",  # its recipe is what tests/service_server.py starts
+    "make serve MODEL=p1": "serve:",
     "source .venv/bin/activate": "tests put the environment first in PATH",
 }
 
@@ -30,7 +33,7 @@ def commands():
 
 @pytest.mark.parametrize("command", commands())
 def test_every_command_is_run_by_a_test_or_in_ci(command):
-    if command not in RUN_ELSEWHERE:
+    if command not in RUN_ELSEWHERE and not command.startswith(OF_THE_SERVICE):
         joined = re.sub(r'"\s+"', "", "".join((ROOT / "tests" / name).read_text() for name in E2E))  # long strings
         assert command in joined
 
@@ -39,6 +42,7 @@ def test_ci_and_the_makefile_do_what_the_readme_says():
     assert "make test" in (ROOT / ".ci/run").read_text()
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^repro: env.*\n\tpython tools/repro\.py \$\(JOBS\)$", makefile, re.MULTILINE)
+    assert re.search(r"^serve: env.*\n\tpython -m lvm_core\.service --model data/models/", makefile, re.MULTILINE)
     assert re.search(r"^test: env.*\n\tpython -m pytest -n 2 ", makefile, re.MULTILINE)
 
 

@@ -132,7 +132,8 @@ def test_an_experiment_with_pos_scalar_runs_p5_alone(clone):
     output = sh("dvc exp run -S pos_scalar=0.2", clone)
     stages = ("train_a", "gate_a", "train_b", "train_c", "evaluate_a", "evaluate_b", "evaluate")
     of_p5 = {f"{stage}@p5" for stage in stages}
-    assert stages_run(output) == {"resolve", "ladder", "compare", "report", *of_p5}
+    if_selected = {"calibrate_selected"}  # when p5 was or becomes the selected model
+    assert stages_run(output) - if_selected == {"resolve", "ladder", "compare", "report", *of_p5}
     changed = {name for name in QUICK if (clone / f"data/models/{name}/model.safetensors").read_bytes() != models[name]}
     assert changed == {"p5"}
     assert (clone / "data/bank/vectors.npy").stat().st_mtime_ns == vectors

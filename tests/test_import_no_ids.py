@@ -86,7 +86,7 @@ def test_all_stages_run_on_vectors_and_figures_that_are_undefined_are_empty(writ
     stages = ["import_vectors", "corpus", "embed", "resolve", "diagnose", "score", "curriculum"]
     runs = [*([name] for name in stages), ["train", "p5", "a"], ["evaluate", "p5", "a"], ["references"], ["gate", "p5"]]
     runs += [[stage, "p5", phase] for phase in "bc" for stage in ("train", "evaluate")]
-    runs += [[name] for name in ("frontier", "ladder", "compare", "report")]
+    runs += [["frontier"], ["ladder"], ["calibrate", "selected"], ["compare"], ["report"]]
     for name, *arguments in runs:
         done = run_stage([f"stages.{name}", *arguments], folder)
         assert done.returncode == 0, (name, done.stderr)

@@ -273,7 +273,7 @@ def test_a_body_of_too_many_bytes(service):
     for sent in (body, pieces):  # with its length, and in pieces without
         answer = ask(service.connect(), "POST", "/chat", sent)
         assert answer.status == 413
-        assert "1,048,576 bytes" in answer.json["error"]
+        assert "4,194,304 bytes" in answer.json["error"]
 
 
 def test_other_media_methods_and_paths(service):

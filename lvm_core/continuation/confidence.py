@@ -177,8 +177,16 @@ def find_calibration(model_directory: str | Path) -> Path | None:
     There, any that was measured on the same weights: the selected model is one of the recipes.
     """
     directory = Path(model_directory).resolve()
-    of_pipeline = directory.parents[1] / "calibration"
+    of_pipeline = directory.parent.parent / "calibration"
     named = [directory / "calibration.json", of_pipeline / f"{directory.name}.json"]
     weights = sha256_of(directory / "model.safetensors")
-    same = (path for path in sorted(of_pipeline.glob("*.json")) if read_json(path).get("model_sha256") == weights)
+    same = (path for path in sorted(of_pipeline.glob("*.json")) if _measured_on(path, weights))
     return next((path for path in named if path.is_file()), None) or next(same, None)
+
+
+def _measured_on(path: Path, weights: str) -> bool:
+    try:
+        raw = read_json(path)
+    except LvmError:  # of another model, as far as we can tell
+        return False
+    return isinstance(raw, dict) and raw.get("model_sha256") == weights

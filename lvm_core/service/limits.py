@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-BODY_BYTES = 1 << 20
+BODY_BYTES = 4 << 20
+"""Enough for the most contexts of 768 dimensions, written in full."""
 BODY_SECONDS = 10.0
 DIGITS = 400
 """Of a whole number in a body."""
