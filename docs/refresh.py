@@ -1,7 +1,7 @@
 """Put what is made into the documents, between its markers: `python docs/refresh.py`.
 
-`results`, `retrieval` and `filling` are figures of the committed run, `recipes` the recipes of params.yaml with the lines
-where they are defined.
+`results`, `retrieval` and `filling` are figures of the committed run, `recipes` the recipes of params.yaml with the
+lines where they are defined.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def retrieval(table: pd.DataFrame, selected: str) -> str:
     lines = ["| nearest chunks of the bank to | split | R@1 | R@5 | R@10 |", "|---|---|---:|---:|---:|"]
     for split in ("val", "ood"):
         for name, label in ((selected, f"the prediction of `{selected}`"), ("copy_last", "the last chunk itself")):
-            cells = []
-            for k in (1, 5, 10):
-                value, low, high = (
-                    table.loc[name, f"{split}_full_bank_recall_at_{k}{end}"] for end in ("", "_lo", "_hi")
-                )
-                cells.append(f"{value:.4f} [{low:.3f}, {high:.3f}]")
+            figures = [f"{split}_full_bank_recall_at_{k}" for k in (1, 5, 10)]
+            cells = [_with_interval(table.loc[name], figure) for figure in figures]
             lines.append(f"| {label} | {split} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _with_interval(row: pd.Series, figure: str) -> str:
+    return f"{float(row[figure]):.4f} [{float(row[figure + '_lo']):.3f}, {float(row[figure + '_hi']):.3f}]"
 
 
 def filling(calibration: dict[str, Any]) -> str:
