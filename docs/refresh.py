@@ -54,13 +54,14 @@ def retrieval(table: pd.DataFrame, selected: str) -> str:
     for split in ("val", "ood"):
         for name, label in ((selected, f"the prediction of `{selected}`"), ("copy_last", "the last chunk itself")):
             figures = [f"{split}_full_bank_recall_at_{k}" for k in (1, 5, 10)]
-            cells = [_with_interval(table.loc[name], figure) for figure in figures]
+            cells = [_with_interval(table, name, figure) for figure in figures]
             lines.append(f"| {label} | {split} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _with_interval(row: pd.Series, figure: str) -> str:
-    return f"{float(row[figure]):.4f} [{float(row[figure + '_lo']):.3f}, {float(row[figure + '_hi']):.3f}]"
+def _with_interval(table: pd.DataFrame, name: str, figure: str) -> str:
+    value, low, high = (table[f"{figure}{end}"][name] for end in ("", "_lo", "_hi"))
+    return f"{value:.4f} [{low:.3f}, {high:.3f}]"
 
 
 def filling(calibration: dict[str, Any]) -> str:
