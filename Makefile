@@ -32,7 +32,7 @@ test: env lint ## all tests
 test-fast: env ## the tests without the run of the whole pipeline
 	python -m pytest -n 2 --dist loadfile -m 'not e2e and not soak'
 
-soak: env ## long runs: 4 GB imports, hundreds of kills, thousands of damaged files (a quarter of an hour, 10 GB of disk)
+soak: env ## long runs: 4 GB imports, hundreds of kills, damaged files, 10,000 hostile requests, 16 clients (20 min, 10 GB of disk)
 	python -m pytest -m soak -s
 
 bench: env ## measured ratios against plain ways to do the same: metrics/bench.json, metrics/bench.md

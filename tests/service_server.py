@@ -166,10 +166,15 @@ class Running:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
     def get(self, path: str) -> Answer:
-        return ask(self.connect(), "GET", path)
+        return self.once("GET", path)
 
     def post(self, path: str, value: Any) -> Answer:
-        return ask(self.connect(), "POST", path, json.dumps(value).encode())
+        return self.once("POST", path, json.dumps(value).encode())
+
+    def once(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """One request over a connection of its own."""
+        with contextlib.closing(self.connect()) as connection:
+            return ask(connection, method, path, body, headers)
 
     def wait_ready(self) -> Running:
         """Wait until /health answers 200."""

@@ -145,7 +145,8 @@ def test_an_experiment_with_pos_scalar_runs_p5_alone(clone):
     assert not [path for path in moved if "p1" in path or "contrast" in path]
     assert "val.cosine" in sh("dvc metrics diff --targets metrics/p5.json", clone)
     shown = sh(
-        "dvc exp show --only-changed --drop '.*(stage_|unmasked|margin|ood|State|Executor|data/|plots/).*'", clone
+        "dvc exp show --only-changed --drop '.*(stage_|calibration|unmasked|margin|ood|State|Executor|data/|plots/).*'",
+        clone,
     )
     assert "pos_scalar" in shown
     assert "0.2" in shown

@@ -84,8 +84,8 @@ def test_other_forms_give_the_same_vectors(clone, form):
 def test_ctrl_c_under_dvc_loses_nothing(clone):
     params = clone / "params.yaml"
     values = yaml.safe_load(params.read_text())
-    values["train"]["epochs"]["a"] = 40
-    values["profiles"]["quick"]["train"]["epochs"]["a"] = 40
+    values["train"]["epochs"]["a"] = 400
+    values["profiles"]["quick"]["train"]["epochs"]["a"] = 400
     params.write_text(yaml.safe_dump(values, sort_keys=False))
     command = ["dvc", "repro", "train_a@p1"]
     output = clone.parent / "interrupted.log"

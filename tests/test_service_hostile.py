@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ def resident_megabytes(pid: int) -> int:
 @pytest.fixture(scope="module")
 def connection(service):
     """A connection that stays open."""
-    return service.connect()
+    with closing(service.connect()) as connection:
+        yield connection
 
 
 @settings(quiet, max_examples=300)
@@ -44,7 +46,7 @@ def test_the_service_is_well_after_raw_bytes(service):
 
 @pytest.mark.soak
 def test_ten_thousand_requests_and_flat_memory(service):
-    connection = service.connect()
+    connection = service.connect()  # closed when the service ends
     sizes: list[int] = []
     statuses: list[Request] = []
 

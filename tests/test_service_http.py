@@ -11,7 +11,7 @@ import pytest
 from lvm_core.bank import load_bank
 from lvm_core.checkpoint import load_model
 from lvm_core.service.limits import BODY_BYTES, CHARACTERS, VECTORS
-from tests.service_server import CITIES, DIMENSION, EIFFEL, SENTENCES, ask, together
+from tests.service_server import CITIES, DIMENSION, EIFFEL, SENTENCES, together
 
 ROME = [sentence.format("Rome") for sentence in SENTENCES]
 
@@ -262,7 +262,7 @@ RAW = [
 @pytest.mark.parametrize(("body", "status", "sentence"), RAW, ids=range(len(RAW)))
 def test_bodies_that_are_no_proper_json(service, body, status, sentence):
     path = "/retrieve" if b"vector" in body else "/chat"
-    answer = ask(service.connect(), "POST", path, body)
+    answer = service.once("POST", path, body)
     assert (answer.status, set(answer.json)) == (status, {"error"})
     assert sentence in answer.json["error"]
 
@@ -271,16 +271,16 @@ def test_a_body_of_too_many_bytes(service):
     body = json.dumps({"paragraph": "a" * BODY_BYTES}).encode()
     pieces = (body[start : start + 10_000] for start in range(0, len(body), 10_000))
     for sent in (body, pieces):  # with its length, and in pieces without
-        answer = ask(service.connect(), "POST", "/chat", sent)
+        answer = service.once("POST", "/chat", sent)
         assert answer.status == 413
         assert "4,194,304 bytes" in answer.json["error"]
 
 
 def test_other_media_methods_and_paths(service):
     body = json.dumps({"paragraph": EIFFEL}).encode()
-    plain = ask(service.connect(), "POST", "/chat", body, {"Content-Type": "text/plain"})
+    plain = service.once("POST", "/chat", body, {"Content-Type": "text/plain"})
     assert (plain.status, "application/json" in plain.json["error"]) == (415, True)
-    with_set = ask(service.connect(), "POST", "/chat", body, {"Content-Type": "Application/JSON; charset=utf-8"})
+    with_set = service.once("POST", "/chat", body, {"Content-Type": "Application/JSON; charset=utf-8"})
     assert with_set.status == 200
     wrong = service.get("/chat")
     assert (wrong.status, wrong.json["error"]) == (405, "this path takes POST only")

@@ -30,6 +30,7 @@ def hammer(service, seconds, path="/chat", body=b'{"messages": ["The river runs 
             assert answer.status != 429 or int(answer.headers["Retry-After"]) >= 1
             seen[answer.status] += 1
             longest = max(longest, answer.ms)
+        connection.close()
         return seen, longest
 
     results = together([client] * CLIENTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -44,3 +45,10 @@ def test_the_readme_shows_what_an_answer_has(service):
     assert set(shown) == set(answer)
     assert set(shown["steps"][0]) == set(answer["steps"][0])
     assert set(shown["latency_breakdown"]) == set(answer["latency_breakdown"])
+
+
+def test_the_python_of_the_readme_is_answered(service):
+    (code,) = blocks("README.md", "py")
+    names: dict[str, Any] = {}
+    exec(code.replace("http://127.0.0.1:9007", service.address), names)
+    assert [step.step for step in names["answer"].steps] == [1, 2]

@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
     except ImportError as error:
         raise LvmError(f"the service needs {error.name}: pip install 'lvm-lab[service]'") from None
     _check_model(asked.model)
-    listening = _listen(asked.host, asked.port)
+    listening = listen(asked.host, asked.port)
     from lvm_core.service.state import Service
 
     service = Service(_loader(asked, settings), settings, asked.model.name, Path("metrics"))
@@ -132,7 +132,12 @@ def _check_model(directory: Path) -> None:
         raise LvmError(f"{directory}: is no model directory (it has no model.json){known}")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; connections made over it send small packets at once.
+
+    Raises:
+        LvmError: the port is taken, or the address is not ours.
+    """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=1024)
