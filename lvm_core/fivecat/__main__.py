@@ -11,8 +11,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from lvm_core.command_line import Parser, run_command
 from lvm_core.errors import LvmError
 from lvm_core.fivecat.headline import HEADLINE
 
@@ -23,13 +24,6 @@ if TYPE_CHECKING:  # torch and pandas take seconds to load, which --help and a t
     from lvm_core.fivecat.params import EvaluateParams
     from lvm_core.fivecat.predictor import Predictor
     from lvm_core.fivecat.resampled import Judgement
-
-USAGE = "usage: python -m lvm_core.fivecat --model DIR --bank DIR (more with --help)"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise LvmError(f"{message}; {USAGE}")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -82,7 +76,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(prog="python -m lvm_core.fivecat", description=(__doc__ or "").split("\n\n")[1])
+    parser = Parser("python -m lvm_core.fivecat", "--model DIR --bank DIR", (__doc__ or "").split("\n\n")[1])
     parser.add_argument("--model", required=True, metavar="DIR", help="folder with model.json and model.safetensors")
     parser.add_argument("--bank", required=True, metavar="DIR", help="folder with vectors.npy and bank.json")
     parser.add_argument("--split", action="append", metavar="S", help="train, dev, val or ood; again for more of them")
@@ -204,11 +198,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except LvmError as error:
-        _say(f"error: {' '.join(str(error).split())}")
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        _say("interrupted: nothing was written")
-        raise SystemExit(130) from None
+    run_command(main, interrupted="interrupted: nothing was written")

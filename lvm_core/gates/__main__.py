@@ -6,12 +6,10 @@ metrics/comparison.json, which `dvc repro` makes, and params.yaml; computes noth
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from lvm_core.command_line import Parser, run_command
 from lvm_core.errors import LvmError
 from lvm_core.files import read_json
 from lvm_core.gates.params import FRAMES, GatesParams, counted_sets, definition_of, frames_of
@@ -20,12 +18,8 @@ from lvm_core.gates.text import answer_text, mark
 from lvm_core.params import PARAMS_FILE, load_group, read_params, validate
 
 COMPARISON = Path("metrics/comparison.json")
+USAGE = "--recipe R --set S [--frame corrected|published]"
 AGAIN = "run `dvc repro compare`"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise LvmError(f"{message}; usage: python -m lvm_core.gates --recipe R --set S [--frame corrected|published]")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         LvmError: an unknown recipe, set or argument, or a file that is missing, damaged or out of date.
     """
-    parser = _Parser(prog="python -m lvm_core.gates", description=(__doc__ or "").split("\n\n")[1])
+    parser = Parser("python -m lvm_core.gates", USAGE, (__doc__ or "").split("\n\n")[1])
     parser.add_argument("--recipe", required=True, metavar="R", help="a recipe, or a reference predictor")
     parser.add_argument("--set", required=True, metavar="S", help="a set of gates.sets in params.yaml")
     parser.add_argument("--frame", choices=FRAMES, default=FRAMES[0], help="default: %(default)s")
@@ -107,9 +101,4 @@ def _read_set(params: GatesParams, set_name: str) -> SetResult:
 
 
 if __name__ == "__main__":
-    try:
-        code = main(sys.argv[1:])
-    except LvmError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        code = 1
-    raise SystemExit(code)
+    run_command(main)

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
-import socket
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from lvm_core.command_line import Parser, run_command
 from lvm_core.errors import LvmError
 from lvm_core.params import PARAMS_FILE, load_group, read_params, set_threads
 from lvm_core.service.limits import Settings
+from lvm_core.service.listening import address_of, listen
 
-USAGE = "usage: python -m lvm_core.service --model DIR [--bank DIR] [--port N] (more with --help)"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise LvmError(f"{message}; {USAGE}")
+if TYPE_CHECKING:  # torch and the encoder take seconds to load, which a typing mistake should not
+    from lvm_core.service.loading import Parts
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Parse the command line, bind the port, serve until SIGTERM or Ctrl-C.
+
+    Args:
+        arguments: of the command line.
 
     Raises:
         LvmError: something is missing or does not fit together.
@@ -34,59 +31,22 @@ def main(arguments: list[str]) -> None:
     settings = _settings(asked)
     set_threads(settings.threads)
     try:
-        import uvicorn
-
-        from lvm_core.service.app import make_app
+        from lvm_core.service.server import serve
+        from lvm_core.service.state import Service
     except ImportError as error:
         raise LvmError(f"the service needs {error.name}: pip install 'lvm-lab[service]'") from None
     _check_model(asked.model)
     listening = listen(asked.host, asked.port)
-    from lvm_core.service.state import Service
-
+    print(f"service: loading {asked.model} for {address_of(listening)}", flush=True)
     service = Service(_loader(asked, settings), settings, asked.model.name, Path("metrics"))
-
-    class Server(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            """As uvicorn's, without raising the signal anew at the end: finished requests are a good end."""
-            numbers = (signal.SIGINT, signal.SIGTERM)
-            before = {number: signal.signal(number, self.handle_exit) for number in numbers}
-            try:
-                yield
-            finally:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
-
-    config = uvicorn.Config(
-        make_app(service),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.patience),
-        timeout_keep_alive=30,
-    )
-    server = Server(config)
-    address = f"http://{asked.host}:{listening.getsockname()[1]}"
-    print(f"service: loading {asked.model} for {address}", flush=True)
-
-    def ready(seconds: float) -> None:
-        print(f"service: ready after {seconds:.1f} s; open {address}", flush=True)
-
-    def failed() -> None:
-        server.should_exit = True
-
-    service.start(ready, failed)
-    server.run(sockets=[listening])
-    service.close()
-    if service.error is not None:
-        raise service.error
+    serve(service, listening)
     print("service: ended", flush=True)
     if service.loading:
         os._exit(0)  # an interpreter that ends beside a thread in the midst of importing torch may crash
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m lvm_core.service", description=__doc__)
+    parser = Parser("python -m lvm_core.service", "--model DIR [--bank DIR] [--port N]", __doc__ or "")
     parser.add_argument("--model", type=Path, required=True, help="model directory, as data/models/selected")
     parser.add_argument("--bank", type=Path, default=Path("data/bank"), help="bank it was trained on (%(default)s)")
     parser.add_argument("--calibration", type=Path, help="its calibration (found beside the model)")
@@ -132,25 +92,8 @@ def _check_model(directory: Path) -> None:
         raise LvmError(f"{directory}: is no model directory (it has no model.json){known}")
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; connections made over it send small packets at once.
-
-    Raises:
-        LvmError: the port is taken, or the address is not ours.
-    """
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise LvmError(f"--host {host} --port {port}: cannot be listened on ({error.strerror}); name another") from None
-    # Inherited by the connections, for which asyncio does not set it (it does for sockets made with IPPROTO_TCP named):
-    # else the second packet of every answer waits 40 ms for the client to acknowledge the first.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
-
-
-def _loader(asked: argparse.Namespace, settings: Settings) -> Any:
-    def load() -> Any:
+def _loader(asked: argparse.Namespace, settings: Settings) -> Callable[[], Parts]:
+    def load() -> Parts:
         from lvm_core.hardware import use_threads
         from lvm_core.service.loading import load_parts
 
@@ -161,8 +104,4 @@ def _loader(asked: argparse.Namespace, settings: Settings) -> Any:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except LvmError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(1) from None
+    run_command(main)
