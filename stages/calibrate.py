@@ -10,6 +10,7 @@ from lvm_core.bank import load_bank
 from lvm_core.checkpoint import load_model
 from lvm_core.continuation.confidence import Calibration
 from lvm_core.continuation.measure import calibration_figures, fill_figures, measure, measure_given, reliability
+from lvm_core.continuation.nearest import Index
 from lvm_core.continuation.params import ServiceParams
 from lvm_core.errors import LvmError, run_stage
 from lvm_core.files import sha256_of, write_csv, write_json
@@ -24,7 +25,8 @@ def main(name: str) -> None:
     use_threads(load_group(params, "threads", Threads))
     bank, directory = load_bank("data/bank"), Path("data/models") / name
     model = load_model(directory)
-    outcomes = list(measure(model, bank, "dev", settings.steps))
+    index = Index.of(bank)
+    outcomes = list(measure(model, bank, index, "dev", settings.steps))
     if not outcomes:
         raise LvmError("data/bank: split dev has no window to calibrate on; raise split.dev or lower corpus.min_chars")
     calibration = Calibration(
@@ -34,7 +36,7 @@ def main(name: str) -> None:
         curves=[one.curve() for one in outcomes],
     )
     calibration.write(f"data/calibration/{name}.json")
-    held_out, kinds = measure_given(model, bank, "val"), fill_figures(outcomes)
+    held_out, kinds = measure_given(model, bank, index, "val"), fill_figures(outcomes)
     val = calibration_figures(held_out, calibration) if held_out else None
     write_json(f"metrics/calibration/{name}.json", {"dev": kinds, "val": val})
     groups = reliability(held_out, calibration) if held_out else []

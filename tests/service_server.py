@@ -125,7 +125,8 @@ def write_calibration(model: Path, bank: BankInfo, steps: int = 5) -> None:
         for step in range(1, steps + 1)
     ]
     weights = sha256_of(model / "model.safetensors")
-    Calibration("small", weights, bank.content_sha256, curves).write(model / "calibration.json")
+    calibration = Calibration(model="small", model_sha256=weights, bank_sha256=bank.content_sha256, curves=curves)
+    calibration.write(model / "calibration.json")
 
 
 def write_small(folder: Path) -> None:

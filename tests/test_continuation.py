@@ -23,7 +23,7 @@ from lvm_core.continuation.measure import (
     measure,
     measure_given,
     reliability,
-    wilson,
+    roc_area,
 )
 from lvm_core.continuation.nearest import Index
 from lvm_core.errors import LvmError
@@ -149,19 +149,24 @@ def test_the_confidence_of_a_chance_that_rises_with_the_score_is_that_chance():
 
 
 def test_an_oracle_is_found_always_and_one_that_is_late_never(bank):
-    found = list(measure(Oracle(bank), bank, "dev", 3))
+    found = list(measure(Oracle(bank), bank, Index.of(bank), "dev", 3))
     whole = [one for one in found if one.fill == "given"]
     assert [(one.step, one.hits.mean()) for one in whole] == [(1, 1.0), (2, 1.0), (3, 1.0)]
     assert all(one.cosines == pytest.approx(1, abs=1e-5) for one in whole)
     assert {(one.fill, one.given) for one in found} == set(kinds())
-    late = measure_given(Oracle(bank, ahead=0), bank, "dev")  # predicts the last chunk of the context
+    late = measure_given(Oracle(bank, ahead=0), bank, Index.of(bank), "dev")  # predicts the last chunk of the context
     assert late is not None
     assert late.cosines.mean() < 0.9
 
 
 def test_confidence_is_that_of_the_kind_of_context_and_survives_the_file(bank, tmp_path):
-    outcomes = list(measure(Oracle(bank), bank, "train", 2))
-    made = Calibration("small", "a" * 64, bank.info.content_sha256, [one.curve() for one in outcomes])
+    outcomes = list(measure(Oracle(bank), bank, Index.of(bank), "train", 2))
+    made = Calibration(
+        model="small",
+        model_sha256="a" * 64,
+        bank_sha256=bank.info.content_sha256,
+        curves=[one.curve() for one in outcomes],
+    )
     made.write(tmp_path / "calibration.json")
     read = load_calibration(tmp_path / "calibration.json")
     assert read == made
@@ -177,7 +182,9 @@ def test_a_calibration_is_found_beside_the_model_and_by_its_weights(tmp_path):
     chosen = tmp_path / "data/models/selected"
     assert find_calibration(chosen) is None
     written = tmp_path / "data/calibration/selected.json"
-    Calibration("contrast", sha256_of(chosen / "model.safetensors"), "", []).write(written)
+    Calibration(
+        model="contrast", model_sha256=sha256_of(chosen / "model.safetensors"), bank_sha256="", curves=[]
+    ).write(written)
     assert find_calibration(chosen) == find_calibration(tmp_path / "data/models/contrast") == written
     (tmp_path / "data/calibration/damaged.json").write_text("{")
     (tmp_path / "data/calibration/other.json").write_text("[]")
@@ -188,13 +195,17 @@ def test_a_calibration_is_found_beside_the_model_and_by_its_weights(tmp_path):
 
 def test_too_few_windows_give_no_confidence():
     curve = fit_curve(np.array([0.1, 0.2]), np.array([True, False]), fill="given", given=5, step=1)
-    assert Calibration("few", "", "", [curve]).confidence(0.1, 5, 1, "repeat") is None
+    assert (
+        Calibration(model="few", model_sha256="", bank_sha256="", curves=[curve]).confidence(0.1, 5, 1, "repeat")
+        is None
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("{}", "format_version must be 1"),
+        ("{}", r"calibration\.model is missing"),
+        ('{"format_version": 2, "model": "p1", "model_sha256": "", "bank_sha256": "", "curves": []}', "should be 1"),
         ('{"format_version": 1, "model": "p1"}', r"calibration\.model_sha256 is missing"),
         (
             '{"format_version": 1, "model": "p1", "model_sha256": "", "bank_sha256": "", "curves": [{"fill": "given", '
@@ -210,17 +221,17 @@ def test_a_damaged_calibration_is_named(tmp_path, text, told):
 
 
 def test_stated_and_observed_agree_where_they_were_fitted(bank):
-    outcomes = measure_given(Oracle(bank), bank, "dev")
+    outcomes = measure_given(Oracle(bank), bank, Index.of(bank), "dev")
     assert outcomes is not None
-    calibration = Calibration("small", "", "", [outcomes.curve()])
+    calibration = Calibration(model="small", model_sha256="", bank_sha256="", curves=[outcomes.curve()])
     figures = calibration_figures(outcomes, calibration)
     assert (figures["found"], figures["confidence"], figures["calibration_error"], figures["brier"]) == (1, 1, 0, 0)
     groups = reliability(outcomes, calibration)
     assert sum(group["windows"] for group in groups) == len(outcomes.hits)
 
 
-def test_wilsons_interval_holds_the_rate():
-    for hits, total in ((0, 10), (5, 10), (10, 10), (1, 1000)):
-        low, high = wilson(hits, total)
-        assert 0 <= low <= hits / total <= high <= 1
-    assert wilson(50, 100) == pytest.approx((0.404, 0.596), abs=0.001)
+def test_the_roc_area_counts_pairs():
+    hits = np.array([True, True, False, False, False])
+    assert roc_area(np.array([2.0, 1.0, 1.0, 0.0, 3.0]), hits) == pytest.approx((2 + 1.5) / 6)
+    assert roc_area(np.array([9.0, 8.0, 1.0, 0.0, 3.0]), hits) == 1
+    assert roc_area(np.ones(5), np.ones(5, dtype=bool)) is None

@@ -132,7 +132,7 @@ def test_a_calibration_that_does_not_fit(folder, service_folder):
     other = service_folder / "models/small/calibration.json"
     assert "was measured on another model or bank" in refusal(folder, "--calibration", other)
     (folder / "models/small/calibration.json").write_text("[]")
-    assert "format_version" in refusal(folder)
+    assert "calibration.json: calibration = []: " in refusal(folder)
 
 
 def test_an_encoder_that_is_not_the_banks(folder):

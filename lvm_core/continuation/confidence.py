@@ -1,8 +1,8 @@
 """Confidence: how often, on dev, a prediction with that score had the true next chunk among the five nearest.
 
 The score of a prediction is its lead: by how much the nearest chunk of the bank, the context left out, stands out from
-the fiftieth. (The cosine with the nearest chunk alone tells next to nothing, being high wherever the bank is dense: on
-dev the area under its ROC curve is 0.55, that of the lead 0.66, of the model `contrast`.) The rate is fitted to it by
+the fiftieth. (The cosine with the nearest chunk alone tells next to nothing, being high wherever the bank is dense:
+metrics/calibration has the area under the ROC curve of both.) The rate is fitted to it by
 isotonic regression (Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability
 estimates", KDD 2002), of each filling strategy, number of given chunks and step ahead by itself: a guess from one
 sentence is not as good as one from five.
@@ -10,12 +10,11 @@ sentence is not as good as one from five.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import Field, model_validator
 from scipy.optimize import isotonic_regression
 
 from lvm_core.continuation.params import Fill
@@ -24,7 +23,6 @@ from lvm_core.files import read_json, sha256_of, write_json
 from lvm_core.params import Group, validate
 from lvm_core.windows import CONTEXT
 
-FORMAT_VERSION = 1
 NEAREST = 5
 """The true next chunk counts as found when it is among so many nearest chunks of the whole bank."""
 
@@ -64,14 +62,18 @@ class Curve(Group):
         rates: observed rate from that score on.
     """
 
-    model_config = ConfigDict(**{**Group.model_config, "strict": False})
-
     fill: str
     given: Annotated[int, Field(ge=1, le=CONTEXT)]
     step: Annotated[int, Field(ge=1)]
     windows: Annotated[int, Field(ge=1)]
     scores: Annotated[list[Score], Field(min_length=1)]
     rates: Annotated[list[Rate], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Curve:
+        if len(self.scores) != len(self.rates):
+            raise ValueError(f"a curve has {len(self.scores)} scores and {len(self.rates)} rates")
+        return self
 
     def rate(self, scores: np.ndarray) -> np.ndarray:
         """[W] observed rates of [W] scores; below the first step its rate."""
@@ -105,17 +107,18 @@ def fit_curve(scores: np.ndarray, hits: np.ndarray, *, fill: str, given: int, st
     )
 
 
-@dataclass(frozen=True)
-class Calibration:
+class Calibration(Group):
     """What a score means, for one model and one bank.
 
     Attributes:
+        format_version: of the file.
         model: name of the model's recipe.
         model_sha256: of its weights file.
         bank_sha256: content hash of the bank.
         curves: see `Curve`.
     """
 
+    format_version: Literal[1] = 1
     model: str
     model_sha256: str
     bank_sha256: str
@@ -140,9 +143,7 @@ class Calibration:
 
     def write(self, path: str | Path) -> None:
         """Write it as json."""
-        raw = {"format_version": FORMAT_VERSION, **asdict(self)}
-        raw["curves"] = [curve.model_dump() for curve in self.curves]
-        write_json(path, raw)
+        write_json(path, self.model_dump())
 
 
 def load_calibration(path: str | Path) -> Calibration:
@@ -151,24 +152,8 @@ def load_calibration(path: str | Path) -> Calibration:
     Raises:
         LvmError: the file is missing, damaged or of another format (names it and the field).
     """
-    raw: Any = read_json(path)
-    if not isinstance(raw, dict) or raw.pop("format_version", None) != FORMAT_VERSION:
-        raise LvmError(f"{path}: format_version must be {FORMAT_VERSION}; run `dvc repro` to make it again")
-    loaded: Calibration = validate(raw, _Document, "calibration", path).calibration()
-    for curve in loaded.curves:
-        if len(curve.scores) != len(curve.rates):
-            raise LvmError(f"{path}: a curve has {len(curve.scores)} scores and {len(curve.rates)} rates")
+    loaded: Calibration = validate(read_json(path), Calibration, "calibration", path)
     return loaded
-
-
-class _Document(Group):
-    model: str
-    model_sha256: str
-    bank_sha256: str
-    curves: list[Curve]
-
-    def calibration(self) -> Calibration:
-        return Calibration(self.model, self.model_sha256, self.bank_sha256, self.curves)
 
 
 def find_calibration(model_directory: str | Path) -> Path | None:

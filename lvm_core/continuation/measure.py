@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.stats import binomtest, mannwhitneyu
 
 from lvm_core.bank import Bank
 from lvm_core.continuation.confidence import CROWD, NEAREST, Calibration, Curve, fit_curve, lead
@@ -46,6 +47,7 @@ class Outcomes:
         given: number of given chunks.
         step: chunks ahead.
         scores: [W] float32 `lead` of the prediction.
+        nearest: [W] float32 cosine of the prediction with the nearest chunk of the bank.
         hits: [W] bool: the true chunk is among the `NEAREST` nearest.
         cosines: [W] float32 cosine of the prediction with the true chunk.
     """
@@ -54,6 +56,7 @@ class Outcomes:
     given: int
     step: int
     scores: np.ndarray
+    nearest: np.ndarray
     hits: np.ndarray
     cosines: np.ndarray
 
@@ -67,19 +70,19 @@ def kinds() -> list[tuple[str, int]]:
     return [("given", CONTEXT), *((fill, given) for fill in FILLS for given in range(1, CONTEXT))]
 
 
-def measure(model: Predictor, bank: Bank, split: str, steps: int) -> Iterator[Outcomes]:
+def measure(model: Predictor, bank: Bank, index: Index, split: str, steps: int) -> Iterator[Outcomes]:
     """The outcomes of every kind of context and every step, on the windows of a split.
 
     Args:
         model: on the processor.
         bank: whose chunks are the candidates.
+        index: of all its rows.
         split: whose windows are asked.
         steps: most chunks ahead.
 
     Yields:
         Kinds without windows (no article is long enough for the step) are left out.
     """
-    index = Index.of(bank)
     filler = Filler(bank, index)
     targets = bank.targets(split)
     progress = Progress(f"calibrate {split}", len(kinds()), "kinds of context")
@@ -90,9 +93,9 @@ def measure(model: Predictor, bank: Bank, split: str, steps: int) -> Iterator[Ou
     progress.close()
 
 
-def measure_given(model: Predictor, bank: Bank, split: str) -> Outcomes | None:
+def measure_given(model: Predictor, bank: Bank, index: Index, split: str) -> Outcomes | None:
     """The outcomes of whole contexts, one step ahead; None of a split without windows."""
-    targets, index = bank.targets(split), Index.of(bank)
+    targets = bank.targets(split)
     contexts = _contexts(bank, Filler(bank, index), targets, "given", CONTEXT)
     return next(_outcomes(model, bank, index, targets, contexts, "given", CONTEXT, 1), None)
 
@@ -142,6 +145,7 @@ def _outcomes(
             given=given,
             step=step,
             scores=lead(cosines),
+            nearest=cosines[:, 0],
             hits=(rows[:, :NEAREST] == truth[:, None]).any(axis=1),
             cosines=np.einsum("wd,wd->w", predicted, true_vectors),
         )
@@ -176,28 +180,14 @@ def reliability(outcomes: Outcomes, calibration: Calibration) -> list[dict[str, 
 
 
 def _group(stated: np.ndarray, hits: np.ndarray) -> dict[str, float]:
-    low, high = wilson(int(hits.sum()), len(hits))
+    low, high = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
     return {
         "confidence": float(stated.mean()),
         "observed": float(hits.mean()),
-        "low": low,
-        "high": high,
+        "low": float(low),
+        "high": float(high),
         "windows": len(hits),
     }
-
-
-def wilson(hits: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Interval of a rate (Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927).
-
-    Args:
-        hits: of `total`, which is positive.
-        total: number of trials.
-        z: quantile of the normal distribution; 1.96 is 95 %.
-    """
-    rate, square = hits / total, z * z / total
-    middle = (rate + square / 2) / (1 + square)
-    half = z / (1 + square) * np.sqrt(rate * (1 - rate) / total + square / (4 * total))
-    return max(float(middle - half), 0.0), min(float(middle + half), 1.0)
 
 
 def calibration_figures(outcomes: Outcomes, calibration: Calibration) -> dict[str, float | None]:
@@ -206,7 +196,8 @@ def calibration_figures(outcomes: Outcomes, calibration: Calibration) -> dict[st
     Returns:
         `found`: observed rate; `confidence`: mean stated one; `calibration_error`: mean distance of the two over the
         groups of `reliability` (expected calibration error, Naeini et al., AAAI 2015); `brier` and `brier_constant`:
-        mean squared error of the confidence, and of stating the observed rate each time; `windows`.
+        mean squared error of the confidence, and of stating the observed rate each time; `auc_lead` and `auc_cosine`:
+        area under the ROC curve of the score, and of the cosine with the nearest chunk, which is not used; `windows`.
     """
     groups, curve = reliability(outcomes, calibration), calibration.curve("given", CONTEXT, 1)
     if curve is None:
@@ -219,8 +210,23 @@ def calibration_figures(outcomes: Outcomes, calibration: Calibration) -> dict[st
         "calibration_error": distance / len(hits),
         "brier": float(np.mean((stated - hits) ** 2)),
         "brier_constant": float(np.mean((hits.mean() - hits) ** 2)),
+        "auc_lead": roc_area(outcomes.scores, outcomes.hits),
+        "auc_cosine": roc_area(outcomes.nearest, outcomes.hits),
         "windows": len(hits),
     }
+
+
+def roc_area(scores: np.ndarray, hits: np.ndarray) -> float | None:
+    """Chance that a hit has the higher score of a hit and a miss, ties half; None without both.
+
+    Args:
+        scores: [W] float.
+        hits: [W] bool.
+    """
+    found, missed = scores[hits], scores[~hits]
+    if not len(found) or not len(missed):
+        return None
+    return float(mannwhitneyu(found, missed).statistic / (len(found) * len(missed)))
 
 
 def fill_figures(outcomes: list[Outcomes]) -> dict[str, dict[str, dict[str, float]]]:
