@@ -13,9 +13,10 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from lvm_core.params import Group
+from lvm_core.ranks import Share
 from lvm_core.schedules import Ramped
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class LastSlot(Ramped):
@@ -25,7 +26,7 @@ class LastSlot(Ramped):
         probability: that a window is corrupted, once the ramp is over.
     """
 
-    probability: Share
+    probability: Probability
 
 
 class Noise(LastSlot):
@@ -38,7 +39,7 @@ class Noise(LastSlot):
 
     kind: Literal["noise"]
     norm: Annotated[float, Field(ge=0.0, le=100.0)]
-    swap: Share = 0.0
+    swap: Probability = 0.0
 
 
 class RandomUnit(LastSlot):
@@ -54,7 +55,11 @@ class Corruption(Group):
 
 
 def corrupt_last_slot(
-    contexts: torch.Tensor, how: Noise | RandomUnit, probability: float, generator: torch.Generator
+    contexts: torch.Tensor,
+    how: Noise | RandomUnit,
+    probability: float,
+    generator: torch.Generator,
+    share: Share | None = None,
 ) -> torch.Tensor:
     """[B, 5, D] contexts -> a copy with the last slot of some windows corrupted.
 
@@ -63,11 +68,14 @@ def corrupt_last_slot(
         how: kind and strength.
         probability: in force at this point in training.
         generator: on the CPU, so that the draws are the same on every device.
+        share: which part of a batch these windows are: the draws are those of the whole batch.
     """
-    count, _, dimension = contexts.shape
+    count, dimension = len(contexts) if share is None else share.whole, contexts.shape[2]
     hit, swapped = torch.rand(2, count, generator=generator).unbind()
-    drawn = torch.randn(count, dimension, generator=generator).to(contexts)
-    last = contexts[:, -1]
+    drawn = torch.randn(count, dimension, generator=generator)
+    if share is not None:
+        hit, swapped, drawn = share.of(hit), share.of(swapped), share.of(drawn)
+    drawn, last = drawn.to(contexts), contexts[:, -1]
     if isinstance(how, RandomUnit):
         corrupted = F.normalize(drawn, dim=1)
     else:

@@ -24,16 +24,22 @@ def processor_features(cpuinfo: str | Path = "/proc/cpuinfo") -> list[str]:
     return sorted(set(flags.group(1).split()) & set(SHAPING_FEATURES)) if flags else []
 
 
-def resolve_device(device: str) -> torch.device:
+def resolve_device(device: str, number: int | None = None) -> torch.device:
     """`auto` -> the first GPU if there is one, else the processor.
+
+    Args:
+        device: as in params.yaml.
+        number: of the GPU for this process, where several share the work; None: torch's choice, or that in `device`.
 
     Raises:
         LvmError: a GPU is asked for and there is none.
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise LvmError(f"params.yaml: device = {device!r}: no GPU is visible here; set device: auto or cpu")
+    if number is not None and device.startswith("cuda"):
+        return torch.device("cuda", number)
     return torch.device(device)
 
 

@@ -23,7 +23,7 @@ LONGEST = 80
 """Characters of a value that a message shows at most."""
 
 TOP_LEVEL = (
-    *("profile", "profiles", "seed", "threads", "precision", "device", "pos_scalar", "names", "recipes"),
+    *("profile", "profiles", "seed", "threads", "precision", "device", "launch", "pos_scalar", "names", "recipes"),
     *("data", "corpus", "split", "encoder", "diagnosis", "score", "curriculum", "model", "train", "evaluate"),
     *("gates", "ladder", "time_direction", "service"),
 )
@@ -33,6 +33,13 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="seed of every rando
 Threads = Annotated[int, Field(ge=1, le=1024, description="processor threads of every numeric library")]
 Precision = Literal["auto", "bf16", "fp32"]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+Launch = Annotated[
+    str,
+    Field(
+        pattern=r"^(python|torchrun( [\w.:/=,-]+)*)$",
+        description="what starts the stages that encode and train: python, or torchrun with its options",
+    ),
+]
 PosScalar = Annotated[float, Field(ge=-10.0, le=10.0, allow_inf_nan=False)]
 
 

@@ -23,9 +23,11 @@ from lvm_core.dev_metrics import dev_metrics_on
 from lvm_core.errors import LvmError
 from lvm_core.files import atomic_directory, write_json
 from lvm_core.hardware import processor_features, resolve_device, resolve_precision
+from lvm_core.mapped import training_vectors
 from lvm_core.models import count_parameters
+from lvm_core.ranks import ALONE, Ranks
 from lvm_core.recipe import Recipe
-from lvm_core.resume import ROOT, fingerprint, progress_folder
+from lvm_core.resume import ROOT, fingerprint, progress_folder, shared_folder
 from lvm_core.train_resume import StateFile, phase_key
 from lvm_core.trainer import TrainState, optimizer_tensors, restore_optimizer, start_training, train_phase
 
@@ -46,6 +48,7 @@ def run_phase(
     before: Path | None,
     directory: Path,
     root: Path = ROOT,
+    ranks: Ranks = ALONE,
 ) -> TrainState:
     """Train one phase, going on where an interrupted run stopped, and write its directory.
 
@@ -58,29 +61,33 @@ def run_phase(
         before: folder that the phase before left, None for phase A.
         directory: to write.
         root: where unfinished work lies.
+        ranks: the processes that share the work; the first one writes.
 
     Raises:
-        LvmError: the phase before does not fit, `dev` cannot measure, the training diverges, or the disk is full.
+        LvmError: the phase before does not fit, `dev` cannot measure, the training diverges, the disk is full, or
+            another process was lost.
         KeyboardInterrupt: after the state was saved.
     """
-    device = resolve_device(recipe.device)
+    device = resolve_device(recipe.device, ranks.local if ranks.size > 1 else None)
     precision = resolve_precision(recipe.precision, device)
     state = begin_phase(recipe, phase, bank.info, device, before)
-    vectors = torch.from_numpy(bank.read_vectors()).to(device)
+    vectors = training_vectors(bank, device, recipe.train.bank)
     if before is None and state.model.normaliser is not None:
         state.model.normaliser.fit(vectors[torch.from_numpy(train_rows(bank)).to(device)])
     measure = dev_metrics_on(bank, device, recipe.train.best_by)
-    key = phase_key(recipe, phase, bank.info, targets, ARTICLES, before, precision, device)
-    with progress_folder(work, key, root) as folder:
+    key = phase_key(recipe, phase, bank.info, targets, ARTICLES, before, precision, device, ranks.size)
+    with shared_folder(ranks, work, key, root) as folder:
         saved = StateFile(folder / "state.safetensors")
-        if saved.restore(state, device):
+        if saved.restore(state, device) and ranks.first:
             print(f"{work}: going on after epoch {state.epoch}, step {state.step}", flush=True)
         try:
-            train_phase(state, recipe, phase, vectors, targets, measure, precision, saved, bank.article_of_row)
+            saver = saved if ranks.first else None
+            train_phase(state, recipe, phase, vectors, targets, measure, precision, saver, bank.article_of_row, ranks)
         except FloatingPointError as error:
             remedy = f"lower recipes.{recipe.name}.train.lr in params.yaml"
             raise LvmError(f"recipe {recipe.name}, phase {phase}: {error}; {remedy}") from None
-        end_phase(state, recipe, phase, bank.info, precision, directory)
+        if ranks.first:
+            end_phase(state, recipe, phase, bank.info, precision, directory)
     return state
 
 

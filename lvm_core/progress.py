@@ -6,6 +6,8 @@ import sys
 import time
 from contextlib import suppress
 
+from lvm_core.ranks import speaks
+
 
 def human_seconds(seconds: float) -> str:
     """`75` -> `1m15s`."""
@@ -15,6 +17,8 @@ def human_seconds(seconds: float) -> str:
 
 class Progress:
     """Counts units of work and prints `label: done/total (percent), rate unit/s, time left` to stderr.
+
+    Of several processes of one run (`lvm_core.ranks`) only the first one prints.
 
     Args:
         label: what is being done.
@@ -44,6 +48,8 @@ class Progress:
             self._print(now)
 
     def _print(self, now: float) -> None:
+        if not speaks():
+            return
         elapsed = max(now - self.start, 1e-9)
         rate = (self.done - self.start_done) / elapsed
         left = (self.total - self.done) / rate if rate > 0 else float("nan")

@@ -12,9 +12,12 @@ from lvm_core.corruption import Corruption
 from lvm_core.errors import LvmError
 from lvm_core.files import write_text
 from lvm_core.losses import LOSSES, Terms, in_force
+from lvm_core.mapped import Where
 from lvm_core.models import ModelParams, draws_samples
 from lvm_core.params import PARAMS_FILE, Device, Group, Precision, Seed, Threads, validate
 from lvm_core.schedules import Schedule
+
+Compile = Literal["default", "reduce-overhead", "max-autotune"]
 
 
 class Epochs(Group):
@@ -51,6 +54,8 @@ class TrainParams(Group):
     ]
     early_stop: Annotated[int | None, Field(ge=1, description="a phase ends after so many epochs without a better one")]
     target_offset: Annotated[int, Field(ge=1, le=16, description="k of the chunk to be predicted: 1 is the next one")]
+    bank: Annotated[Where, Field(description="vectors on the device, read from the file as needed, or as they fit")]
+    compile: Annotated[Compile | None, Field(description="torch.compile's mode; null: not compiled")]
 
 
 class Recipe(Group):

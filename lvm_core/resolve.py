@@ -25,7 +25,18 @@ from lvm_core.ladder.params import LadderParams
 from lvm_core.ladder.raising import check_rungs
 from lvm_core.layout import REFERENCES
 from lvm_core.models import ModelParams
-from lvm_core.params import PARAMS_FILE, Device, PosScalar, Precision, Seed, Threads, load_group, shown, validate
+from lvm_core.params import (
+    PARAMS_FILE,
+    Device,
+    Launch,
+    PosScalar,
+    Precision,
+    Seed,
+    Threads,
+    load_group,
+    shown,
+    validate,
+)
 from lvm_core.recipe import Recipe, TrainParams
 
 RESERVED = {
@@ -56,11 +67,12 @@ OF_ALL = ("threads", "seeds", "repeat")
 BESIDE = ("about", "gates")
 """Keys of a recipe that do not shape its training."""
 
-MATRICES = ("names", "time_direction", "train.seeds", "train.repeat", "service.models", "profile")
+MATRICES = ("names", "time_direction", "train.seeds", "train.repeat", "service.models", "profile", "launch")
 """Parameters that DVC reads itself, for its stages, before any profile is laid over them."""
 
 GROUPS: dict[str, Any] = {
-    **{"seed": Seed, "threads": Threads, "precision": Precision, "device": Device, "pos_scalar": PosScalar},
+    **{"seed": Seed, "threads": Threads, "precision": Precision, "device": Device, "launch": Launch},
+    "pos_scalar": PosScalar,
     **{"data": DataParams, "corpus": CorpusParams, "split": SplitParams, "encoder": EncoderParams},
     **{"diagnosis": DiagnosisParams, "score": ScoreParams, "curriculum": CurriculumParams},
     **{"model": ModelParams, "train": TrainDefaults, "evaluate": EvaluateParams},

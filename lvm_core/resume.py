@@ -16,6 +16,7 @@ import numpy as np
 
 from lvm_core.errors import LvmError
 from lvm_core.files import read_npy, sha256_of, write_npy
+from lvm_core.ranks import Ranks
 
 ROOT = Path(".resume")
 """Folder of unfinished work, beside params.yaml; no DVC output, ignored by Git."""
@@ -78,6 +79,25 @@ def progress_folder(name: str, key: str, root: Path = ROOT, *, keep_after_error:
             lock.unlink(missing_ok=True)
             with suppress(OSError):
                 root.rmdir()  # only if nothing else is unfinished
+
+
+@contextmanager
+def shared_folder(ranks: Ranks, name: str, key: str, root: Path = ROOT) -> Iterator[Path]:
+    """`progress_folder` for several processes at one work: the first one holds it, all get its path.
+
+    The folder goes when all have left the block.
+
+    Raises:
+        LvmError: as `progress_folder`, or another process was lost.
+    """
+    if ranks.first:
+        with progress_folder(name, key, root) as folder:
+            ranks.same(str(folder))
+            yield folder
+            ranks.wait()
+    else:
+        yield Path(ranks.same(None))
+        ranks.wait()
 
 
 def keep_sealed(path: Path, write: Callable[[Path], None]) -> None:

@@ -13,7 +13,9 @@ from lvm_core.batching import Articles, article_batches, candidates_of, future_o
 from lvm_core.corruption import corrupt_last_slot
 from lvm_core.errors import LvmError
 from lvm_core.losses import LOSSES, Batch, Candidates
+from lvm_core.mapped import Vectors
 from lvm_core.models import LatentModel
+from lvm_core.ranks import Share
 from lvm_core.recipe import Recipe
 from lvm_core.windows import CONTEXT
 
@@ -40,27 +42,27 @@ class TrainingWindows:
 
     Attributes:
         recipe: what to do with them.
-        vectors: [N, D] the bank, on the device to train on.
+        vectors: [N, D] the bank: on the device to train on, or mapped.
         rows: [W] int64 on the device, row after the last context chunk of each window.
         articles: None where neither batches nor losses ask for it.
         precision: `bf16` or `fp32`, for the model's arithmetic.
     """
 
     recipe: Recipe
-    vectors: torch.Tensor
+    vectors: Vectors
     rows: torch.Tensor
     articles: Articles | None
     precision: str
 
     @classmethod
     def of_phase(
-        cls, recipe: Recipe, vectors: torch.Tensor, targets: np.ndarray, of_row: np.ndarray | None, precision: str
+        cls, recipe: Recipe, vectors: Vectors, targets: np.ndarray, of_row: np.ndarray | None, precision: str
     ) -> TrainingWindows:
         """The windows that a phase can train on: those whose article has the chunk to be predicted.
 
         Args:
             recipe: what to do.
-            vectors: [N, D] the bank, on the device.
+            vectors: [N, D] the bank, for the device to train on.
             targets: [W] int64 target rows of the phase's windows.
             of_row: [N] int64 article of each row; may be None for recipes with `needs_articles` False.
             precision: `bf16` or `fp32`.
@@ -93,15 +95,24 @@ class TrainingWindows:
         parts = article_batches(self.rows.cpu().numpy(), train.batch_size, seed, self._articles())
         return [torch.from_numpy(part).to(self.rows.device) for part in parts]
 
-    def forward(self, model: LatentModel, rows: torch.Tensor, weighted: Sequence[str], at: float, step: int) -> Batch:
+    def forward(
+        self,
+        model: LatentModel,
+        rows: torch.Tensor,
+        weighted: Sequence[str],
+        at: float,
+        step: int,
+        share: Share | None = None,
+    ) -> Batch:
         """Gather the windows, corrupt them as the recipe says, and run the model.
 
         Args:
             model: in training.
-            rows: [B] int64 on the device, from `batches`.
+            rows: [B] int64 on the device, from `batches`, or this process's part of them.
             weighted: names of the losses in force.
             at: point in training, in epochs, from 0.
             step: of the epoch, from 0.
+            share: which part of the batch `rows` are; None: all of it.
         """
         needs = {need for name in weighted for need in LOSSES[name].needs}
         ahead = self.recipe.train.target_offset - 1
@@ -109,8 +120,8 @@ class TrainingWindows:
         offsets[CONTEXT] += ahead
         chunks = self.vectors[rows[:, None] + offsets].float()  # [B, 6, D]
         contexts, targets = chunks[:, :CONTEXT], chunks[:, CONTEXT]
-        parts: dict[str, Any] = {}
-        given = self._corrupted(contexts, at, step)
+        parts: dict[str, Any] = {"share": share}
+        given = self._corrupted(contexts, at, step, share)
         if given is not contexts:
             parts["clean"] = contexts
         if "candidates" in needs:
@@ -140,7 +151,7 @@ class TrainingWindows:
             raw: torch.Tensor = model(contexts)
         return raw.float()
 
-    def _corrupted(self, contexts: torch.Tensor, at: float, step: int) -> torch.Tensor:
+    def _corrupted(self, contexts: torch.Tensor, at: float, step: int, share: Share | None) -> torch.Tensor:
         if self.recipe.corruption is None:
             return contexts
         how = self.recipe.corruption.last_slot
@@ -148,7 +159,7 @@ class TrainingWindows:
         if not probability:
             return contexts
         seed = epoch_seed(self.recipe.seed, int(at) + 1, 3, step)
-        return corrupt_last_slot(contexts, how, probability, torch.Generator().manual_seed(seed))
+        return corrupt_last_slot(contexts, how, probability, torch.Generator().manual_seed(seed), share)
 
     def _candidates(self, rows: torch.Tensor) -> Candidates:
         found = candidates_of(rows.cpu().numpy(), self._articles(), self.recipe.train.target_offset - 1)

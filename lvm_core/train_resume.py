@@ -34,6 +34,7 @@ def phase_key(
     start: Path | None,
     precision: str,
     device: torch.device,
+    processes: int = 1,
 ) -> str:
     """Fingerprint of everything that shapes the result of a phase.
 
@@ -46,6 +47,7 @@ def phase_key(
         start: folder that the phase before left, None for phase A.
         precision: `bf16` or `fp32`.
         device: trained on.
+        processes: that share the work: rounding depends on their number.
     """
     files = [articles, *(sorted(start.iterdir()) if start else [])]
     read = [sha256_of(file) for file in files]
@@ -53,6 +55,7 @@ def phase_key(
     return fingerprint(
         *(recipe.model_dump_json(), phase, info.content_sha256, targets.tobytes(), read, precision),
         *(device.type, machine, torch.get_num_threads(), torch.__version__, np.__version__, source_sha256()),
+        *([processes] if processes > 1 else []),
     )
 
 

@@ -13,13 +13,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from lvm_core.interrupts import uninterrupted
-from lvm_core.losses import in_force, total_loss
+from lvm_core.mapped import Vectors
 from lvm_core.models import LatentModel, build_model
 from lvm_core.models.dropout import draw_masks
 from lvm_core.progress import Progress
+from lvm_core.ranks import ALONE, Ranks, lost_is_one_line
 from lvm_core.recipe import Recipe
 from lvm_core.schedules import rate_factor
 from lvm_core.train_batch import TrainingWindows, epoch_seed
+from lvm_core.train_step import LossOf, step_function
 from lvm_core.windows import CONTEXT
 
 DevMetrics = Callable[[nn.Module], dict[str, float]]
@@ -82,12 +84,13 @@ def train_phase(
     state: TrainState,
     recipe: Recipe,
     phase: str,
-    vectors: torch.Tensor,
+    vectors: Vectors,
     targets: np.ndarray,
     dev_metrics: DevMetrics,
     precision: str,
     saver: Saver | None = None,
     article_of_row: np.ndarray | None = None,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Train `state` for one phase, in place: from its beginning, or from where `state` stands in it.
 
@@ -95,28 +98,32 @@ def train_phase(
         state: from `start_training`, from the end of the phase before, or as a saver saved it within this phase.
         recipe: what to do.
         phase: `a`, `b` or `c`.
-        vectors: [N, D] the bank, on the device to train on; gathered by index, never copied per window.
+        vectors: [N, D] the bank, on the device to train on or mapped; gathered by index, never copied per window.
         targets: [W] int64 target rows of the phase's windows.
         dev_metrics: called after each epoch; `best_by` picks among its figures (higher is better, first of equals).
         precision: `bf16` or `fp32`, for the model's arithmetic; losses are in float32.
         saver: called after each step, at the end, and when Ctrl-C or SIGTERM ends the training.
         article_of_row: [N] int64, number of the article of each row of the bank; needed by recipes that look beyond a
             window (`Recipe.needs_articles`).
+        ranks: the processes that share each batch; only the first one has a saver, measures and speaks.
 
     Raises:
         FloatingPointError: the loss or the dev figure is no longer finite.
+        LvmError: another process was lost.
         KeyboardInterrupt: after the state was saved.
     """
     if state.epoch == recipe.train.epochs.before(phase):
         state.best, state.best_epoch, state.best_value = {}, 0, -math.inf
     end = recipe.train.epochs.before(phase) + getattr(recipe.train.epochs, phase)
     windows = TrainingWindows.of_phase(recipe, vectors, targets, article_of_row, precision)
+    loss_of = step_function(state.model, windows, ranks)
     try:
         while _goes_on(state, recipe, end):
-            _train_epoch(state, recipe, windows, saver)
+            _train_epoch(state, recipe, windows, loss_of, saver, ranks)
             if saver:
                 saver.now_and_then(state)
-            _end_epoch(state, recipe, phase, len(windows), dev_metrics(state.model))
+            figures = ranks.same(dev_metrics(state.model) if ranks.first else None)
+            _end_epoch(state, recipe, phase, len(windows), figures, ranks)
         state.epoch = end  # after an early stop too: the next phase and the schedules count from there
         if saver:
             saver.save(state)  # what is left is to write the result
@@ -133,7 +140,14 @@ def _goes_on(state: TrainState, recipe: Recipe, end: int) -> bool:
     return state.epoch < end and (patience is None or waited < patience)
 
 
-def _train_epoch(state: TrainState, recipe: Recipe, windows: TrainingWindows, saver: Saver | None) -> None:
+def _train_epoch(
+    state: TrainState,
+    recipe: Recipe,
+    windows: TrainingWindows,
+    loss_of: LossOf,
+    saver: Saver | None,
+    ranks: Ranks,
+) -> None:
     """The steps of the epoch after `state.epoch` that are still to do, over all windows in a seeded order."""
     train, epoch, device = recipe.train, state.epoch + 1, windows.vectors.device
     model, optimizer = state.model.train(), state.optimizer
@@ -146,15 +160,15 @@ def _train_epoch(state: TrainState, recipe: Recipe, windows: TrainingWindows, sa
     if state.step == 0:
         torch.manual_seed(epoch_seed(recipe.seed, epoch, 2))  # dropout, and the model's own draws
         state.loss_sum = torch.zeros((), device=device)  # read once an epoch: no synchronisation in the step loop
+    if ranks.rank and device.type == "cuda":  # there each process draws for its own windows: not the same for all
+        torch.cuda.manual_seed(epoch_seed(recipe.seed, epoch, 2, ranks.rank, state.step))
     for rows in batches[state.step :]:
         at = epoch - 1 + state.step / len(batches)
-        weights = in_force(recipe.losses, at)
-        with uninterrupted():
+        with uninterrupted(), lost_is_one_line():
             for group in optimizer.param_groups:
                 group["lr"] = train.lr * rate_factor(train.schedule, at, train.epochs.total, dev_losses)
             model.set_ramps(at)
-            batch = windows.forward(model, rows, list(weights), at, state.step)
-            loss = total_loss(batch, recipe.losses, weights)
+            loss = loss_of(rows, at, state.step)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, train.clip)
@@ -168,7 +182,9 @@ def _train_epoch(state: TrainState, recipe: Recipe, windows: TrainingWindows, sa
         raise FloatingPointError(f"the loss of epoch {epoch} is {float(state.loss_sum)}")
 
 
-def _end_epoch(state: TrainState, recipe: Recipe, phase: str, windows: int, dev: dict[str, float]) -> None:
+def _end_epoch(
+    state: TrainState, recipe: Recipe, phase: str, windows: int, dev: dict[str, float], ranks: Ranks
+) -> None:
     """Enter the figures of the epoch into the history, keep its weights if they are the best, count it as finished."""
     epoch, key = state.epoch + 1, f"dev_{recipe.train.best_by}"
     figures = {"train_loss": float(state.loss_sum) / windows, **dev}
@@ -183,7 +199,8 @@ def _end_epoch(state: TrainState, recipe: Recipe, phase: str, windows: int, dev:
         state.epoch, state.step = epoch, 0
     shown = ", ".join(f"{name} {number:.4f}" for name, number in figures.items())
     total = recipe.train.epochs.total
-    print(f"train {recipe.name} phase {phase}: epoch {epoch}/{total}, lr {lr:.2g}, {shown}", flush=True)
+    if ranks.first:
+        print(f"train {recipe.name} phase {phase}: epoch {epoch}/{total}, lr {lr:.2g}, {shown}", flush=True)
 
 
 @torch.inference_mode()

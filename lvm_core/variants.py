@@ -20,13 +20,16 @@ from lvm_core.files import atomic_directory, sha256_of
 from lvm_core.hardware import processor_features, resolve_device, resolve_precision
 from lvm_core.layout import variant_directory
 from lvm_core.phases import ARTICLES, NEEDED_NEXT, PREVIOUS, run_phase
+from lvm_core.ranks import ALONE, Ranks
 from lvm_core.recipe import Recipe
-from lvm_core.resume import fingerprint, progress_folder, source_sha256
+from lvm_core.resume import fingerprint, shared_folder, source_sha256
 
 PHASES = ("a", "b", "c")
 
 
-def train_variant(variant: str, recipe: Recipe, bank: Bank, windows: Mapping[str, np.ndarray]) -> None:
+def train_variant(
+    variant: str, recipe: Recipe, bank: Bank, windows: Mapping[str, np.ndarray], ranks: Ranks = ALONE
+) -> None:
     """Train all phases and write the model to `variant_directory`.
 
     Variants are not gated: they go through all phases under either policy. (So where the gates stop the recipe itself,
@@ -38,18 +41,27 @@ def train_variant(variant: str, recipe: Recipe, bank: Bank, windows: Mapping[str
         recipe: what to do, the variant's seed included.
         bank: to train on.
         windows: [W] int64 target rows of each phase's windows.
+        ranks: the processes that share the work.
 
     Raises:
         LvmError: as `phases.run_phase`.
         KeyboardInterrupt: after the state was saved.
     """
     work = f"train-{recipe.name}-{variant}"
-    with progress_folder(work, training_key(recipe, bank, windows)) as folder:
-        copy_model(train_phases(work, recipe, bank, windows, folder), variant_directory(variant, recipe.name))
+    with shared_folder(ranks, work, training_key(recipe, bank, windows, ranks.size)) as folder:
+        last = train_phases(work, recipe, bank, windows, folder, ranks=ranks)
+        if ranks.first:
+            copy_model(last, variant_directory(variant, recipe.name))
 
 
 def train_phases(
-    work: str, recipe: Recipe, bank: Bank, windows: Mapping[str, np.ndarray], folder: Path, last: str = PHASES[-1]
+    work: str,
+    recipe: Recipe,
+    bank: Bank,
+    windows: Mapping[str, np.ndarray],
+    folder: Path,
+    last: str = PHASES[-1],
+    ranks: Ranks = ALONE,
 ) -> Path:
     """Train the phases up to `last` that are not finished in `folder`; the directory of that phase.
 
@@ -61,6 +73,7 @@ def train_phases(
         folder: of progress, kept by the caller until what is made of it is written; under a name that has
             `training_key` in it.
         last: `a`, `b` or `c`.
+        ranks: the processes that share the work.
 
     Raises:
         LvmError: as `phases.run_phase`.
@@ -68,8 +81,8 @@ def train_phases(
     """
     for phase in PHASES[: PHASES.index(last) + 1]:
         before = folder / PREVIOUS[phase] if phase in PREVIOUS else None
-        if not _finished(folder / phase, phase):
-            run_phase(f"{work}-{phase}", recipe, phase, bank, windows[phase], before, folder / phase, folder)
+        if not ranks.same(_finished(folder / phase, phase) if ranks.first else None):
+            run_phase(f"{work}-{phase}", recipe, phase, bank, windows[phase], before, folder / phase, folder, ranks)
     return folder / last
 
 
@@ -99,7 +112,7 @@ def _finished(directory: Path, phase: str) -> bool:
     return True
 
 
-def training_key(recipe: Recipe, bank: Bank, windows: Mapping[str, np.ndarray]) -> str:
+def training_key(recipe: Recipe, bank: Bank, windows: Mapping[str, np.ndarray], processes: int = 1) -> str:
     """Everything that shapes the finished phases kept in the folder of progress (a `resume.fingerprint`)."""
     device = resolve_device(recipe.device)
     machine = processor_features() if device.type == "cpu" else torch.cuda.get_device_name(device)
@@ -107,5 +120,5 @@ def training_key(recipe: Recipe, bank: Bank, windows: Mapping[str, np.ndarray]) 
     return fingerprint(
         *(recipe.model_dump_json(), bank.info.content_sha256, *rows, sha256_of(ARTICLES), source_sha256()),
         *(resolve_precision(recipe.precision, device), device.type, machine, torch.get_num_threads()),
-        *(torch.__version__, np.__version__),
+        *(torch.__version__, np.__version__, *([processes] if processes > 1 else [])),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from lvm_core.bank import load_bank
@@ -10,7 +12,8 @@ from lvm_core.files import read_npy, write_csv
 from lvm_core.hardware import use_threads
 from lvm_core.layout import phase_directory
 from lvm_core.phases import PREVIOUS, pass_on, run_phase, stop_before
-from lvm_core.recipe import read_recipe
+from lvm_core.ranks import Ranks, joined
+from lvm_core.recipe import Recipe, read_recipe
 
 
 def main(name: str, phase: str) -> None:
@@ -22,16 +25,27 @@ def main(name: str, phase: str) -> None:
     before = phase_directory(name, PREVIOUS[phase]) if phase in PREVIOUS else None
     recipe = read_recipe(f"data/recipes/{name}.yaml")
     use_threads(recipe.threads)
+    with joined(recipe.device) as ranks:
+        train(recipe, phase, before, directory, ranks)
+
+
+def train(recipe: Recipe, phase: str, before: Path | None, directory: Path, ranks: Ranks) -> None:
+    """The same, in each of the processes that `launch` in params.yaml started; the first one writes."""
+    name = recipe.name
     work, bank = f"train-{name}-{phase}", load_bank("data/bank")
     stop = stop_before(name, phase, before)
     if stop is not None and before is not None:
+        if not ranks.first:
+            return
         passed = pass_on(work, stop, phase, bank.info, before, directory)
         history, epoch = passed.history, passed.epoch
         print(f"train {name} phase {phase}: not trained, stopped after phase {stop.after} by the gates: {stop.why}")
     else:
         targets = read_npy(f"data/curriculum/{name}/{phase}.npy")
-        state = run_phase(work, recipe, phase, bank, targets, before, directory)
+        state = run_phase(work, recipe, phase, bank, targets, before, directory, ranks=ranks)
         history, epoch = state.history, state.best_epoch
+    if not ranks.first:
+        return
     if phase == "c":
         write_csv(f"plots/training/{name}.csv", pd.DataFrame(history))
     print(f"train {name} phase {phase}: kept epoch {epoch}", flush=True)

@@ -7,6 +7,7 @@ from lvm_core.errors import LvmError, run_stage
 from lvm_core.files import read_npy
 from lvm_core.hardware import use_threads
 from lvm_core.layout import REVERSED, seed_variant
+from lvm_core.ranks import joined
 from lvm_core.recipe import read_recipe
 from lvm_core.reversal import reversed_bank
 from lvm_core.variants import PHASES, train_variant
@@ -27,7 +28,9 @@ def main(name: str, variant: str) -> None:
     else:
         recipe = recipe.model_copy(update={"seed": int(variant)})
         variant = seed_variant(recipe.seed)
-    train_variant(variant, recipe, bank, {phase: read_npy(f"{folder}/{phase}.npy") for phase in PHASES})
+    windows = {phase: read_npy(f"{folder}/{phase}.npy") for phase in PHASES}
+    with joined(recipe.device) as ranks:
+        train_variant(variant, recipe, bank, windows, ranks)
 
 
 if __name__ == "__main__":

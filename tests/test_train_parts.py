@@ -116,8 +116,8 @@ def test_the_true_future_is_that_of_the_article():
     assert batch.has_future is not None
     assert batch.future is not None
     assert batch.has_future.tolist() == [[True, True], [True, False], [False, False], [False, False]]
-    assert torch.equal(batch.future[0], windows.vectors[7:9])
-    assert torch.equal(batch.future[1, 0], windows.vectors[8])
+    assert torch.equal(batch.future[0], windows.vectors[torch.arange(7, 9)])
+    assert torch.equal(batch.future[1, 0], windows.vectors[torch.tensor(8)])
 
 
 def test_corruption_changes_what_the_model_reads_and_no_other_draw():

@@ -20,7 +20,7 @@ TRAIN: dict[str, Any] = {
     "epochs": {"a": 2, "b": 1, "c": 2},
     "schedule": {"name": "plateau", "factor": 0.5, "patience": 3},
     "best_by": "cosine",
-    **{"batches": "windows", "early_stop": None, "target_offset": 1},
+    **{"batches": "windows", "early_stop": None, "target_offset": 1, "bank": "auto", "compile": None},
 }
 
 

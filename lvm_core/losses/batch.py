@@ -10,6 +10,8 @@ from typing import TypeVar
 import torch
 from torch.nn import functional as F
 
+from lvm_core.ranks import Share
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -41,6 +43,7 @@ class Batch:
         predict: the model in training, contexts [B, 5, D] -> raw predictions [B, D] float32.
         samples: [B, S, D] float32, S draws of a model whose output is random.
         scale: [D] float32, of the model's normaliser.
+        share: which part of the whole batch these windows are; None: all of it.
     """
 
     raw: torch.Tensor
@@ -53,6 +56,7 @@ class Batch:
     predict: Callable[[torch.Tensor], torch.Tensor] | None = None
     samples: torch.Tensor | None = None
     scale: torch.Tensor | None = None
+    share: Share | None = None
 
     @property
     def true_contexts(self) -> torch.Tensor:
@@ -63,6 +67,14 @@ class Batch:
     def unit(self) -> torch.Tensor:
         """[B, D] the prediction at unit length."""
         return F.normalize(self.raw, dim=1)
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """[] mean of values [B, ...] over the whole batch: other processes may have the rest of it."""
+        return values.mean() if self.share is None else self.share.mean(values)
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """[] sum of values [B, ...] over the whole batch, as `mean`."""
+        return values.sum() if self.share is None else self.share.total(values)
 
 
 Part = TypeVar("Part")

@@ -19,7 +19,7 @@ def energy(batch: Batch, *, samples: int | None = None) -> torch.Tensor:
     """
     drawn = needed(batch.samples, "samples")[:, :samples]  # [B, S, D]
     count = drawn.shape[1]
-    to_target = torch.linalg.vector_norm(drawn - batch.targets[:, None], dim=2).mean()
+    to_target = batch.mean(torch.linalg.vector_norm(drawn - batch.targets[:, None], dim=2))
     left, right = torch.triu_indices(count, count, offset=1, device=drawn.device)
-    apart = torch.linalg.vector_norm(drawn[:, left] - drawn[:, right], dim=2).mean()
+    apart = batch.mean(torch.linalg.vector_norm(drawn[:, left] - drawn[:, right], dim=2))
     return to_target - 0.5 * apart

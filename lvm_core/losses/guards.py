@@ -27,7 +27,7 @@ def guard_previous(batch: Batch, *, margin: float, adaptive: bool = False) -> to
     """
     y = batch.unit
     gap = (y * batch.targets).sum(dim=1) - (y * batch.true_contexts[:, SECOND_LAST]).sum(dim=1)
-    return _adapted(F.relu(margin - gap).mean(), batch, adaptive)
+    return _adapted(batch.mean(F.relu(margin - gap)), batch, adaptive)
 
 
 def guard_context(batch: Batch, *, margin: float, adaptive: bool = False) -> torch.Tensor:
@@ -41,11 +41,11 @@ def guard_context(batch: Batch, *, margin: float, adaptive: bool = False) -> tor
     y = batch.unit
     to_context = torch.matmul(batch.true_contexts, y[:, :, None]).squeeze(2)  # [B, 5]
     gap = (y * batch.targets).sum(dim=1)[:, None] - to_context
-    return _adapted(F.relu(margin - gap).mean(), batch, adaptive)
+    return _adapted(batch.mean(F.relu(margin - gap)), batch, adaptive)
 
 
 def _adapted(loss: torch.Tensor, batch: Batch, adaptive: bool) -> torch.Tensor:
     if not adaptive:
         return loss
     similarity = (batch.true_contexts[:, -1] * batch.targets).sum(dim=1)
-    return loss * (1.0 + torch.sigmoid((similarity - ADAPTIVE_CENTRE) / ADAPTIVE_WIDTH).mean())
+    return loss * (1.0 + batch.mean(torch.sigmoid((similarity - ADAPTIVE_CENTRE) / ADAPTIVE_WIDTH)))

@@ -22,7 +22,7 @@ def micro_ranking(batch: Batch, *, gamma: float, margin: float) -> torch.Tensor:
     """
     y = batch.unit
     ahead = (y * batch.true_contexts[:, -1]).sum(dim=1) - (y * batch.targets).sum(dim=1)
-    return F.softplus(gamma * (ahead + margin)).mean()
+    return batch.mean(F.softplus(gamma * (ahead + margin)))
 
 
 def article_softmax(batch: Batch, *, temperature: float) -> torch.Tensor:
@@ -37,4 +37,5 @@ def article_softmax(batch: Batch, *, temperature: float) -> torch.Tensor:
     """
     candidates = needed(batch.candidates, "candidates")
     logits = (batch.unit / temperature) @ candidates.chunks.T  # [B, P]
-    return F.cross_entropy(logits.masked_fill(~candidates.allowed, -math.inf), candidates.target)
+    allowed = logits.masked_fill(~candidates.allowed, -math.inf)
+    return batch.mean(F.cross_entropy(allowed, candidates.target, reduction="none"))

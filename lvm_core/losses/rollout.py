@@ -22,13 +22,13 @@ def rollout(batch: Batch, *, steps: int) -> torch.Tensor:
     future, has_future = needed(batch.future, "future"), needed(batch.has_future, "has_future")
     predict = needed(batch.predict, "predict")
     contexts, last = batch.contexts, batch.unit
-    loss = 1.0 - (last * batch.targets).sum(dim=1).mean()
+    loss = 1.0 - batch.mean((last * batch.targets).sum(dim=1))
     for step in range(steps - 1):
         contexts = torch.cat([contexts[:, 1:], last[:, None]], dim=1)
         last = F.normalize(predict(contexts), dim=1)
         counts = has_future[:, step].to(last.dtype)
         distance = 1.0 - (last * future[:, step]).sum(dim=1)
-        loss = loss + (counts * distance).sum() / counts.sum().clamp_min(1.0)
+        loss = loss + batch.total(counts * distance) / batch.total(counts).clamp_min(1.0)
     return loss / steps
 
 
@@ -60,6 +60,6 @@ def smoothness(batch: Batch, *, steps: int, slope: float, limit: float) -> torch
         with torch.no_grad():
             contexts = torch.cat([contexts[:, 1:], last[:, None]], dim=1)
             following = F.normalize(predict(contexts), dim=1)
-        penalty = penalty + slope * F.relu((last * following).sum(dim=1).mean() - limit)
+        penalty = penalty + slope * F.relu(batch.mean((last * following).sum(dim=1)) - limit)
         last = following
     return penalty / steps

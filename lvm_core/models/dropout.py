@@ -7,9 +7,14 @@ overlap share draws, shifted against one another.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from lvm_core.models.shares import Drawing
+from lvm_core.ranks import Share
 
 POOL = 1 << 22
 """Draws in a pool: 8 to 16 MB, and several times the largest mask of common sizes."""
@@ -27,15 +32,22 @@ class MaskPool:
         drawn = torch.bernoulli(kept, generator=torch.Generator().manual_seed(seed))
         self.values = {torch.float32: drawn / (1.0 - probability)}
 
-    def mask_for(self, x: torch.Tensor) -> torch.Tensor:
-        """A mask in the shape and type of `x`, a view; the offset comes from torch's global generator."""
+    def mask_for(self, x: torch.Tensor, share: Share | None = None) -> torch.Tensor:
+        """A mask in the shape and type of `x`, a view; the offset comes from torch's global generator.
+
+        Args:
+            x: [B, ...].
+            share: which part of a batch `x` is of: the mask is that part of the whole batch's mask.
+        """
         if x.dtype not in self.values:
             self.values[x.dtype] = self.values[torch.float32].to(x.dtype)
-        start = int(torch.randint(POOL - x.numel() + 1, ()))
-        return self.values[x.dtype][start : start + x.numel()].view(x.shape)
+        shape = x.shape if share is None else (share.whole, *x.shape[1:])
+        start = int(torch.randint(POOL - math.prod(shape) + 1, ()))
+        mask = self.values[x.dtype][start : start + math.prod(shape)].view(shape)
+        return mask if share is None else share.of(mask)
 
 
-class Dropout(nn.Module):
+class Dropout(Drawing):
     """As `nn.Dropout`, and with masks from a pool once `draw_masks` has given it one."""
 
     def __init__(self, probability: float) -> None:
@@ -47,9 +59,9 @@ class Dropout(nn.Module):
         """Any shape; `x` itself outside training."""
         if not self.training or not self.probability:
             return x
-        if self.pool is None or x.numel() > POOL:
+        if self.pool is None or x.numel() // len(x) * (self.share.whole if self.share else len(x)) > POOL:
             return F.dropout(x, self.probability)
-        return x * self.pool.mask_for(x)
+        return x * self.pool.mask_for(x, self.share)
 
 
 def draw_masks(model: nn.Module, seed: int) -> None:

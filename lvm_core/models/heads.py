@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lvm_core.models.base import FamilyParams
+from lvm_core.models.shares import Drawing
 from lvm_core.windows import CONTEXT
 
 
@@ -102,7 +103,7 @@ class Mixture(nn.Module):
         return mixed + self.base(state).to(contexts.dtype)
 
 
-class Energy(nn.Module):
+class Energy(Drawing):
     """A head that draws: noise z turns one state into as many different predictions as one asks for.
 
     After the energy head of CALM (arXiv 2510.27688; anchors 1.3): residual feed-forward blocks, here with the noise as
@@ -137,7 +138,10 @@ class Energy(nn.Module):
 
     def samples(self, state: torch.Tensor, n: int) -> torch.Tensor:
         """State [B, d] -> [B, n, D], n draws a window, with noise from torch's global generator."""
-        noise = torch.randn(len(state), n, self.noise, device=state.device)
+        whole = len(state) if self.share is None else self.share.whole
+        noise = torch.randn(whole, n, self.noise, device=state.device)
+        if self.share is not None:
+            noise = self.share.of(noise)
         drawn: torch.Tensor = self.leave(self._drawn(state, noise))
         return drawn
 
