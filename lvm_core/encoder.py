@@ -18,6 +18,7 @@ from lvm_core.errors import LvmError
 from lvm_core.files import atomic_path, read_npy, sha256_of
 from lvm_core.params import Group
 from lvm_core.progress import Progress
+from lvm_core.ranks import ALONE, Ranks
 from lvm_core.resume import find_sealed, fingerprint, saved_array, source_sha256
 
 if TYPE_CHECKING:
@@ -165,51 +166,56 @@ class Encoder:
         return fingerprint(*parts, *texts)
 
 
-def embed_to_file(
-    texts: Sequence[str],
-    encoder: Encoder,
-    path: str | Path,
-    shards: Path,
-    *,
-    dtype: str,
-    features: Sequence[str],
-) -> BankInfo:
-    """Encode `texts` into a .npy file, one unit row a text, in the order given.
+def encode_parts(texts: Sequence[str], encoder: Encoder, shards: Path, ranks: Ranks = ALONE) -> None:
+    """Encode `texts` into files of some batches each, those that are not there yet.
 
-    Texts are sorted by length so that a batch needs little padding, and saved in shards; a later call with the same
-    inputs and folder of shards goes on after the last whole shard and writes the same bytes.
+    Texts are sorted by length so that a batch needs little padding. With several processes each takes every so manieth
+    file; which texts share a batch does not depend on their number, so that the bytes do not either.
 
     Args:
         texts: N texts.
         encoder: the encoder.
-        path: of the .npy file to write.
         shards: folder of saved work, named by `encoder.fingerprint(texts, features)`.
+        ranks: the processes that share the work; returns when all have done theirs.
+
+    Raises:
+        LvmError: the encoder's vectors are not usable, a file cannot be written, or another process was lost.
+    """
+    parts = _parts(texts, encoder)[ranks.rank :: ranks.size]
+    there = [len(part) for number, part in parts if find_sealed(shards / _name(number)) is not None]
+    if there and ranks.first:
+        print(f"embed: {len(there)} of {len(parts)} saved parts found in {shards}, going on from there", flush=True)
+    progress = Progress("embed", sum(len(part) for _, part in parts), "chunks", done=sum(there))
+    for number, part in parts:
+        made = find_sealed(shards / _name(number)) is None
+        saved_array(shards / _name(number), lambda: encoder.encode([texts[i] for i in part]))  # noqa: B023 - called now
+        if made:
+            progress.update(len(part))
+    progress.close()
+    ranks.wait()
+
+
+def write_vectors(
+    texts: Sequence[str], encoder: Encoder, path: str | Path, shards: Path, *, dtype: str, features: Sequence[str]
+) -> BankInfo:
+    """Join what `encode_parts` saved into a .npy file, one unit row a text, in the order given.
+
+    Args:
+        texts: N texts.
+        encoder: the encoder.
+        shards: as for `encode_parts`.
+        path: of the .npy file to write.
         dtype: `float32` or `float16`.
         features: processor features to record.
 
     Returns:
         What `bank.json` records.
     """
-    order = sorted(range(len(texts)), key=lambda index: (-len(texts[index]), index))
-    shard_size = encoder.batch_size * BATCHES_PER_SHARD
-    starts = range(0, len(order), shard_size)
-    done = sum(find_sealed(shards / f"{start:09d}.npy") is not None for start in starts)
-    if done:
-        print(f"embed: {done} of {len(starts)} saved parts found in {shards}, going on from there", flush=True)
-    progress = Progress("embed", len(texts), "chunks", done=min(done * shard_size, len(texts)))
-    for start in starts:
-        batch = [texts[index] for index in order[start : start + shard_size]]
-        made = find_sealed(shards / f"{start:09d}.npy") is None
-        saved_array(shards / f"{start:09d}.npy", lambda: encoder.encode(batch))  # noqa: B023 - called at once
-        if made:
-            progress.update(len(batch))
-    progress.close()
     with atomic_path(path) as temporary:
         out = np.lib.format.open_memmap(temporary, "w+", dtype=np.dtype(dtype), shape=(len(texts), encoder.dimension))
-        for start in starts:
-            batch = [texts[index] for index in order[start : start + shard_size]]
-            rows = saved_array(shards / f"{start:09d}.npy", lambda: encoder.encode(batch))  # noqa: B023
-            out[order[start : start + shard_size]] = rows.astype(dtype)
+        for number, part in _parts(texts, encoder):
+            rows = saved_array(shards / _name(number), lambda: encoder.encode([texts[i] for i in part]))  # noqa: B023
+            out[part] = rows.astype(dtype)
         out.flush()
         del out
     return BankInfo(
@@ -221,3 +227,14 @@ def embed_to_file(
         n_chunks=len(texts),
         content_sha256=content_sha256(read_npy(path, mmap=True)),
     )
+
+
+def _parts(texts: Sequence[str], encoder: Encoder) -> list[tuple[int, list[int]]]:
+    """Number and positions of the texts of each saved part, longest texts first."""
+    order = sorted(range(len(texts)), key=lambda index: (-len(texts[index]), index))
+    size = encoder.batch_size * BATCHES_PER_SHARD
+    return [(start, order[start : start + size]) for start in range(0, len(order), size)]
+
+
+def _name(number: int) -> str:
+    return f"{number:09d}.npy"

@@ -104,10 +104,9 @@ class Share:
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """[] sum over the whole batch of values [B, ...] that we have of our part, with its gradient."""
-        from torch.distributed.nn.functional import all_reduce
+        from lvm_core.exchange import summed
 
-        summed: torch.Tensor = all_reduce(values[: self.end - self.begin].sum())
-        return summed
+        return summed(values[: self.end - self.begin].sum())
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """[] mean over the whole batch of values [B, ...] that we have of our part, with its gradient.

@@ -50,4 +50,4 @@ def step_function(model: LatentModel, windows: TrainingWindows, ranks: Ranks) ->
     step = Step(model, windows, ranks)
     if ranks.size == 1:
         return step
-    return DistributedDataParallel(step, broadcast_buffers=False)  # buffers are functions of the point in training
+    return DistributedDataParallel(step, forward_sync_buffers=False)  # buffers are functions of the point in training

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from lvm_core.bank import BankInfo
-from lvm_core.encoder import Encoder, EncoderParams, embed_to_file
+from lvm_core.encoder import Encoder, EncoderParams, encode_parts, write_vectors
 from lvm_core.errors import LvmError, run_stage
 from lvm_core.files import link_or_copy, read_parquet
 from lvm_core.imported import DIRECTORY, read_import_info
 from lvm_core.params import Device, Precision, Threads, load_group, read_params
-from lvm_core.resume import progress_folder
+from lvm_core.ranks import joined, speaks
+from lvm_core.resume import shared_folder
 
 BANK = "data/bank"
 
@@ -22,6 +23,8 @@ def main() -> None:
     wanted_device: str = load_group(params, "device", Device)
     imported = read_import_info()
     if imported.kind == "vectors":
+        if not speaks():
+            return
         link_or_copy(DIRECTORY / "vectors.npy", f"{BANK}/vectors.npy")
         info = BankInfo(imported.encoder, "", "", [], imported.dimension, imported.n_chunks, imported.content_sha256)
         info.write(BANK)
@@ -32,18 +35,22 @@ def main() -> None:
     from lvm_core.hardware import processor_features, resolve_device, resolve_precision, use_threads
 
     use_threads(threads)
-    device = resolve_device(wanted_device)
-    precision = resolve_precision(wanted_precision, device)
     texts = read_parquet(f"{BANK}/chunks.parquet", ["text"])["text"].tolist()
     if not texts:
         raise LvmError(f"{BANK}/chunks.parquet: holds no chunks; check data.train and corpus.* in params.yaml")
-    encoder = Encoder(settings.model, batch_size=settings.batch_size, precision=precision, device=device)
-    print(f"embed: {len(texts):,} chunks, {encoder.name} ({encoder.dimension}-d, {precision}, {device})", flush=True)
-    features = processor_features()
-    with progress_folder("embed", encoder.fingerprint(texts, features)) as shards:
-        path = f"{BANK}/vectors.npy"
-        info = embed_to_file(texts, encoder, path, shards, dtype=settings.dtype, features=features)
-        info.write(BANK)
+    with joined(wanted_device) as ranks:
+        device = resolve_device(wanted_device, ranks.local if ranks.size > 1 else None)
+        precision = resolve_precision(wanted_precision, device)
+        encoder = Encoder(settings.model, batch_size=settings.batch_size, precision=precision, device=device)
+        if ranks.first:
+            shape = f"{encoder.dimension}-d, {precision}, {device}"
+            print(f"embed: {len(texts):,} chunks, {encoder.name} ({shape})", flush=True)
+        features, path = processor_features(), f"{BANK}/vectors.npy"
+        with shared_folder(ranks, "embed", encoder.fingerprint(texts, features)) as shards:
+            encode_parts(texts, encoder, shards, ranks)
+            if ranks.first:
+                info = write_vectors(texts, encoder, path, shards, dtype=settings.dtype, features=features)
+                info.write(BANK)
 
 
 if __name__ == "__main__":

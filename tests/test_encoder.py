@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lvm_core.encoder import BATCHES_PER_SHARD, PACKAGED, Encoder, embed_to_file, find_model
+from lvm_core.encoder import BATCHES_PER_SHARD, PACKAGED, Encoder, encode_parts, find_model, write_vectors
 from lvm_core.errors import LvmError
 from lvm_core.files import write_parquet
 from lvm_core.hardware import processor_features, resolve_device, resolve_precision
@@ -37,6 +37,12 @@ def encoder():
     return Encoder(NAME, batch_size=2, precision="fp32", device=torch.device("cpu"))
 
 
+def embedded(encoder, folder, dtype, features):
+    """The texts in `folder/v.npy`; what bank.json would say."""
+    encode_parts(TEXTS, encoder, folder / "shards")
+    return write_vectors(TEXTS, encoder, folder / "v.npy", folder / "shards", dtype=dtype, features=features)
+
+
 def test_vectors_are_unit_rows_and_mean_something(encoder):
     vectors = encoder.encode(TEXTS)
     assert vectors.dtype == np.float32
@@ -46,7 +52,7 @@ def test_vectors_are_unit_rows_and_mean_something(encoder):
 
 
 def test_the_file_is_in_the_order_of_the_texts_whatever_the_batches(encoder, tmp_path):
-    info = embed_to_file(TEXTS, encoder, tmp_path / "v.npy", tmp_path / "shards", dtype="float32", features=["x"])
+    info = embedded(encoder, tmp_path, "float32", ["x"])
     np.testing.assert_allclose(np.load(tmp_path / "v.npy"), encoder.encode(TEXTS), atol=1e-5)
     assert (info.n_chunks, info.dimension, info.encoder, info.precision) == (4, 384, NAME, "fp32")
     assert info.weights_sha256 == PACKAGED[NAME].weights_sha256
@@ -54,7 +60,7 @@ def test_the_file_is_in_the_order_of_the_texts_whatever_the_batches(encoder, tmp
 
 def test_bf16_is_close_and_float16_halves_the_file(tmp_path, encoder):
     rounded = Encoder(NAME, batch_size=2, precision="bf16", device=torch.device("cpu"))
-    info = embed_to_file(TEXTS, rounded, tmp_path / "v.npy", tmp_path / "shards", dtype="float16", features=[])
+    info = embedded(rounded, tmp_path, "float16", [])
     vectors = np.load(tmp_path / "v.npy")
     assert vectors.dtype == np.float16
     assert info.precision == "bf16"
@@ -104,7 +110,7 @@ def test_an_encoder_of_another_dimension_needs_nothing_but_the_name(tmp_path):
     body = Transformer(str(tmp_path / "bert"))
     SentenceTransformer(modules=[body, Pooling(48)], device="cpu").save(str(tmp_path / "small"))
     small = Encoder(str(tmp_path / "small"), batch_size=2, precision="fp32", device=torch.device("cpu"))
-    info = embed_to_file(TEXTS, small, tmp_path / "v.npy", tmp_path / "shards", dtype="float32", features=[])
+    info = embedded(small, tmp_path, "float32", [])
     assert info.dimension == 48
     assert np.load(tmp_path / "v.npy").shape == (4, 48)
 
