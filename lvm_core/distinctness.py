@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
 from typing import Annotated, Literal
 
 import numpy as np
@@ -22,32 +24,41 @@ class ScoreParams(Group):
     name: Annotated[ScoreName, Field(description="score of the curricula that name no other")]
 
 
-def lag_similarities(vectors: np.ndarray, max_lag: int = CONTEXT, block: int = 8192) -> np.ndarray:
+def lag_similarities(vectors: np.ndarray, max_lag: int = CONTEXT, block: int = 1024, threads: int = 1) -> np.ndarray:
     """Cosine of every bank row with each of the rows before it.
 
-    Reads the bank once, in blocks, so that memory stays at about `block` rows whatever the size of the file.
+    Reads the bank once, in blocks that stay in the processor's cache while every lag is computed, so that it runs at
+    about the speed of memory and needs no more memory than a block, whatever the size of the file.
 
     Args:
         vectors: [N, D] unit rows, float32 or float16, may be memory-mapped.
         max_lag: L.
-        block: rows read at a time.
+        block: rows at a time.
+        threads: that take the blocks in turn; the result does not depend on them.
 
     Returns:
         [N, L] float32; column l-1 holds cos(row r, row r-l), NaN where r < l. Article borders are not looked at:
         take the rows whose predecessors lie in their own article (window targets do, for l <= 5).
     """
-    out = np.full((len(vectors), max_lag), np.nan, dtype=np.float32)
-    for start in range(0, len(vectors), block):
+    out = np.full((max_lag, len(vectors)), np.nan, dtype=np.float32)
+
+    def fill(start: int) -> None:
         low = max(start - max_lag, 0)
         rows = np.asarray(vectors[low : start + block], dtype=np.float32)
-        offset = start - low
         for lag in range(1, max_lag + 1):
-            first = max(offset, lag)
-            out[low + first : low + len(rows), lag - 1] = np.einsum("nd,nd->n", rows[first:], rows[first - lag : -lag])
-    return out
+            first = max(start - low, lag)
+            if first < len(rows):
+                out[lag - 1, low + first : low + len(rows)] = np.vecdot(rows[first:], rows[first - lag : -lag])
+
+    with ThreadPoolExecutor(threads) as pool:  # numpy lets other threads work while it computes
+        for _ in pool.map(fill, range(0, len(vectors), block)):
+            pass
+    return out.T
 
 
-def score_windows(vectors: np.ndarray, targets: np.ndarray, article_of_row: np.ndarray) -> pd.DataFrame:
+def score_windows(
+    vectors: np.ndarray, targets: np.ndarray, article_of_row: np.ndarray, threads: int = 1
+) -> pd.DataFrame:
     """Every score of prior results section 5 for the windows with these target rows.
 
     Columns: `row` (target row); `distinctness` = 1 - cos(target, last context), as P5 ran; `forward_gain` =
@@ -60,20 +71,21 @@ def score_windows(vectors: np.ndarray, targets: np.ndarray, article_of_row: np.n
         vectors: [N, D] unit rows.
         targets: [W] int64 target rows.
         article_of_row: [N] article number of each row.
+        threads: to compute with.
 
     Returns:
         One row a window in the order of `targets`, float32 scores.
     """
-    lags = lag_similarities(vectors)
+    lags = lag_similarities(vectors, threads=threads).T  # [L, N], each lag in one piece
     following = np.minimum(targets + 1, len(vectors) - 1)
     has_next = (following > targets) & (article_of_row[following] == article_of_row[targets])
-    sims = lags[targets]
-    sim_prev, sim_prev2, sim_other_max = sims[:, 0], sims[:, 1], sims[:, 1:].max(axis=1, initial=-1.0)
+    sims = lags[:, targets]
+    sim_prev, sim_prev2, sim_other_max = sims[0], sims[1], reduce(np.maximum, sims[1:])
     return pd.DataFrame(
         {
             "row": targets,
             "distinctness": 1 - sim_prev,
-            "forward_gain": np.where(has_next, lags[following, 0] - sim_prev, np.nan).astype(np.float32),
+            "forward_gain": np.where(has_next, lags[0, following] - sim_prev, np.nan).astype(np.float32),
             "similarity": sim_prev,
             "sim_prev": sim_prev,
             "sim_prev2": sim_prev2,

@@ -36,7 +36,7 @@ Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Launch = Annotated[
     str,
     Field(
-        pattern=r"^(python|torchrun( [\w.:/=,-]+)*)$",
+        pattern=r"^(python|torchrun( [\w.:/=,-]+)+)$",
         description="what starts the stages that encode and train: python, or torchrun with its options",
     ),
 ]

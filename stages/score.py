@@ -12,12 +12,13 @@ from lvm_core.params import Threads, load_group, read_params, set_threads
 def main() -> None:
     """Score the windows of the train split and write them."""
     params = read_params()
-    set_threads(load_group(params, "threads", Threads))
+    threads: int = load_group(params, "threads", Threads)
+    set_threads(threads)
     bank = load_bank("data/bank")
     targets = bank.targets("train")
     if not len(targets):
         raise LvmError("data/bank: the train split has no window; give data.train more or longer articles")
-    scores = score_windows(bank.vectors, targets, bank.article_of_row)
+    scores = score_windows(bank.vectors, targets, bank.article_of_row, threads)
     write_parquet("data/scores.parquet", scores)
     means = ", ".join(f"{name} {scores[name].mean():.4f}" for name in SCORES)
     print(f"score: {len(scores):,} training windows; means: {means}")
