@@ -83,9 +83,9 @@ def measure(quick: bool) -> Iterator[Line]:
     yield _memory(32 // share, 1000 // share)
 
 
-def synthetic_bank(articles: dict[str, int]) -> Bank:
+def synthetic_bank(articles: dict[str, int], dimension: int = DIMENSION) -> Bank:
     """Articles of 66 chunks by split, with the published lag profile, float32."""
-    vectors = published_articles(sum(articles.values()), CHUNKS, DIMENSION, seed=0)
+    vectors = published_articles(sum(articles.values()), CHUNKS, dimension, seed=0)
     splits = [split for split, count in articles.items() for _ in range(count)]
     return bank_of([(f"a{i:05d}", split, v) for i, (split, v) in enumerate(zip(splits, vectors, strict=True))])
 
