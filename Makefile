@@ -35,7 +35,8 @@ test-fast: env ## the tests without the run of the whole pipeline
 soak: env ## long runs: 4 GB imports, hundreds of kills, damaged files, 10,000 hostile requests, 16 clients (20 min, 10 GB of disk)
 	python -m pytest -m soak -s
 
-bench: env ## measured ratios against plain ways to do the same: metrics/bench.json, metrics/bench.md
+bench: env ## measured ratios against plain ways to do the same: metrics/bench.json, metrics/bench.md (35 min)
+	python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
 	python -m benchmarks
 
 lint: env ## format, lint and types

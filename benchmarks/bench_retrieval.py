@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -36,14 +37,9 @@ def measure(quick: bool) -> Iterator[Line]:
             queries /= np.linalg.norm(queries, axis=1, keepdims=True)
             again = max(1, 64 // count)  # so that one timing is long enough
 
-            def search(queries: np.ndarray = queries, again: int = again, ours: Index = ours) -> np.ndarray:
-                return [ours.nearest(queries, NEAREST) for _ in range(again)][0][0]
-
-            def peer(queries: np.ndarray = queries, again: int = again, theirs: faiss.Index = theirs) -> np.ndarray:
-                found: np.ndarray = [theirs.search(queries, NEAREST) for _ in range(again)][0][1]
-                return found
-
-            same = float((search() == peer()).mean())
+            search = partial(_often, partial(ours.nearest, queries, NEAREST), again)
+            peer = partial(_often, partial(theirs.search, queries, NEAREST), again)
+            same = float((search()[0] == peer()[1]).mean())
             timed = in_turn(peer, search, rounds)
             yield at_least(
                 f"exact search, {count:,} quer{'y' if count == 1 else 'ies'} of {dimension} dimensions",
@@ -53,3 +49,9 @@ def measure(quick: bool) -> Iterator[Line]:
                 f"{1000 * timed.second / again:.1f} ms against {1000 * timed.first / again:.1f} ms; "
                 f"{same:.2%} of the places agree",
             )
+
+
+def _often(search: Callable[[], tuple[np.ndarray, np.ndarray]], times: int) -> tuple[np.ndarray, np.ndarray]:
+    for _ in range(times):
+        found = search()
+    return found

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.forms import set_data
+from tests.large_npz import DIMENSION, write_windows
 from tests.paths import ROOT
 
-DIMENSION = 768
 IMPORT = """
 import re, runpy, sys
 sys.argv = ["stages.import_vectors"]
@@ -25,38 +24,6 @@ runpy.run_module("stages.import_vectors", run_name="__main__")
 # not ru_maxrss, which counts what the parent had in memory when it forked
 print("peak MB", int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024)
 """
-
-
-def write_windows(path: Path, windows: int, compression: int) -> None:
-    """Windows as published, across borders of articles of 66 chunks, with metadata; never in memory as a whole."""
-    rng = np.random.default_rng(0)
-    some = rng.standard_normal((997, DIMENSION), dtype=np.float32)
-
-    def chunks(first: int, last: int) -> np.ndarray:
-        """Rows first..last of a long walk through combinations of a few vectors: all distinct, cheap to make."""
-        numbers = np.arange(first, last)
-        return some[numbers % 997] + some[numbers // 997 % 997] * np.float32(0.5)
-
-    def blocks(low: int, high: int) -> Iterator[np.ndarray]:
-        for start in range(5, windows + 5, 4096):
-            stop = min(start + 4096, windows + 5)
-            rows = chunks(start - 5, stop)
-            yield rows[np.arange(5, len(rows))[:, None] + np.arange(low, high)]
-
-    metadata = np.empty(windows, dtype=object)
-    for number in range(windows):
-        article, chunk = divmod(number + 5, 66)
-        metadata[number] = {"article_index": article, "target_chunk_index": chunk, "target_cpe_id": str(number)}
-    with zipfile.ZipFile(path, "w", compression, compresslevel=1) as archive:
-        for name, axis, (low, high) in (("context_sequences", (5,), (-5, 0)), ("target_vectors", (), (0, 1))):
-            shape = (windows, *axis, DIMENSION)
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(file, header)
-                for block in blocks(low, high):
-                    file.write(np.ascontiguousarray(block).data)
-        with archive.open("metadata.npy", "w") as file:
-            np.lib.format.write_array(file, metadata, allow_pickle=True)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,48 @@
+"""The steps that `bench_growth` times, as the stages call them."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.bench_fivecat import FIVE_TESTS
+from benchmarks.bench_training import CPU, recipe_of
+from lvm_core.bank import Bank, load_bank
+from lvm_core.curriculum import CurriculumParams, Rule, select_phases
+from lvm_core.dev_metrics import dev_metrics_on
+from lvm_core.distinctness import score_windows
+from lvm_core.fivecat.evaluate import evaluate
+from lvm_core.fivecat.predictor import from_callable
+from lvm_core.hardware import use_threads
+from lvm_core.mapped import training_vectors
+from lvm_core.params import load_group, read_params, validate
+from lvm_core.trainer import start_training, train_phase
+
+__all__ = ["curriculum", "epoch", "evaluation", "load_bank", "score"]
+
+
+def score(bank: Bank) -> None:
+    """All scores of all training windows."""
+    score_windows(bank.vectors, bank.targets("train"), bank.article_of_row)
+
+
+def curriculum(bank: Bank) -> None:
+    """Scores, and the windows of p5's phases."""
+    scores = score_windows(bank.vectors, bank.targets("train"), bank.article_of_row)
+    rule: Rule = validate({"rule": "top", "score": "distinctness"}, Rule, "rule")
+    settings: CurriculumParams = load_group(read_params(), "curriculum", CurriculumParams)
+    select_phases(scores, rule, settings)
+
+
+def epoch(bank: Bank) -> None:
+    """One epoch of p1 at the default size, with one thread, and its figures on dev."""
+    use_threads(1)
+    recipe = recipe_of("default")
+    state = start_training(recipe, bank.info.dimension, CPU)
+    vectors = training_vectors(bank, CPU, "auto")
+    train_phase(state, recipe, "a", vectors, bank.targets("train"), dev_metrics_on(bank, CPU), recipe.precision)
+
+
+def evaluation(bank: Bank) -> None:
+    """The five tests of a predictor that costs next to nothing, over the training windows."""
+    use_threads(1)
+    evaluate(bank, "train", from_callable(lambda contexts: torch.mean(contexts, dim=1), "mean"), FIVE_TESTS)
