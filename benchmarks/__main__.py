@@ -8,21 +8,25 @@ import importlib
 from benchmarks.report import write_report
 
 NAMES = ("training", "fivecat", "scoring", "retrieval", "encoding", "import", "startup", "growth")
-"""Modules `benchmarks.bench_<name>`; each has `measure(quick)`, which yields its lines."""
+"""Modules `benchmarks.bench_<name>` of a full run; each has `measure(quick)`, which yields its lines."""
+ON_REQUEST = ("gpu",)
+"""Further ones, for machines that have what they measure."""
 
 
 def main() -> None:
     """Measure, print each line as it comes; write both files if all were asked for, or where `--output` says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)} (default: all)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)} (default: these), {', '.join(ON_REQUEST)}"
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes, one run each: to try the code")
     parser.add_argument(
         "--output", help="folder of bench.json and bench.md (default: metrics, for all without --quick)"
     )
     options = parser.parse_args()
-    unknown = [name for name in options.names if name not in NAMES]
+    unknown = [name for name in options.names if name not in (*NAMES, *ON_REQUEST)]
     if unknown:
-        parser.error(f"{unknown[0]!r} is no benchmark; there are {', '.join(NAMES)}")
+        parser.error(f"{unknown[0]!r} is no benchmark; there are {', '.join((*NAMES, *ON_REQUEST))}")
     lines = []
     for name in options.names or NAMES:
         module = importlib.import_module(f"benchmarks.bench_{name}")

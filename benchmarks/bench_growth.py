@@ -64,18 +64,18 @@ def measure(quick: bool) -> Iterator[Line]:
         )
 
 
-def write_bank(folder: Path, windows: int) -> None:
+def write_bank(folder: Path, windows: int, dimension: int = DIMENSION) -> None:
     """A bank with so many training windows and two articles of `dev`, its vectors never in memory as a whole."""
     articles = -(-windows // (ARTICLE - 5)) + DEV_ARTICLES
     chunks = articles * ARTICLE
-    write_vectors(folder / "vectors.npy", chunks, DIMENSION, "float32")
+    write_vectors(folder / "vectors.npy", chunks, dimension, "float32")
     names = [f"a{number:06d}" for number in range(articles)]
     table = {"article_id": names, "title": names, "source": "noise", "split": "train"}
     frame = pd.DataFrame(table | {"first_row": np.arange(articles) * ARTICLE, "n_chunks": ARTICLE})
     frame.loc[articles - DEV_ARTICLES :, "split"] = "dev"
     write_parquet(folder / "articles.parquet", frame)
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
-    BankInfo("noise", "", "fp32", [], DIMENSION, chunks, content_sha256(vectors)).write(folder)
+    BankInfo("noise", "", "fp32", [], dimension, chunks, content_sha256(vectors)).write(folder)
 
 
 def draw(folder: Path, points: list[Point]) -> None:

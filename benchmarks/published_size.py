@@ -1,11 +1,16 @@
-"""A bank of the published size and lag profile: 438,568 chunks of 768 dimensions, made here from noise."""
+"""A bank of the published size and lag profile: 438,568 chunks of 768 dimensions, made here from noise.
+
+`python -m benchmarks.published_size FOLDER` writes it as `noise.npy` and `noise.csv`, which `data.train` takes.
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from tests.synthetic import published_articles, unit
 
@@ -39,3 +44,22 @@ def targets_of(chunks: int) -> np.ndarray:
     """[W] int64, rows that have five chunks of their article before them."""
     rows = np.arange(chunks)
     return rows[rows % ARTICLE >= 5]
+
+
+def main() -> None:
+    """Write the vectors and the table of their articles."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.published_size", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--chunks", type=int, default=CHUNKS, help=f"default: {CHUNKS}")
+    parser.add_argument("--dimension", type=int, default=DIMENSION, help=f"default: {DIMENSION}")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    write_vectors(options.folder / "noise.npy", options.chunks, options.dimension, "float32")
+    rows = np.arange(options.chunks)
+    table = pd.DataFrame({"article_id": rows // ARTICLE, "chunk_index": rows % ARTICLE})
+    table.to_csv(options.folder / "noise.csv", index=False)
+    print(f"{options.folder}: {options.chunks:,} chunks of {options.dimension} dimensions")
+
+
+if __name__ == "__main__":
+    main()
