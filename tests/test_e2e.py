@@ -210,11 +210,24 @@ def test_any_model_directory_can_be_judged(clone):
 
 def test_a_queued_sweep_runs_and_is_listed(clone):
     sh("dvc exp run --queue -S 'pos_scalar=0.05,0.1,0.2' evaluate_a@p5", clone)
-    sh("dvc queue start", clone)
+    sh("dvc queue start --jobs 2", clone)
     output = sh("while dvc queue status | grep -qE 'Queued|Running'; do sleep 1; done; dvc queue status", clone)
     assert output.count("Success") == 3, output
     table = pd.read_csv(_as_file(clone, sh("dvc exp show --csv", clone)))
     assert {0.05, 0.1, 0.2} <= set(table["pos_scalar"].dropna())
+
+
+def test_two_processes_embed_the_same_bytes_and_train_the_same_model(clone):
+    vectors = clone / "data/bank/vectors.npy"
+    one = vectors.read_bytes(), load_model(clone / "data/phases/a/p1").info.history
+    output = sh("""dvc exp run -S "launch='torchrun --standalone --nproc-per-node 2'" train_a@p1""", clone)
+    assert {"embed", "train_a@p1"} <= stages_run(output)
+    two = vectors.read_bytes(), load_model(clone / "data/phases/a/p1").info.history
+    assert two[0] == one[0]
+    for before, now in zip(one[1], two[1], strict=True):
+        assert now["train_loss"] == pytest.approx(before["train_loss"], rel=0.01)
+        assert now["dev_cosine"] == pytest.approx(before["dev_cosine"], abs=0.01)
+    sh("git checkout . && dvc checkout", clone)
 
 
 def _as_file(clone: Path, text: str) -> Path:
