@@ -46,7 +46,7 @@ def measure(quick: bool) -> Iterator[Line]:
         precision = resolve_precision("auto", device)
         recipe = recipe.model_copy(update={"device": str(device), "precision": precision})
         steps = 3 if quick else STEPS
-        for mode in ("default",) if quick else ("default", "reduce-overhead", "max-autotune"):
+        for mode in () if quick else ("default", "reduce-overhead", "max-autotune"):  # half a minute each to compile
             yield _alternative(bank, recipe, device, steps, "compile", mode, "null")
         yield _alternative(bank, recipe, device, steps, "bank", "mapped", "resident")
         yield _complete(bank, recipe, device, quick)

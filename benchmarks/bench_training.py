@@ -55,6 +55,8 @@ def measure(quick: bool) -> Iterator[Line]:
         yield _in_float32(bank, size, threads, steps, min(rounds, 3))
         yield _same_losses(bank, size, threads, steps)
     use_threads(1)
+    if not quick:  # half a minute to compile
+        yield _compiled(synthetic_bank({"train": 120, "dev": 16}, DIMENSIONS["default"]), STEPS["default"])
     yield _to_a_dev_cosine(synthetic_bank({"train": 120, "dev": 16}, DIMENSIONS["default"]), 1 if quick else 8)
 
 
@@ -194,6 +196,18 @@ def _losses(state: TrainState, recipe: Recipe, bank: Bank, batches: list[Tensor]
         nn.utils.clip_grad_norm_(list(model.parameters()), recipe.train.clip)
         state.optimizer.step()
         yield loss.item()
+
+
+def _compiled(bank: Bank, steps: int) -> Line:
+    recipe = recipe_of("default")
+    changed = recipe.model_copy(update={"train": recipe.train.model_copy(update={"compile": "default"})})
+    timed = in_turn(_trained(bank, recipe, steps), _trained(bank, changed, steps), 3)
+    return for_information(
+        "training, `default` size, 1 thread: a compiled step",
+        timed.ratio,
+        "windows/s with train.compile = default over those without",
+        f"{_rate(recipe, steps, timed.second)} against {_rate(recipe, steps, timed.first)}",
+    )
 
 
 class _Reached(Exception):

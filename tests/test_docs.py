@@ -14,11 +14,12 @@ from lvm_core.resolve import resolve_recipes, validate_all
 from tests.documents import blocks
 from tests.paths import ROOT
 
-DOCUMENTS = ["README.md", "docs/pipeline.md", "docs/how-to-read-the-numbers.md", "corpora/README.md"]
+DOCUMENTS = ["README.md", "docs/pipeline.md", "docs/how-to-read-the-numbers.md", "docs/scale.md", "corpora/README.md"]
 E2E = ["test_e2e.py", "test_e2e_vectors.py"]
 OF_THE_SERVICE = ("curl ", "python -m lvm_core.client")  # run by test_service_readme
 RUN_ELSEWHERE = {
     "make test": ".ci/run",
+    "python -m benchmarks gpu": "test_benchmarks",  # with --quick
     "make repro": "make repro:",  # its recipe, `dvc repro`, is run in test_e2e
     "make serve": "serve:",  # its recipe is what tests/service_server.py starts
     "make serve MODEL=p1": "serve:",

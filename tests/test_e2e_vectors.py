@@ -14,6 +14,7 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
+from lvm_core import load_model
 from lvm_core.bank import load_bank
 from lvm_core.interrupts import MESSAGE
 from tests.paths import ROOT
@@ -30,7 +31,9 @@ def clone(tmp_path_factory):
     sh(f"git diff --binary HEAD | git -C {folder} apply --allow-empty", ROOT)
     sh("git config user.name test && git config user.email test@localhost", folder)
     # each recipe costs the test some ten seconds
-    apply_overrides(folder / "params.yaml", ["names=[p1,p5]", "time_direction=[p1]", "train.seeds=[]"])
+    apply_overrides(
+        folder / "params.yaml", ["names=[p1,p5]", "time_direction=[p1]", "train.seeds=[]", "service.models=[]"]
+    )
     (folder / "dvc.lock").unlink()  # of other inputs; DVC writes the whole file anew after each stage
     sh("git commit --all --quiet --message 'two recipes'", folder)
     sh("python data/example/write_forms.py", folder)
@@ -109,3 +112,17 @@ def test_ctrl_c_under_dvc_loses_nothing(clone):
     assert stages_run(again) == {"train_a@p1"}
     assert not (clone / ".resume").exists()
     assert "up to date" in sh("dvc repro train_a@p1", clone)
+
+
+def test_the_paper_profile_takes_vectors_of_its_size(clone):
+    sh("git checkout --quiet params.yaml", clone)
+    sh("python -m benchmarks.published_size corpora/published --chunks 2000", clone)
+    output = sh(
+        "dvc exp run -S profile=paper -S data.kind=vectors -S data.train=corpora/published/noise.npy -S data.ood=null "
+        "train_a@p1",
+        clone,
+    )
+    assert "train_a@p1" in stages_run(output)
+    info = load_model(clone / "data/phases/a/p1").info
+    assert info.dimension == 768
+    assert info.n_parameters == 17_867_520
