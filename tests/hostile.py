@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
+from lvm_core.service.limits import BODY_BYTES
 from tests.service_server import DIMENSION, EIFFEL, Running, ask
 
 PATHS = ("/chat", "/predict", "/retrieve")
@@ -172,7 +173,7 @@ RAW = [
     b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
     _HEAD + b"Content-Length: -1\r\n\r\n{}",
     _HEAD + b"Content-Length: 9999999999999999999999\r\n\r\n{}",
-    _HEAD + b"Content-Length: 1048577\r\n\r\n{}",
+    _HEAD + f"Content-Length: {BODY_BYTES + 1}\r\n\r\n{{}}".encode(),
     _HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
     _HEAD + b"Content-Length: \xb2\r\n\r\n{}",
     _HEAD + b"Content-Length: 100\r\n\r\n{",  # the rest never comes

@@ -16,7 +16,7 @@ from lvm_core.continuation.confidence import (
     load_calibration,
 )
 from lvm_core.continuation.context import Filler
-from lvm_core.continuation.decoding import RetrievalDecoder
+from lvm_core.continuation.decoding import Catalogue, NearestChunk
 from lvm_core.continuation.measure import (
     calibration_figures,
     kinds,
@@ -111,12 +111,22 @@ def test_five_and_more_chunks_are_left_as_they_are(bank, fill):
 
 def test_the_nearest_chunk_is_decoded_with_its_article(bank):
     row = int(bank.articles["first_row"].iloc[2]) + 1
-    best = RetrievalDecoder(bank, Index.of(bank)).decode(np.asarray(bank.vectors)[row : row + 1], [[]], 3)[0]
+    best = Catalogue(bank, Index.of(bank)).nearest(np.asarray(bank.vectors)[row : row + 1], [[]], 3)[0]
     assert (best[0].row, best[0].chunk_index) == (row, 1)
     assert best[0].article_id == bank.articles["article_id"].iloc[2]
     assert best[0].score == pytest.approx(1, abs=1e-5)
-    without = RetrievalDecoder(bank, Index.of(bank)).decode(np.asarray(bank.vectors)[row : row + 1], [[row]], 3)[0]
+    without = Catalogue(bank, Index.of(bank)).nearest(np.asarray(bank.vectors)[row : row + 1], [[row]], 3)[0]
     assert row not in [candidate.row for candidate in without]
+
+
+def test_no_step_says_again_what_one_before_it_said(bank):
+    vectors = np.asarray(bank.vectors)[:2]
+    found = Catalogue(bank, Index.of(bank)).nearest(vectors, [[], []], 3)
+    first = NearestChunk().decode(vectors, found, [[], []])
+    assert first == [found[0][0].text, found[1][0].text]
+    assert NearestChunk().decode(vectors, found, [first, []]) == [found[0][1].text, first[1]]
+    everything = [one.text for one in found[0]]
+    assert NearestChunk().decode(vectors[:1], found[:1], [everything]) == [""]
 
 
 def test_the_lead_is_over_the_last_candidate_there_is():

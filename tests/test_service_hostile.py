@@ -48,18 +48,18 @@ def test_the_service_is_well_after_raw_bytes(service):
 def test_ten_thousand_requests_and_flat_memory(service):
     connection = service.connect()  # closed when the service ends
     sizes: list[int] = []
-    statuses: list[Request] = []
+    asked: list[Request] = []
 
     @settings(quiet, max_examples=10_000, phases=[Phase.generate])
     @given(request=requests)
     def send(request):
         check(service, connection, request)
-        statuses.append(request)
-        if len(statuses) % 1000 == 0:
+        asked.append(request)
+        if len(asked) % 1000 == 0:
             sizes.append(resident_megabytes(service.process.pid))
 
     send()
-    print(f"{len(statuses):,} requests; resident megabytes after each thousand: {sizes}")
-    assert len(statuses) >= 9_000  # hypothesis may end early when it has seen everything
+    print(f"{len(asked):,} requests; resident megabytes after each thousand: {sizes}")
+    assert len(asked) >= 9_000  # hypothesis may end early when it has seen everything
     assert max(sizes[-3:]) - min(sizes[1:4]) <= 20
     assert service.get("/health").json["status"] == "ready"

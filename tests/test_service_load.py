@@ -164,6 +164,15 @@ def test_an_answer_that_does_not_come_in_time_is_said():
     assert service.health()["status"] == "stopping"
 
 
+def test_closing_a_service_finishes_what_waits():
+    slow = Slow()
+    service, _ = served(slow)
+    futures = [service._batcher.submit("chat", number) for number in range(3)]
+    threading.Timer(0.1, slow.go.set).start()
+    service.close()
+    assert [future.result(0) for future in futures] == [0, 1, 2]
+
+
 def test_a_service_that_is_not_loaded_says_so():
     import asyncio
 

@@ -139,7 +139,7 @@ async def parse(request: Request, kind: type[A]) -> A:
         raise Refused(415, "the body must be JSON: send the header Content-Type: application/json")
     body = await _read(request)
     try:
-        json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_int=_whole_number)
+        value = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_int=_whole_number)
     except RecursionError:
         raise Refused(400, "the body is nested too deeply") from None
     except UnicodeDecodeError as error:
@@ -147,7 +147,7 @@ async def parse(request: Request, kind: type[A]) -> A:
     except ValueError as error:
         raise Refused(400, f"the body is not valid JSON: {_short(str(error))}") from None
     try:
-        return kind.model_validate_json(body)
+        return kind.model_validate(value)
     except ValidationError as error:
         raise _refusal(error) from None
 
@@ -186,10 +186,10 @@ def _refusal(error: ValidationError) -> Refused:
     first = error.errors(include_url=False)[0]
     where = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "json_invalid":
-        if "hex escape" in message or "surrogate" in message:  # Python's reader has let it pass, which is all it can be
-            return Refused(400, "a text holds half of a surrogate pair, which is no character")
-        return Refused(400, f"the body is not valid JSON: {_short(message)}")
+    if first["type"] == "model_type":
+        return Refused(422, "the body must be a JSON object")
+    if first["type"] == "string_unicode":
+        return Refused(400, "a text holds half of a surrogate pair, which is no character")
     if first["type"] == "extra_forbidden":
         return Refused(422, f"{_short(where)}: is no field of this request; see /openapi.json")
     value = first["input"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from lvm_core.continuation.confidence import CROWD, lead
 from lvm_core.continuation.context import Context
-from lvm_core.continuation.decoding import Candidate, RetrievalDecoder
+from lvm_core.continuation.decoding import Candidate
 from lvm_core.continuation.params import Fill
 from lvm_core.corpus.chunker import join_short, split_long
 from lvm_core.errors import LvmError
@@ -39,17 +39,21 @@ class Chat:
         chunks: all chunks of its text, oldest first.
         times: milliseconds of each part, of the batch it is in.
         context: the five chunks the first prediction reads.
+        reading: [5, D] the vectors that the next prediction reads.
         left_out: bank rows that are no answer.
         steps: the answer's steps.
+        texts: of the steps.
         similarities: [5] cosine of the first prediction with each place.
     """
 
     request: ChatRequest
     chunks: list[str]
     times: dict[str, float]
-    context: Context | None = None
-    left_out: list[int] = field(default_factory=list)
+    context: Context
+    reading: np.ndarray
+    left_out: list[int]
     steps: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     similarities: list[float] = field(default_factory=list)
 
 
@@ -81,8 +85,7 @@ class Engine:
     def chat(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         """Answers of /chat."""
         begun = time.perf_counter()
-        chats = [self._start(job) for job in jobs]
-        self._read(chats)
+        chats = self._read(jobs)
         for step in range(1, max(chat.request.steps for chat in chats) + 1):
             self._predict_step([chat for chat in chats if chat.request.steps >= step], step)
         spent = (time.perf_counter() - begun) * 1e3
@@ -110,7 +113,7 @@ class Engine:
         asked = [next(encoded) if request.text is not None else np.array(request.vector) for request in requests]
         queries = _unit(np.stack(asked).astype(np.float32))
         most = max(request.count for request in requests)
-        found = self.parts.decoder.decode(queries, [[]] * len(requests), most)
+        found = self.parts.catalogue.nearest(queries, [[]] * len(requests), most)
         spent = (time.perf_counter() - begun) * 1e3
         return [
             {"candidates": [_source(one) for one in some[: request.count]], "latency_ms": round(spent, 3)}
@@ -132,66 +135,78 @@ class Engine:
             raise ValueError("text cannot be encoded by this service")
         return self.parts.encoder.encode(texts)
 
-    def _start(self, job: Job) -> Chat:
-        times = dict.fromkeys(("encoding_ms", "context_build_ms", "lvm_inference_ms", "decoding_ms"), 0.0)
-        chat = Chat(job.request, [], {"queue_ms": job.waited_ms, "chunking_ms": 0.0, **times})
-        with _timed([chat], "chunking_ms"):
-            chat.chunks = self.chunks_of(job.request)
-        return chat
-
-    def _read(self, chats: list[Chat]) -> None:
-        """Encode the last five chunks of each, and fill their contexts."""
-        with _timed(chats, "encoding_ms"):
-            given = [chat.chunks[-CONTEXT:] for chat in chats]
+    def _read(self, jobs: Sequence[Job]) -> list[Chat]:
+        """Cut the texts, encode the last five chunks of each, and fill their contexts."""
+        cut: list[list[str]] = []
+        each: list[dict[str, float]] = []
+        for job in jobs:
+            with timed() as chunking:
+                cut.append(self.chunks_of(job.request))
+            each.append({"queue_ms": job.waited_ms, "chunking_ms": chunking.ms})
+        with timed() as encoding:
+            given = [chunks[-CONTEXT:] for chunks in cut]
             vectors = self._encode([chunk for chunks in given for chunk in chunks])
             parts = np.split(vectors, np.cumsum([len(chunks) for chunks in given])[:-1])
-        with _timed(chats, "context_build_ms"):
+        with timed() as building:
             same = self.parts.index.same_as_each(parts)
-            for chat, own, rows in zip(chats, parts, same, strict=True):
-                fill = chat.request.fill or self.settings.fill
-                chat.context = self.parts.filler.fill(own, "neighbours" if fill == "neighbours" else "repeat")
-                chat.left_out = [*chat.context.bank_rows, *rows]
+            contexts = self._contexts([job.request.fill or self.settings.fill for job in jobs], parts)
+        spent = {
+            "encoding_ms": encoding.ms,
+            "context_build_ms": building.ms,
+            "lvm_inference_ms": 0.0,
+            "decoding_ms": 0.0,
+        }
+        return [
+            Chat(job.request, chunks, own | spent, context, context.vectors, [*context.bank_rows, *rows])
+            for job, chunks, own, context, rows in zip(jobs, cut, each, contexts, same, strict=True)
+        ]
+
+    def _contexts(self, fills: Sequence[Fill], given: Sequence[np.ndarray]) -> list[Context]:
+        """The context of each request, with one scan of the bank for each strategy."""
+        contexts: dict[int, Context] = {}
+        for fill in sorted(set(fills)):
+            chosen = [number for number, wanted in enumerate(fills) if wanted == fill]
+            filled = self.parts.filler.fill_many([given[number] for number in chosen], fill)
+            contexts |= zip(chosen, filled, strict=True)
+        return [contexts[number] for number in range(len(fills))]
 
     def _predict_step(self, chats: list[Chat], step: int) -> None:
         """One step ahead for all that go so far; the prediction then takes the last place, as in the rollout."""
-        inference, decode = {"ms": 0.0}, {"ms": 0.0}
-        with _timed(chats, "lvm_inference_ms", inference):
-            contexts = np.stack([_context(chat).vectors for chat in chats])
+        with timed() as inference:
+            contexts = np.stack([chat.reading for chat in chats])
             predicted = self.parts.model.predict(contexts)
-        with _timed(chats, "decoding_ms", decode):
+        with timed() as decoding:
             most = max(CROWD, *(chat.request.candidates + step for chat in chats))
-            found = self.parts.decoder.decode(predicted, [chat.left_out for chat in chats], most)
-        for chat, vectors, vector, candidates in zip(chats, contexts, predicted, found, strict=True):
+            found = self.parts.catalogue.nearest(predicted, [chat.left_out for chat in chats], most)
+            texts = self.parts.decoder.decode(predicted, found, [chat.texts for chat in chats])
+        for chat, vector, candidates, text in zip(chats, predicted, found, texts, strict=True):
             if step == 1:
-                chat.similarities = [float(value) for value in vectors @ vector]
+                chat.similarities = [float(value) for value in chat.reading @ vector]
             chat.steps.append(
                 {
                     "step": step,
                     "confidence": self._confidence(chat, candidates, step),
                     "candidates": [_source(one) for one in candidates[: chat.request.candidates]],
-                    "latency_ms": {"inference": round(inference["ms"], 3), "decode": round(decode["ms"], 3)},
-                    "_texts": [one.text for one in candidates],
+                    "latency_ms": {"inference": round(inference.ms, 3), "decode": round(decoding.ms, 3)},
                 }
             )
-            old = _context(chat)
-            moved = np.concatenate([vectors[1:], vector[None]])
-            chat.context = Context(moved, old.mode, old.rows, old.given)
+            chat.texts.append(text)
+            chat.times["lvm_inference_ms"] += inference.ms
+            chat.times["decoding_ms"] += decoding.ms
+            chat.reading = np.concatenate([chat.reading[1:], vector[None]])
 
     def _confidence(self, chat: Chat, candidates: list[Candidate], step: int) -> float | None:
         if self.parts.calibration is None:
             return None
         score = float(lead(np.array([[one.score for one in candidates[:CROWD]]], dtype=np.float32))[0])
-        fill: Fill = "neighbours" if _context(chat).mode == "neighbours" else "repeat"
-        return self.parts.calibration.confidence(score, _context(chat).given, step, fill)
+        fill: Fill = "neighbours" if chat.context.mode == "neighbours" else "repeat"
+        return self.parts.calibration.confidence(score, chat.context.given, step, fill)
 
     def _answer(self, chat: Chat, spent: float) -> dict[str, Any]:
-        context = _context(chat)
-        texts: list[str] = []
-        for step in chat.steps:  # a step does not say again what one before it said
-            texts += next(([text] for text in step.pop("_texts") if text not in texts), [])
+        context = chat.context
         confidence = chat.steps[0]["confidence"]
         return {
-            "response": "\n\n".join(texts),
+            "response": "\n\n".join(filter(None, chat.texts)),
             "confidence": confidence,
             "confidence_note": NO_NOTE if confidence is None else NOTE,
             "chunks_used": CONTEXT,
@@ -205,12 +220,12 @@ class Engine:
         }
 
     def _slots(self, chat: Chat) -> list[dict[str, Any]]:
-        context, own = _context(chat), chat.chunks[-CONTEXT:]
+        context, own = chat.context, chat.chunks[-CONTEXT:]
         slots: list[dict[str, Any]] = []
         for place, row in enumerate(context.rows):
             number = place - (CONTEXT - context.given)
-            if row is not None and isinstance(self.parts.decoder, RetrievalDecoder):
-                found = self.parts.decoder.candidate(row, 0.0)
+            if row is not None:
+                found = self.parts.catalogue.candidate(row, 0.0)
                 slots.append({"text": found.text, "source": "bank", "title": found.title})
             else:
                 source = "you" if number >= 0 else "repeated"
@@ -218,21 +233,19 @@ class Engine:
         return [{**slot, "similarity": round(value, 4)} for slot, value in zip(slots, chat.similarities, strict=True)]
 
 
-def _context(chat: Chat) -> Context:
-    if chat.context is None:
-        raise RuntimeError("the context is filled before it is read")
-    return chat.context
+@dataclass
+class Spent:
+    """Milliseconds that a block took; 0 until it ends."""
+
+    ms: float = 0.0
 
 
 @contextmanager
-def _timed(chats: list[Chat], part: str, out: dict[str, float] | None = None) -> Iterator[None]:
-    begun = time.perf_counter()
-    yield
-    spent = (time.perf_counter() - begun) * 1e3
-    for chat in chats:
-        chat.times[part] += spent
-    if out is not None:
-        out["ms"] = spent
+def timed() -> Iterator[Spent]:
+    """Take the time of the block."""
+    spent, begun = Spent(), time.perf_counter()
+    yield spent
+    spent.ms = (time.perf_counter() - begun) * 1e3
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lvm_core.continuation.params import Fill
+
 BODY_BYTES = 4 << 20
 """Enough for the most contexts of 768 dimensions, written in full."""
 BODY_SECONDS = 10.0
@@ -33,7 +35,7 @@ class Settings:
         patience: seconds after which a waiting request is answered with 503.
     """
 
-    fill: str = "repeat"
+    fill: Fill = "repeat"
     steps: int = 5
     min_chars: int = 120
     max_chars: int = 800

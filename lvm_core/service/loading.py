@@ -11,7 +11,7 @@ from lvm_core.bank import Bank, content_sha256, load_bank
 from lvm_core.checkpoint import LoadedModel, load_model
 from lvm_core.continuation.confidence import Calibration, find_calibration, load_calibration
 from lvm_core.continuation.context import Filler
-from lvm_core.continuation.decoding import Decoder, RetrievalDecoder
+from lvm_core.continuation.decoding import Catalogue, Decoder, NearestChunk
 from lvm_core.continuation.nearest import Index
 from lvm_core.encoder import Encoder
 from lvm_core.errors import LvmError
@@ -30,6 +30,7 @@ class Parts:
         bank: the bank.
         index: of all its rows.
         filler: fills contexts from it.
+        catalogue: the bank's chunks by their vectors.
         decoder: turns predictions into texts.
         encoder: None for a bank of imported vectors.
         calibration: None if there is none.
@@ -41,6 +42,7 @@ class Parts:
     bank: Bank
     index: Index
     filler: Filler
+    catalogue: Catalogue
     decoder: Decoder
     encoder: Encoder | None
     calibration: Calibration | None
@@ -78,8 +80,18 @@ def load_parts(model_directory: Path, bank_directory: Path, calibration_file: Pa
     if encoder is None:
         reasons.append("the bank holds imported vectors and names no encoder: only vectors can be sent, not text")
     index = Index.of(bank)
-    decoder = RetrievalDecoder(bank, index)
-    return Parts(model, bank, index, Filler(bank, index), decoder, encoder, calibration, Path(model_directory), reasons)
+    return Parts(
+        model=model,
+        bank=bank,
+        index=index,
+        filler=Filler(bank, index),
+        catalogue=Catalogue(bank, index),
+        decoder=NearestChunk(),
+        encoder=encoder,
+        calibration=calibration,
+        directory=Path(model_directory),
+        reasons=reasons,
+    )
 
 
 def _check_bank(model: LoadedModel, bank: Bank, model_directory: Path, bank_directory: Path) -> None:
