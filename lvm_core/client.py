@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
-import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from lvm_core.answers import Continuation, Found, Health, continuation, described, found, health
+from lvm_core.command_line import Parser, run_command
 from lvm_core.errors import LvmError
 from lvm_core.windows import CONTEXT
 
@@ -219,18 +218,13 @@ def _numbers(values: np.ndarray) -> Any:
     return [_numbers(part) for part in values]
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise LvmError(f"{message}; usage: python -m lvm_core.client TEXT [--url URL] (more with --help)")
-
-
-def main(arguments: list[str]) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Ask for a continuation and print it.
 
     Raises:
         LvmError: the command line is wrong, or the service refused or was not reached.
     """
-    parser = _Parser(prog="python -m lvm_core.client", description="Ask a running service what comes next.")
+    parser = Parser("python -m lvm_core.client", "TEXT [--url URL]", "Ask a running service what comes next.")
     parser.add_argument("text", help="a paragraph")
     parser.add_argument("--url", default=ADDRESS, help="of the service (%(default)s)")
     parser.add_argument("--steps", type=int, default=1, help="chunks ahead (%(default)s)")
@@ -242,10 +236,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except LvmError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+    run_command(main)
