@@ -1,7 +1,7 @@
 """Put what is made into the documents, between its markers: `python docs/refresh.py`.
 
-`results`, `retrieval` and `filling` are figures of the committed run, `recipes` the recipes of params.yaml with the
-lines where they are defined.
+`results`, `retrieval` and `filling` are figures of the committed run, `speed` lines of metrics/bench.json, `recipes` the
+recipes of params.yaml with the lines where they are defined.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import pandas as pd
 import yaml
 
 SHOWN = ("oracle", "copy_last", "context_mean", "corpus_mean")
+FAST = ("training, ", "five tests", "scoring 4", "exact search, 64", "encoding 1", "importing", "start-up")
+"""How the names of the lines in the README's table of speeds begin."""
 FIGURES = (
     *("recall_at_1", "recall_at_5", "mrr", "recall_at_5_unmasked", "full_bank_recall_at_5", "contrastive_accuracy"),
     *("cosine", "centred_cosine", "par", "raw_norm", "margin", "margin_last", "margin_unseen", "rollout"),
@@ -91,6 +93,20 @@ def recipes(params: str) -> str:
     return "\n".join(lines)
 
 
+def speed(lines: list[dict[str, Any]]) -> str:
+    """The lines of the benchmarks that have a goal and say how fast or how small something is, met or not.
+
+    Args:
+        lines: metrics/bench.json.
+    """
+    rows = ["| what | ratio | goal | against |", "|---|---:|---:|---|"]
+    for line in lines:
+        if line["goal"] is not None and line["name"].startswith(FAST):
+            goal = f"{line['goal']:g}" + ("" if line["met"] else ", **not met**")
+            rows.append(f"| {line['name']} | {line['ratio']:.3g} | {goal} | {line['against']} |")
+    return "\n".join(rows)
+
+
 def definitions(params: str) -> dict[str, int]:
     """The line of params.yaml, counted from 1, on which each recipe begins."""
     top = yaml.compose(params)
@@ -116,6 +132,7 @@ def documents(root: Path) -> dict[Path, str]:
     calibration = json.loads((root / "metrics/calibration/selected.json").read_text())
     figures = refreshed(figures, "retrieval", retrieval(table, selected))
     figures = refreshed(figures, "filling", filling(calibration))
+    figures = refreshed(figures, "speed", speed(json.loads((root / "metrics/bench.json").read_text())))
     return {
         readme: refreshed(figures, "recipes", recipes((root / "params.yaml").read_text())),
         numbers: refreshed(numbers.read_text(), "results", yardstick(table)),
