@@ -1,7 +1,7 @@
 """Put what is made into the documents, between its markers: `python docs/refresh.py`.
 
-`results`, `retrieval` and `filling` are figures of the committed run, `speed` lines of metrics/bench.json, `recipes` the
-recipes of params.yaml with the lines where they are defined.
+`results`, `retrieval` and `filling` are figures of the committed run, `speed` lines of metrics/bench.json, and
+`recipes` the recipes of params.yaml with the lines where they are defined.
 """
 
 from __future__ import annotations
