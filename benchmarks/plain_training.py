@@ -76,18 +76,20 @@ def loader_of(dataset: TensorDataset, batch_size: int, order: list[Any] | None =
     return DataLoader(dataset, batch_size=batch_size, shuffle=True)
 
 
-def loss_of(model: nn.Module, contexts: Tensor, targets: Tensor) -> Tensor:
-    """Half the squared distance of prediction and target, the loss of p1."""
-    return 0.5 * (model(contexts) - targets).square().sum(dim=1).mean()
+def loss_of(model: nn.Module, contexts: Tensor, targets: Tensor, autocast: bool = False) -> Tensor:
+    """Half the squared distance of prediction and target, the loss of p1; the model in bf16 with `autocast`."""
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        raw = model(contexts)
+    return 0.5 * (raw.float() - targets).square().sum(dim=1).mean()
 
 
-def train_plain(model: nn.Module, loader: DataLoader[Any], lr: float) -> Iterator[float]:
+def train_plain(model: nn.Module, loader: DataLoader[Any], lr: float, autocast: bool = False) -> Iterator[float]:
     """One epoch in plain PyTorch; yields the loss of each step."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=DECAY)
     model.train()
     for contexts, targets in loader:
         optimizer.zero_grad()
-        loss = loss_of(model, contexts, targets)
+        loss = loss_of(model, contexts, targets, autocast)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
@@ -110,7 +112,8 @@ def train_lightning(model: nn.Module, loader: DataLoader[Any], lr: float, steps:
             self.model = model
 
         def training_step(self, batch: list[Tensor], index: int) -> Tensor:
-            return loss_of(self.model, *batch)
+            contexts, targets = batch
+            return loss_of(self.model, contexts, targets)
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.AdamW(self.parameters(), lr=lr, weight_decay=DECAY)

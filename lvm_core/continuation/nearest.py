@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from lvm_core.bank import Bank
+from lvm_core.products import product
 
 BLOCK = 16_384
 """Bank rows scored at a time."""
@@ -71,8 +72,11 @@ class Index:
         rows = torch.full((len(queries), count), -1, dtype=torch.int64)
         query_of = np.repeat(np.arange(len(leave_out)), [len(out) for out in leave_out])
         row_of = np.array([row for out in leave_out for row in out], dtype=np.int64)
+        scores = torch.empty(len(queries), BLOCK)
         for start in range(0, len(self), BLOCK):
-            scores = queries @ self._vectors[start : start + BLOCK].T
+            if start + BLOCK > len(self):
+                scores = torch.empty(len(queries), len(self) - start)
+            product(queries, self._vectors[start : start + BLOCK], out=scores)
             inside = (row_of >= start) & (row_of < start + scores.shape[1])
             scores[torch.from_numpy(query_of[inside]), torch.from_numpy(row_of[inside] - start)] = -torch.inf
             top = scores.topk(min(count, scores.shape[1]), dim=1)
@@ -100,7 +104,7 @@ class Index:
         found: list[set[int]] = [set() for _ in groups]
         group_of = np.repeat(np.arange(len(groups)), [len(vectors) for vectors in groups])
         for start in range(0, len(self), BLOCK):
-            same = torch.nonzero(self._vectors[start : start + BLOCK] @ given.T >= SAME)
+            same = torch.nonzero(product(self._vectors[start : start + BLOCK], given) >= SAME)
             for row, query in same.tolist():
                 found[group_of[query]].add(start + row)
         return [sorted(rows) for rows in found]
