@@ -26,7 +26,7 @@ from tests.training import small_bank, small_recipe, train, write_inputs
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
-COMMANDS = sorted({stage["cmd"] for stage in STAGES.values()})
+COMMANDS = sorted({stage["cmd"].replace("${launch}", "python") for stage in STAGES.values()})
 
 
 @pytest.mark.parametrize("command", COMMANDS)
