@@ -13,12 +13,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
 from lvm_core.errors import LvmError
-from lvm_core.files import read_json, read_npy, read_parquet, write_json
+from lvm_core.files import write_json
+from lvm_core.params import STRICT, shown, validate
+from lvm_core.reading import read_json, read_npy, read_parquet
 from lvm_core.windows import window_targets
 
 if TYPE_CHECKING:
@@ -47,10 +50,11 @@ class BankInfo:
     weights_sha256: str
     precision: str
     processor_features: list[str]
-    dimension: int
-    n_chunks: int
+    dimension: Annotated[int, Field(ge=1)]
+    n_chunks: Annotated[int, Field(ge=1)]
     content_sha256: str
     format_version: int = FORMAT_VERSION
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def write(self, directory: str | Path) -> None:
         """Write `bank.json` into `directory`."""
@@ -124,10 +128,7 @@ def load_bank(directory: str | Path) -> Bank:
         raise LvmError(
             f"{directory / 'bank.json'}: format_version must be {FORMAT_VERSION}; delete the folder and run `dvc repro`"
         )
-    try:
-        info = BankInfo(**raw)
-    except TypeError as error:
-        raise LvmError(f"{directory / 'bank.json'}: {error}; delete the folder and run `dvc repro`") from error
+    info: BankInfo = validate(raw, BankInfo, "", directory / "bank.json")
     vectors = read_npy(directory / "vectors.npy", mmap=True)
     articles = read_parquet(directory / "articles.parquet")
     if vectors.ndim != 2 or vectors.dtype not in (np.float32, np.float16):
@@ -146,13 +147,26 @@ def _check_articles(articles: pd.DataFrame, n_rows: int, path: Path) -> None:
     missing = {"article_id", "title", "source", "split", "first_row", "n_chunks"} - set(articles.columns)
     if missing:
         raise LvmError(f"{path}: lacks the columns {sorted(missing)}")
+    for name in ("article_id", "title", "source", "split"):
+        odd = [value for value in articles[name] if not isinstance(value, str)]
+        if odd:
+            raise LvmError(f"{path}: column {name} holds {shown(odd[0])}, which is no text")
+    for name in ("first_row", "n_chunks"):
+        if articles[name].dtype != np.int64:
+            raise LvmError(f"{path}: column {name} holds {articles[name].dtype}, need int64")
     unknown = set(articles["split"]) - set(SPLITS)
     if unknown:
-        raise LvmError(f"{path}: column split has {sorted(unknown)}, allowed are {list(SPLITS)}")
-    ends = articles["n_chunks"].cumsum()
+        raise LvmError(f"{path}: column split has {shown(sorted(unknown))}, allowed are {list(SPLITS)}")
+    again = articles["article_id"][articles["article_id"].duplicated()]
+    if len(again):
+        raise LvmError(f"{path}: the article {shown(again.iloc[0])} is there twice")
+    # Between 1 and N each, their sums stay far from the largest int64.
+    counts = articles["n_chunks"]
+    ends = counts.clip(0, n_rows).cumsum()
     if (
         len(articles) == 0
-        or not (articles["first_row"] == ends - articles["n_chunks"]).all()
+        or not counts.between(1, n_rows).all()
+        or not (articles["first_row"] == ends - counts).all()
         or ends.iloc[-1] != n_rows
     ):
         raise LvmError(f"{path}: articles do not cover the {n_rows} rows of vectors.npy contiguously and in order")

@@ -6,23 +6,31 @@ prediction = model.predict(contexts)   # [B, 5, D] unit rows -> [B, D] unit rows
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from lvm_core.damage import READ_ERRORS, printable
 from lvm_core.errors import LvmError
-from lvm_core.files import atomic_path, read_json, write_json
+from lvm_core.files import atomic_path, write_json
 from lvm_core.models import ModelParams, build_model
-from lvm_core.params import validate
+from lvm_core.params import STRICT, shown, validate
+from lvm_core.reading import MAKE, REMAKE, read_json
 from lvm_core.windows import CONTEXT
 
 FORMAT_VERSION = 1
+
+WIDEST = 65_536
+"""Largest dimension of a vector that a model reads."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,9 @@ class ModelInfo:
     """
 
     recipe: dict[str, Any]
-    phase: str
-    epoch: int
-    dimension: int
+    phase: Annotated[str, Field(pattern="^[abc]$")]
+    epoch: Annotated[int, Field(ge=0)]
+    dimension: Annotated[int, Field(ge=1, le=WIDEST)]
     encoder: str
     encoder_sha256: str
     data_sha256: str
@@ -62,6 +70,7 @@ class ModelInfo:
     stopped_after: str | None = None
     why_stopped: str | None = None
     format_version: int = FORMAT_VERSION
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
 
 class LoadedModel:
@@ -129,10 +138,8 @@ def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:
     Raises:
         LvmError: it is missing or damaged (names it).
     """
-    try:
+    with _safetensors(path):
         tensors: dict[str, torch.Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise LvmError(f"{path}: is not a complete .safetensors file ({error}); run `dvc repro` to make it") from error
     return tensors
 
 
@@ -142,11 +149,19 @@ def load_notes(path: str | Path) -> dict[str, str]:
     Raises:
         LvmError: as `load_tensors`.
     """
+    with _safetensors(path), safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
+@contextmanager
+def _safetensors(path: str | Path) -> Iterator[None]:
+    wrong = f"{path}: is not a complete .safetensors file"
     try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (OSError, SafetensorError) as error:
-        raise LvmError(f"{path}: is not a complete .safetensors file ({error}); run `dvc repro` to make it") from error
+        if not Path(path).is_file():  # a pipe would be waited for
+            raise LvmError(f"{wrong} (there is no file); {MAKE}")
+        yield
+    except (*READ_ERRORS, SafetensorError) as error:
+        raise LvmError(f"{wrong} ({printable(error)}); {REMAKE}") from error
 
 
 def save_model(directory: str | Path, weights: dict[str, torch.Tensor], info: ModelInfo) -> None:
@@ -165,17 +180,23 @@ def load_model(directory: str | Path) -> LoadedModel:
     raw = read_json(directory / "model.json")
     if not isinstance(raw, dict) or raw.get("format_version") != FORMAT_VERSION:
         raise LvmError(f"{directory / 'model.json'}: format_version must be {FORMAT_VERSION}; train the model again")
-    try:
-        info = ModelInfo(**raw)
-    except TypeError as error:
-        raise LvmError(f"{directory / 'model.json'}: {error}; train the model again") from error
+    info: ModelInfo = validate(raw, ModelInfo, "", directory / "model.json")
     architecture: ModelParams = validate(info.architecture, ModelParams, "architecture", directory / "model.json")
-    module = build_model(architecture, info.dimension)
     weights = load_tensors(directory / "model.safetensors")
-    try:
-        module.load_state_dict(weights)
-    except RuntimeError as error:
-        raise LvmError(
-            f"{directory / 'model.safetensors'}: does not fit the architecture in model.json ({error})"
-        ) from error
+    with torch.device("meta"):  # sizes without memory: the file must hold the weights before room is made for them
+        wanted, there = _shapes(build_model(architecture, info.dimension).state_dict()), _shapes(weights)
+    for name in (*wanted, *there):
+        if wanted.get(name) != there.get(name):
+            has, needs = there.get(name, "not there"), wanted.get(name, "not there")
+            raise LvmError(
+                f"{directory / 'model.safetensors'}: does not fit the architecture in model.json: {shown(name)} is "
+                f"{has}, must be {needs}"
+            )
+    module = build_model(architecture, info.dimension)
+    module.load_state_dict(weights)
     return LoadedModel(module, info)
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """Type and shape of each tensor, in words."""
+    return {name: f"{tensor.dtype} {list(tensor.shape)}" for name, tensor in tensors.items()}

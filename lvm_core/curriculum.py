@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
-import yaml
 from pydantic import Field, model_validator
 
 from lvm_core.bank import Bank
@@ -17,6 +16,7 @@ from lvm_core.distinctness import ScoreName, score_windows
 from lvm_core.errors import LvmError
 from lvm_core.params import Group, validate
 from lvm_core.reversal import reversed_bank
+from lvm_core.yaml_text import read_yaml
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Cosine = Annotated[float, Field(ge=-2.0, le=2.0)]
@@ -76,10 +76,7 @@ def read_rules(path: str | Path) -> dict[str, Rule]:
     Raises:
         LvmError: the file is missing, not YAML, or a rule is wrong (names the file and the key).
     """
-    try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise LvmError(f"{path}: cannot be read ({error}); run `dvc repro resolve`") from error
+    raw = read_yaml(path, "run `dvc repro resolve`")
     rules: dict[str, Rule] = validate(raw, dict[str, Rule], "curricula", path)
     return rules
 

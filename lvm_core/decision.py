@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lvm_core.errors import LvmError
-from lvm_core.files import read_json, write_json
+from lvm_core.files import write_json
 from lvm_core.params import Group, validate
+from lvm_core.reading import read_json
 
 
 class Decision(Group):

@@ -15,10 +15,11 @@ from pydantic import Field
 
 from lvm_core.bank import BankInfo, content_sha256
 from lvm_core.errors import LvmError
-from lvm_core.files import atomic_path, read_npy, sha256_of
+from lvm_core.files import atomic_path, sha256_of
 from lvm_core.params import Group
 from lvm_core.progress import Progress
 from lvm_core.ranks import ALONE, Ranks
+from lvm_core.reading import read_npy
 from lvm_core.resume import find_sealed, fingerprint, saved_array, source_sha256
 
 if TYPE_CHECKING:

@@ -123,20 +123,6 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(nan_to_none(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a json file.
-
-    Raises:
-        LvmError: the file is missing or is not json (names it).
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LvmError(f"{path}: cannot be read ({error.strerror}); run `dvc repro` to make it") from error
-    except ValueError as error:
-        raise LvmError(f"{path}: is not valid json ({error}); delete it and run `dvc repro`") from error
-
-
 def write_npy(path: str | Path, array: np.ndarray) -> None:
     """Write one array as .npy (never pickled), atomically."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
@@ -162,20 +148,6 @@ def write_npy_blocks(path: str | Path, dtype: np.dtype, shape: tuple[int, ...], 
             raise ValueError(f"the blocks have {rows} rows, the array {shape[0]}")
 
 
-def read_npy(path: str | Path, *, mmap: bool = False) -> np.ndarray:
-    """Read a .npy file, memory-mapped read-only if `mmap`.
-
-    Raises:
-        LvmError: the file is missing, truncated or holds objects (names it).
-    """
-    try:
-        return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
-    except OSError as error:
-        raise LvmError(f"{path}: cannot be read ({error.strerror or error}); run `dvc repro` to make it") from error
-    except (ValueError, EOFError) as error:
-        raise LvmError(f"{path}: is not a complete .npy file ({error}); delete it and run `dvc repro`") from error
-
-
 def write_parquet(path: str | Path, frame: pd.DataFrame) -> None:
     """Write a data frame as parquet without its index, atomically."""
     with atomic_path(path) as temporary:
@@ -185,39 +157,6 @@ def write_parquet(path: str | Path, frame: pd.DataFrame) -> None:
 def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
     """Write a data frame as csv without its index, numbers with seven significant digits, atomically."""
     write_text(path, frame.to_csv(index=False, float_format="%.7g", lineterminator="\n"))
-
-
-def read_csv(path: str | Path, index: str) -> pd.DataFrame:
-    """Read a csv file with the column `index` as its index.
-
-    Raises:
-        LvmError: the file is missing, empty or lacks the column (names it).
-    """
-    import pandas as pd
-
-    try:
-        return pd.read_csv(path, index_col=index)
-    except OSError as error:
-        raise LvmError(f"{path}: cannot be read ({error.strerror}); run `dvc repro` to make it") from error
-    except ValueError as error:
-        raise LvmError(f"{path}: is not the table it should be ({error}); delete it and run `dvc repro`") from error
-
-
-def read_parquet(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a parquet file (or some of its columns).
-
-    Raises:
-        LvmError: the file is missing or is not parquet (names it).
-    """
-    import pandas as pd
-    import pyarrow as pa
-
-    try:
-        return pd.read_parquet(path, columns=columns)
-    except FileNotFoundError as error:
-        raise LvmError(f"{path}: does not exist; run `dvc repro` to make it") from error
-    except (OSError, pa.ArrowException) as error:
-        raise LvmError(f"{path}: is not a complete parquet file ({error}); delete it and run `dvc repro`") from error
 
 
 def sha256_of(path: str | Path) -> str:

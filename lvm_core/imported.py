@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import ConfigDict
 
 from lvm_core.errors import LvmError
-from lvm_core.files import read_json, read_parquet, write_json
-from lvm_core.params import PARAMS_FILE
+from lvm_core.files import write_json
+from lvm_core.params import PARAMS_FILE, STRICT, validate
+from lvm_core.reading import read_json, read_parquet
 from lvm_core.windows import CONTEXT, assign_splits
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ class ImportInfo:
     n_chunks: int = 0
     content_sha256: str = ""
     sources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def write(self, directory: str | Path) -> None:
         """Write `import.json` into `directory`."""
@@ -53,10 +57,8 @@ def read_import_info(directory: str | Path = DIRECTORY) -> ImportInfo:
         LvmError: it is missing or damaged (names it).
     """
     path = Path(directory) / "import.json"
-    try:
-        return ImportInfo(**read_json(path))
-    except TypeError as error:
-        raise LvmError(f"{path}: {error}; run `dvc repro --force import_vectors`") from error
+    info: ImportInfo = validate(read_json(path), ImportInfo, "", path)
+    return info
 
 
 def split_imported(dev: float, val: float, seed: int, directory: str | Path = DIRECTORY) -> pd.DataFrame:

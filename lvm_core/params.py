@@ -6,8 +6,10 @@ invalidate another.
 
 from __future__ import annotations
 
+import json
 import math
 import os
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from lvm_core.errors import LvmError
+from lvm_core.yaml_text import read_yaml
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -43,6 +46,10 @@ Launch = Annotated[
 PosScalar = Annotated[float, Field(ge=-10.0, le=10.0, allow_inf_nan=False)]
 
 
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+"""For `__pydantic_config__` of a dataclass that is read from a json file: as strict as a `Group`."""
+
+
 class Group(BaseModel):
     """A group of parameters: unknown keys and wrong types are errors, numbers are finite, values never change."""
 
@@ -55,12 +62,7 @@ def read_params(path: str | Path = PARAMS_FILE) -> dict[str, Any]:
     Raises:
         LvmError: the file is missing or not YAML, a top-level key is unknown or missing, or the profile does not exist.
     """
-    try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LvmError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LvmError(f"{path}: is not valid YAML: {error}") from error
+    raw = read_yaml(path, "run this in the project's folder, or name the file")
     if not isinstance(raw, dict):
         raise LvmError(f"{path}: must be a mapping of keys to values")
     _check_top_level(raw, path)
@@ -104,9 +106,9 @@ def validate(value: Any, kind: Any, where: str, path: str | Path = PARAMS_FILE) 
     """Check `value` against a type (a `Group`, or any type pydantic knows) and return the typed value.
 
     Args:
-        value: as read from YAML.
-        kind: type to check against.
-        where: dotted key of the value, for the message.
+        value: as read from YAML or json.
+        kind: type to check against; of a dataclass, `__pydantic_config__` says how strictly.
+        where: dotted key of the value, for the message; "" for a whole file.
         path: file it came from, for the message.
 
     Raises:
@@ -115,6 +117,8 @@ def validate(value: Any, kind: Any, where: str, path: str | Path = PARAMS_FILE) 
     try:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind.model_validate(value)
+        if is_dataclass(kind):  # from a json file: pydantic takes no dict for a strict dataclass, but its json
+            return TypeAdapter(kind).validate_json(json.dumps(value))
         return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
         raise LvmError(_describe(error.errors()[0], kind, where, path)) from None
@@ -136,9 +140,9 @@ def shown(value: Any) -> str:
 
 
 def _describe(error: ErrorDetails, kind: Any, where: str, path: str | Path) -> str:
-    key = ".".join([where, *map(str, error["loc"])])
+    key = ".".join(filter(None, [where, *map(str, error["loc"])]))
     value = error["input"]
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         group = _group_at(kind, error["loc"][:-1])
         allowed = f"; allowed are {', '.join(group.model_fields)}" if group else ""
         return f"{path}: {key} = {shown(value)}: unknown key{allowed}"

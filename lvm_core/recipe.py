@@ -9,13 +9,13 @@ import yaml
 from pydantic import Field, model_validator
 
 from lvm_core.corruption import Corruption
-from lvm_core.errors import LvmError
 from lvm_core.files import write_text
 from lvm_core.losses import LOSSES, Terms, in_force
 from lvm_core.mapped import Where
 from lvm_core.models import ModelParams, draws_samples
 from lvm_core.params import PARAMS_FILE, Device, Group, Precision, Seed, Threads, validate
 from lvm_core.schedules import Schedule
+from lvm_core.yaml_text import read_yaml
 
 Compile = Literal["default", "reduce-overhead", "max-autotune"]
 
@@ -105,9 +105,6 @@ def read_recipe(path: str | Path) -> Recipe:
     Raises:
         LvmError: the file is missing, not YAML or not a recipe (names the file and the key).
     """
-    try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise LvmError(f"{path}: cannot be read as a recipe ({error}); run `dvc repro resolve`") from error
+    raw = read_yaml(path, "run `dvc repro resolve`")
     recipe: Recipe = validate(raw, Recipe, "recipe", path)
     return recipe

@@ -12,10 +12,10 @@ from pydantic import Field
 
 from lvm_core.curriculum import Rule
 from lvm_core.errors import run_stage
-from lvm_core.files import read_json
 from lvm_core.losses import LossTerm
 from lvm_core.models import ModelParams, build_model, count_parameters
 from lvm_core.params import read_params, validate
+from lvm_core.reading import read_json
 from lvm_core.recipe import Recipe
 from lvm_core.resolve import resolve_recipes, validate_all
 

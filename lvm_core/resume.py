@@ -15,8 +15,9 @@ from typing import TextIO
 import numpy as np
 
 from lvm_core.errors import LvmError
-from lvm_core.files import read_npy, sha256_of, write_npy
+from lvm_core.files import sha256_of, write_npy
 from lvm_core.ranks import Ranks
+from lvm_core.reading import read_npy
 
 ROOT = Path(".resume")
 """Folder of unfinished work, beside params.yaml; no DVC output, ignored by Git."""

@@ -13,11 +13,12 @@ from lvm_core.comparison.rows import comparison_csv
 from lvm_core.comparison.text import comparison_text
 from lvm_core.errors import run_stage
 from lvm_core.figures import comparison_figure, offset_profile_figure
-from lvm_core.files import read_csv, read_json, write_csv, write_json, write_text
+from lvm_core.files import write_csv, write_json, write_text
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.frontier.answer import frontier_table
 from lvm_core.gates.params import GatesParams, sets_of
 from lvm_core.params import Seed, Threads, load_group, read_params, set_threads
+from lvm_core.reading import read_csv, read_json
 
 PROFILED = ("oracle", "copy_last", "context_mean", "ridge")
 

@@ -9,8 +9,9 @@ from lvm_core.bank import load_bank
 from lvm_core.curriculum import CurriculumParams, read_rules, reversed_windows, select_phases
 from lvm_core.curriculum_report import add_measures, curriculum_check
 from lvm_core.errors import run_stage
-from lvm_core.files import atomic_directory, read_parquet, write_json, write_npy, write_text
+from lvm_core.files import atomic_directory, write_json, write_npy, write_text
 from lvm_core.params import Seed, load_group, read_params
+from lvm_core.reading import read_parquet
 
 
 def main() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from lvm_core.bank import BankInfo
 from lvm_core.encoder import Encoder, EncoderParams, encode_parts, write_vectors
 from lvm_core.errors import LvmError, run_stage
-from lvm_core.files import link_or_copy, read_parquet
+from lvm_core.files import link_or_copy
 from lvm_core.imported import DIRECTORY, read_import_info
 from lvm_core.params import Device, Precision, Threads, load_group, read_params
 from lvm_core.ranks import joined, speaks
+from lvm_core.reading import read_parquet
 from lvm_core.resume import shared_folder
 
 BANK = "data/bank"

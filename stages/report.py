@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lvm_core.errors import run_stage
-from lvm_core.files import read_csv, read_json, write_text
+from lvm_core.files import write_text
+from lvm_core.reading import read_csv, read_json
 from lvm_core.report.page import report_html
 
 

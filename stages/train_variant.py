@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from lvm_core.bank import load_bank
 from lvm_core.errors import LvmError, run_stage
-from lvm_core.files import read_npy
 from lvm_core.hardware import use_threads
 from lvm_core.layout import REVERSED, seed_variant
 from lvm_core.ranks import joined
+from lvm_core.reading import read_npy
 from lvm_core.recipe import read_recipe
 from lvm_core.reversal import reversed_bank
 from lvm_core.variants import PHASES, train_variant

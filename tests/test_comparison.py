@@ -18,7 +18,6 @@ from lvm_core.comparison.text import comparison_text, seeds_chapter, time_direct
 from lvm_core.comparison.variants import seed_spread, time_direction
 from lvm_core.errors import LvmError
 from lvm_core.figures import comparison_figure
-from lvm_core.files import read_parquet
 from lvm_core.fivecat.evaluate import evaluate_splits
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import from_callable
@@ -27,6 +26,7 @@ from lvm_core.fivecat.store import write_evaluations
 from lvm_core.gates.judge import judge_gates
 from lvm_core.gates.params import GatesParams
 from lvm_core.params import load_group, read_params
+from lvm_core.reading import read_parquet
 from lvm_core.recipe import write_recipe
 from lvm_core.references import copy_last, fit_references, oracle
 from lvm_core.resolve import resolve_recipes

@@ -15,8 +15,8 @@ import yaml
 from lvm_core import load_model
 from lvm_core.bank import load_bank
 from lvm_core.comparison.columns import columns
-from lvm_core.files import read_npy, read_parquet
 from lvm_core.layout import REFERENCES
+from lvm_core.reading import read_npy, read_parquet
 from tests.documents import blocks
 from tests.paths import ROOT
 from tests.shell import sh, stages_run

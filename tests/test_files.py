@@ -12,18 +12,8 @@ import pytest
 
 from lvm_core.bank import BankInfo, load_bank
 from lvm_core.errors import LvmError
-from lvm_core.files import (
-    atomic_directory,
-    atomic_path,
-    nan_to_none,
-    read_csv,
-    read_json,
-    read_npy,
-    read_parquet,
-    write_json,
-    write_npy,
-    write_parquet,
-)
+from lvm_core.files import atomic_directory, atomic_path, nan_to_none, write_json, write_npy, write_parquet
+from lvm_core.reading import read_csv, read_json, read_npy, read_parquet
 from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank
 

@@ -11,13 +11,13 @@ import pytest
 import yaml
 
 from lvm_core.checkpoint import ModelInfo, load_model, save_model
-from lvm_core.files import read_json
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.headline import HEADLINE, headline
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import from_callable
 from lvm_core.models import build_model
 from lvm_core.models.transformer import TransformerParams
+from lvm_core.reading import read_json
 from lvm_core.references import context_mean, copy_last
 from tests.calling import Done, one_clear_line, run_stage
 from tests.paths import ROOT

@@ -15,13 +15,13 @@ import yaml
 import stages.evaluate
 from lvm_core.checkpoint import ModelInfo, load_model, save_model
 from lvm_core.errors import LvmError
-from lvm_core.files import read_json, read_parquet
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.headline import HEADLINE, headline
 from lvm_core.layout import REFERENCES
 from lvm_core.models import build_model
 from lvm_core.models.transformer import TransformerParams
 from lvm_core.params import TOP_LEVEL
+from lvm_core.reading import read_json, read_parquet
 from lvm_core.references import copy_last
 from tests.synthetic import make_bank, write_bank
 

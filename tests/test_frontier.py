@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lvm_core.bank import Bank
 from lvm_core.errors import LvmError
-from lvm_core.files import nan_to_none, read_json
+from lvm_core.files import nan_to_none
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.headline import headline
 from lvm_core.fivecat.params import EvaluateParams
@@ -28,6 +28,7 @@ from lvm_core.frontier.measure import FIGURES, measure
 from lvm_core.frontier.strength import choose_strength
 from lvm_core.frontier.trace import MARGINS, describe, trace_frontier
 from lvm_core.params import TOP_LEVEL
+from lvm_core.reading import read_json
 from lvm_core.references import copy_last, fit_linear5
 from tests.calling import run_stage
 from tests.synthetic import PUBLISHED_LAGS, bank_of, make_bank, published_articles, unit, write_bank

@@ -11,11 +11,12 @@ import torch
 from lvm_core import phases, variants
 from lvm_core.checkpoint import load_model
 from lvm_core.errors import LvmError
-from lvm_core.files import read_json, write_json
+from lvm_core.files import write_json
 from lvm_core.ladder.attempts import Judge
 from lvm_core.ladder.climb import SELECTED
 from lvm_core.ladder.text import ladder_text
 from lvm_core.layout import phase_directory
+from lvm_core.reading import read_json
 from lvm_core.resume import ROOT as PROGRESS
 from tests.ladder_run import ALWAYS, RECIPES, SECOND, exactly, go_up
 

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from lvm_core.checkpoint import load_tensors, save_tensors
-from lvm_core.files import read_json, write_json, write_npy
+from lvm_core.files import write_json, write_npy
+from lvm_core.reading import read_json
 from lvm_core.service.listening import listen
 from tests.calling import one_clear_line, run_stage
 from tests.processes import catches, finish, start, wait_for

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lvm_core.files import read_npy
+from lvm_core.reading import read_npy
 from tests.forms import FORMS, run_import, set_data, write_samples
 from tests.paths import ROOT
 from tests.synthetic import make_bank

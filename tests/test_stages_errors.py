@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lvm_core.files import read_parquet, write_json
+from lvm_core.files import write_json
 from lvm_core.imported import ImportInfo
+from lvm_core.reading import read_parquet
 from tests.calling import one_clear_line, run_stage
 from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank

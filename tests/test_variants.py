@@ -12,12 +12,12 @@ from lvm_core.checkpoint import load_model
 from lvm_core.curriculum import CurriculumParams, Rule, reversed_windows, select_phases
 from lvm_core.distinctness import score_windows
 from lvm_core.errors import LvmError
-from lvm_core.files import read_json
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.layout import REVERSED, phase_directory, seed_variant, variant_directory
 from lvm_core.params import load_group, read_params
 from lvm_core.phases import run_phase
+from lvm_core.reading import read_json
 from lvm_core.resolve import resolve_recipes, validate_all
 from lvm_core.resume import ROOT as PROGRESS
 from lvm_core.reversal import reversed_bank

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from lvm_core.comparison.columns import SPLITS
 from lvm_core.errors import LvmError
-from lvm_core.files import read_json, read_parquet
 from lvm_core.fivecat.resampled import Judgement, judge
+from lvm_core.reading import read_json, read_parquet
 from lvm_core.statistics import RESAMPLES
 from lvm_core.windows import CONTEXT
+from lvm_core.yaml_text import read_yaml
 
 
 def about_recipes(names: Sequence[str], recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -42,8 +42,8 @@ def _resolved(name: str) -> Mapping[str, Any]:
     """The `model` of a resolved recipe; read as plain YAML, because its type brings torch with it."""
     path = Path("data/recipes") / f"{name}.yaml"
     try:
-        model: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        model: Mapping[str, Any] = read_yaml(path, "run `dvc repro resolve`")["model"]
+    except (KeyError, TypeError) as error:
         raise LvmError(f"{path}: cannot be read as a recipe ({error}); run `dvc repro resolve`") from None
     return model
 

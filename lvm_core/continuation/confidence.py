@@ -19,8 +19,9 @@ from scipy.optimize import isotonic_regression
 
 from lvm_core.continuation.params import Fill
 from lvm_core.errors import LvmError
-from lvm_core.files import read_json, sha256_of, write_json
+from lvm_core.files import sha256_of, write_json
 from lvm_core.params import Group, validate
+from lvm_core.reading import read_json
 from lvm_core.windows import CONTEXT
 
 NEAREST = 5

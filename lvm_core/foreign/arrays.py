@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lvm_core.damage import AGAIN, open_regular_file, readable
 from lvm_core.errors import LvmError
-from lvm_core.foreign.damage import AGAIN, open_regular_file, readable
-from lvm_core.foreign.npy_header import Header, read_header, require_rows_of_numbers
+from lvm_core.npy_header import Header, read_header, require_rows_of_numbers
 
 RELEASE_BYTES = 64 * 2**20
 """Read pages are given back to the system after so many bytes."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lvm_core.damage import printable
 from lvm_core.errors import LvmError
 from lvm_core.foreign.arrays import DiskArray, open_npy
-from lvm_core.foreign.damage import printable
 from lvm_core.foreign.ids import LONGEST, Values, WindowIds, article_ids, indices, read_metadata, texts
 from lvm_core.foreign.npz import NpzFile, open_npz
 from lvm_core.foreign.tables import read_id_table, unpack_vector_column

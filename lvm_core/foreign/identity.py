@@ -6,8 +6,8 @@ import hashlib
 import zipfile
 from pathlib import Path
 
+from lvm_core.damage import READ_ERRORS
 from lvm_core.errors import LvmError
-from lvm_core.foreign.damage import READ_ERRORS
 from lvm_core.foreign.sources import vector_paths
 from lvm_core.progress import Progress
 from lvm_core.resume import fingerprint

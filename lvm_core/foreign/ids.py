@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from lvm_core.damage import printable
 from lvm_core.errors import LvmError
-from lvm_core.foreign.damage import printable
 
 LARGEST = int(np.iinfo(np.int64).max)
 LONGEST = 1000

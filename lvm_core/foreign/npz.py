@@ -20,13 +20,13 @@ from typing import IO, Any, cast
 
 import numpy as np
 
+from lvm_core.damage import AGAIN, open_regular_file, printable, readable
 from lvm_core.errors import LvmError
 from lvm_core.files import atomic_path
 from lvm_core.foreign.arrays import DiskArray
-from lvm_core.foreign.damage import AGAIN, open_regular_file, printable, readable
-from lvm_core.foreign.npy_header import Header, read_header, require_rows_of_numbers
 from lvm_core.foreign.object_arrays import read_object_array
 from lvm_core.foreign.plain_arrays import array_of_bytes
+from lvm_core.npy_header import Header, read_header, require_rows_of_numbers
 from lvm_core.progress import Progress
 
 BLOCK_BYTES = 8 * 2**20

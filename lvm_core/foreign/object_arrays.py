@@ -27,8 +27,8 @@ from typing import Any, BinaryIO, ClassVar, NoReturn
 
 import numpy as np
 
+from lvm_core.damage import AGAIN, READ_ERRORS, printable
 from lvm_core.errors import LvmError
-from lvm_core.foreign.damage import AGAIN, READ_ERRORS, printable
 from lvm_core.foreign.stand_ins import ADMITTED, Global, Refused, StandInArray, StandInDtype
 
 MAX_DEPTH = 64

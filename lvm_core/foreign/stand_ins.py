@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from lvm_core.foreign.damage import printable
+from lvm_core.damage import printable
 from lvm_core.foreign.plain_arrays import array_of_bytes
 
 _SIZES = {"b": ["1"], "i": [*"1248"], "u": [*"1248"], "f": [*"248"], "c": ["8", "16"], "M": ["8"], "m": ["8"]}

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lvm_core.damage import AGAIN, open_regular_file, printable, readable
 from lvm_core.errors import LvmError
 from lvm_core.files import write_npy_blocks
 from lvm_core.foreign.arrays import DiskArray, open_npy
-from lvm_core.foreign.damage import AGAIN, open_regular_file, printable, readable
 from lvm_core.foreign.ids import Values
 from lvm_core.progress import Progress
+from lvm_core.reading import require_bounded
 from lvm_core.resume import fingerprint
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def _open_parquet(path: Path) -> pq.ParquetFile:
 
     open_regular_file(path).close()  # says plainly if it is not there
     with _readable_parquet(path):
+        require_bounded(path, AGAIN)
         # Without read-ahead, and through a small buffer: else a whole group of rows is in memory, often the whole file.
         file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=2**20)
         _ = file.schema_arrow.names, file.metadata.num_rows  # decoded now, while errors are looked for

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from lvm_core.command_line import Parser, run_command
 from lvm_core.errors import LvmError
-from lvm_core.files import read_json
 from lvm_core.gates.params import FRAMES, GatesParams, counted_sets, definition_of, frames_of
 from lvm_core.gates.results import RowResult, SetResult
 from lvm_core.gates.text import answer_text, mark
 from lvm_core.params import PARAMS_FILE, load_group, read_params, validate
+from lvm_core.reading import read_json
 
 COMPARISON = Path("metrics/comparison.json")
 USAGE = "--recipe R --set S [--frame corrected|published]"

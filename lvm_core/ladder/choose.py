@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from lvm_core.errors import LvmError
-from lvm_core.files import read_json
 from lvm_core.ladder.params import CRITERIA, Criterion
+from lvm_core.reading import read_json
 
 Figures = Mapping[str, float | None]
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from lvm_core.checkpoint import load_model
 from lvm_core.curriculum import read_rules
-from lvm_core.files import read_csv, read_json, read_npy, read_parquet
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS
 from lvm_core.fivecat.resampled import Judgement
 from lvm_core.ladder.attempts import (
@@ -29,6 +28,7 @@ from lvm_core.ladder.params import CRITERIA, LadderParams
 from lvm_core.ladder.plan import Attempt, plan_attempts, skipped_rungs
 from lvm_core.ladder.training import Diverged, Workshop, ladder_key, trained_here
 from lvm_core.layout import phase_directory
+from lvm_core.reading import read_csv, read_json, read_npy, read_parquet
 from lvm_core.recipe import Recipe, read_recipe
 from lvm_core.resume import ROOT, progress_folder
 from lvm_core.variants import PHASES, copy_model

@@ -259,7 +259,7 @@ def figures_of(folder: Path | None, recipe: str) -> dict[str, Any]:
     Raises:
         LvmError: the file is damaged (names it).
     """
-    from lvm_core.files import read_json
+    from lvm_core.reading import read_json
 
     path = folder / f"{recipe}.json" if folder is not None and "/" not in recipe else None
     raw = read_json(path) if path is not None and path.is_file() else None

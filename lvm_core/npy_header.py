@@ -9,8 +9,8 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
+from lvm_core.damage import AGAIN, READ_ERRORS, printable, readable
 from lvm_core.errors import LvmError
-from lvm_core.foreign.damage import AGAIN, READ_ERRORS, printable, readable
 
 _NUMBERS, _OTHER_PLAIN = "iufc", "bSUMm"
 _LONGEST_HEADER = 10 + 65_536
@@ -38,12 +38,13 @@ class Header(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read_header(file: IO[bytes], where: str) -> Header:
+def read_header(file: IO[bytes], where: str, remedy: str = AGAIN) -> Header:
     """Read and check the header at the position of `file`; this may read ahead of it.
 
     Args:
         file: positioned where the array begins.
         where: file and array, for messages.
+        remedy: what to do about damage.
 
     Raises:
         LvmError: it is no .npy header, or declares a structured dtype or an impossible shape.
@@ -64,16 +65,16 @@ def read_header(file: IO[bytes], where: str) -> Header:
             shape, is_fortran, dtype = read(head)
     except READ_ERRORS as error:
         reason = printable(str(error) or type(error).__name__)
-        raise LvmError(f"{where}: its header is damaged ({reason}); {AGAIN}") from error
+        raise LvmError(f"{where}: its header is damaged ({reason}); {remedy}") from error
     if dtype.kind != "O" and (dtype.kind not in _NUMBERS + _OTHER_PLAIN or dtype.itemsize == 0):
         raise LvmError(
             f"{where}: has the type {printable(dtype)}; save each field as an array of plain numbers or text"
         )
     if len(shape) > 32 or any(type(n) is not int or n < 0 for n in shape):
-        raise LvmError(f"{where}: its header declares the shape {printable(shape)}; {AGAIN}")
+        raise LvmError(f"{where}: its header declares the shape {printable(shape)}; {remedy}")
     # numpy multiplies the sizes that are not zero.
     if math.prod(max(n, 1) for n in shape) * dtype.itemsize >= 2**63:
-        raise LvmError(f"{where}: its header declares the shape {printable(shape)}; {AGAIN}")
+        raise LvmError(f"{where}: its header declares the shape {printable(shape)}; {remedy}")
     return Header(shape, dtype, is_fortran, head.tell())
 
 

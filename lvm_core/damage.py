@@ -32,11 +32,12 @@ def printable(text: object, limit: int = 200) -> str:
 
 
 @contextmanager
-def readable(where: str) -> Iterator[None]:
+def readable(where: str, remedy: str = AGAIN) -> Iterator[None]:
     """Turn what a damaged or unreadable file raises into an LvmError.
 
     Args:
         where: file and, if it has several, array, for the message.
+        remedy: what to do about it.
 
     Raises:
         LvmError: in place of each of `READ_ERRORS`.
@@ -45,11 +46,18 @@ def readable(where: str) -> Iterator[None]:
         yield
     except READ_ERRORS as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-        raise LvmError(f"{where}: cannot be read ({printable(reason)}); {AGAIN}") from error
+        raise LvmError(f"{where}: cannot be read ({printable(reason)}); {remedy}") from error
 
 
-def open_regular_file(path: Path) -> BinaryIO:
+def open_regular_file(
+    path: Path, *, remedy: str = AGAIN, missing: str = "check the path and its permissions"
+) -> BinaryIO:
     """Open a file for reading; say plainly what is wrong if there is none.
+
+    Args:
+        path: of the file; links are followed (DVC's cache may be linked into the workspace).
+        remedy: what to do about an empty file.
+        missing: what to do about one that is not there or not ours to read.
 
     Raises:
         LvmError: it is missing, a folder, a pipe or the like, empty, or not ours to read.
@@ -60,7 +68,7 @@ def open_regular_file(path: Path) -> BinaryIO:
         if path.exists() and not path.is_file():  # opening a pipe would wait for ever
             raise LvmError(f"{path}: is not a regular file; save it as one first")
         if path.stat().st_size == 0:
-            raise LvmError(f"{path}: is empty; {AGAIN}")
+            raise LvmError(f"{path}: is empty; {remedy}")
         return open(path, "rb")
     except OSError as error:
-        raise LvmError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+        raise LvmError(f"{path}: cannot be read ({error.strerror}); {missing}") from error
