@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "dev", "val", "ood")
+UNIT_WITHIN = 0.01
+"""How far from 1 the length of a row may be; float16 leaves up to 0.001."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,27 @@ def content_sha256(vectors: np.ndarray, block: int = 65_536) -> str:
     for start in range(0, len(vectors), block):
         digest.update(np.ascontiguousarray(vectors[start : start + block]).data)
     return digest.hexdigest()
+
+
+def require_content(bank: Bank) -> None:
+    """Compare the vectors and the number of texts with bank.json: `load_bank` leaves them unread.
+
+    Raises:
+        LvmError: vectors.npy or chunks.parquet is not what bank.json says, or a vector is not of length 1.
+    """
+    directory = bank.directory or Path()
+    if content_sha256(bank.vectors) != bank.info.content_sha256:
+        raise LvmError(
+            f"{directory / 'vectors.npy'}: is not what bank.json says; delete the folder and run `dvc repro`"
+        )
+    for start in range(0, len(bank.vectors), 65_536):
+        norms = np.linalg.norm(np.asarray(bank.vectors[start : start + 65_536], dtype=np.float32), axis=1)
+        odd = np.flatnonzero(~(np.abs(norms - 1) < UNIT_WITHIN))
+        if len(odd):
+            row, norm = start + int(odd[0]), norms[odd[0]]
+            raise LvmError(f"{directory / 'vectors.npy'}: row {row} has the length {norm:.6g}, must be 1")
+    if (texts := len(bank.texts())) != bank.info.n_chunks:
+        raise LvmError(f"{directory / 'chunks.parquet'}: has {texts} chunks, bank.json says {bank.info.n_chunks}")
 
 
 def start_content_sha256(dtype: np.dtype, shape: tuple[int, ...]) -> hashlib._Hash:

@@ -50,6 +50,9 @@ class CurriculumParams(Group):
     top: TopShares
     thresholds: Thresholds
     min_windows: Annotated[int, Field(ge=1, description="a phase with fewer windows is an error")]
+    near_duplicate: Annotated[
+        float | None, Field(gt=0.0, le=1.0, description="windows whose target is this near to a context chunk are out")
+    ]
 
 
 class Rule(Group):
@@ -92,6 +95,14 @@ class Selection:
 
     rows: np.ndarray
     in_force: dict[str, float]
+
+
+def without_near_duplicates(scores: pd.DataFrame, limit: float | None) -> pd.DataFrame:
+    """The scores of the windows whose target has a cosine below `limit` with each of its context chunks (None: all)."""
+    if limit is None:
+        return scores
+    closest = np.maximum(scores["sim_prev"], scores["sim_other_max"])
+    return scores[closest < limit].reset_index(drop=True)
 
 
 def select_phases(scores: pd.DataFrame, rule: Rule, params: CurriculumParams) -> dict[str, Selection]:
@@ -160,5 +171,6 @@ def reversed_windows(
         return {}
     backwards = reversed_bank(bank)
     scores = score_windows(backwards.vectors, backwards.targets("train"), backwards.article_of_row)
+    scores = without_near_duplicates(scores, params.near_duplicate)
     phases = {name: select_phases(scores, rule, params) for name, rule in rules.items()}
     return {name: {phase: one.rows for phase, one in selected.items()} for name, selected in phases.items()}

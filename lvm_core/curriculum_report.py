@@ -50,15 +50,17 @@ def curriculum_check(
     params: CurriculumParams,
     texts: Sequence[str],
     seed: int,
+    left_out: int = 0,
 ) -> str:
     """`metrics/curriculum_check.md`.
 
     Args:
-        scores: from `add_measures`.
+        scores: from `add_measures`, of the windows that are trained on.
         recipes: rule and selections of each recipe trained.
         params: shares and thresholds, applied here to every score.
         texts: text of every bank row, for the excerpts.
         seed: of the sample of windows.
+        left_out: windows that are not trained on because of `curriculum.near_duplicate`.
     """
     rules = {f"top by {name}": Rule(rule="top", score=name) for name in SCORES} | {"P5.1": Rule(rule="thresholds")}
     everything = phase_means(scores, scores["row"].to_numpy())
@@ -81,7 +83,7 @@ def curriculum_check(
                 phase_a[title] = means
     lines = ["# Curriculum check", "", "## What each phase selects", ""]
     lines += ["Means over the training windows of the cosine of the target with:", "", *table, ""]
-    lines += ["## In force", "", *_in_force(recipes), ""]
+    lines += ["## In force", "", *_in_force(recipes), *_left_out(left_out, len(scores), params.near_duplicate), ""]
     name, (_, selections) = next(
         ((name, entry) for name, entry in recipes.items() if entry[0].rule != "all"), next(iter(recipes.items()))
     )
@@ -109,6 +111,12 @@ def _in_force(recipes: Mapping[str, tuple[Rule, Mapping[str, Selection]]]) -> li
             parts.append(f"{phase.upper()} {len(selection.rows):,} windows" + (f" ({bounds})" if bounds else ""))
         lines.append(f"- `{name}` ({described}): {'; '.join(parts)}")
     return lines
+
+
+def _left_out(count: int, kept: int, limit: float | None) -> list[str]:
+    if limit is None:
+        return []
+    return [f"- {count:,} of {count + kept:,} windows left out: target and a context chunk have a cosine >= {limit}"]
 
 
 def _sample_lines(scores: pd.DataFrame, rows: np.ndarray, texts: Sequence[str], recipe: str, seed: int) -> list[str]:

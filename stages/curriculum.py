@@ -6,7 +6,7 @@ And those of the recipes in `time_direction` on articles read backwards: data/cu
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.curriculum import CurriculumParams, read_rules, reversed_windows, select_phases
+from lvm_core.curriculum import CurriculumParams, read_rules, reversed_windows, select_phases, without_near_duplicates
 from lvm_core.curriculum_report import add_measures, curriculum_check
 from lvm_core.errors import run_stage
 from lvm_core.files import atomic_directory, write_json, write_npy, write_text
@@ -21,7 +21,8 @@ def main() -> None:
     seed: int = load_group(params, "seed", Seed)
     rules = read_rules("data/curricula.yaml")
     bank = load_bank("data/bank")
-    scores = add_measures(read_parquet("data/scores.parquet"), bank.vectors)
+    scored = read_parquet("data/scores.parquet")
+    scores = add_measures(without_near_duplicates(scored, settings.near_duplicate), bank.vectors)
     recipes = {name: (rule, select_phases(scores, rule, settings)) for name, rule in rules.items()}
     with atomic_directory("data/curriculum") as directory:
         for name, (_, phases) in recipes.items():
@@ -33,7 +34,10 @@ def main() -> None:
         for name, windows in reversed_windows(bank, {name: rules[name] for name in chosen}, settings).items():
             for phase, rows in windows.items():
                 write_npy(directory / name / f"{phase}.npy", rows)
-    write_text("metrics/curriculum_check.md", curriculum_check(scores, recipes, settings, bank.texts(), seed))
+    write_text(
+        "metrics/curriculum_check.md",
+        curriculum_check(scores, recipes, settings, bank.texts(), seed, len(scored) - len(scores)),
+    )
     for name, (_, phases) in recipes.items():
         print(f"curriculum {name}: " + ", ".join(f"{p.upper()} {len(s.rows):,}" for p, s in phases.items()))
 

@@ -149,6 +149,7 @@ def test_the_curriculum_check_answers_option_1():
             "top": {"a": 0.3, "b": 0.7},
             "thresholds": {"sim_a": 2.0, "adv_a": 2.0, "sim_b": 0.0, "adv_b": 0.0},
             "min_windows": 10,
+            "near_duplicate": None,
         }
     )
     rules = {"p1": Rule(rule="all"), "p5": Rule(rule="top", score="distinctness")}

@@ -15,6 +15,7 @@ PARAMS = {
     "top": {"a": 0.3, "b": 0.7},
     "thresholds": {"sim_a": 0.3, "adv_a": 0.0, "sim_b": 0.1, "adv_b": 0.0},
     "min_windows": 1,
+    "near_duplicate": None,
 }
 
 

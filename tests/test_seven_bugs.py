@@ -111,6 +111,7 @@ def test_bug_7_a_subset_is_named_by_bank_rows_and_split_by_article():
             "top": {"a": 0.3, "b": 0.7},
             "thresholds": {"sim_a": 0.0, "adv_a": 0.0, "sim_b": 0.0, "adv_b": 0.0},
             "min_windows": 1,
+            "near_duplicate": None,
         }
     )
     rows = select_phases(scores, Rule(rule="top", score="distinctness"), params)["a"].rows

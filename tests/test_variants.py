@@ -160,7 +160,9 @@ def test_a_further_seed_must_differ_from_the_recipes_own():
 def test_windows_of_reversed_articles_follow_the_rule_there():
     bank = small_bank()
     limits = {"sim_a": -1.0, "adv_a": -1.0, "sim_b": -1.0, "adv_b": -1.0}
-    settings = CurriculumParams.model_validate({"top": {"a": 0.3, "b": 0.7}, "thresholds": limits, "min_windows": 1})
+    settings = CurriculumParams.model_validate(
+        {"top": {"a": 0.3, "b": 0.7}, "thresholds": limits, "min_windows": 1, "near_duplicate": None}
+    )
     rule = Rule(rule="top", score="distinctness")
     assert reversed_windows(bank, {}, settings) == {}
     found = reversed_windows(bank, {"p5": rule}, settings)["p5"]

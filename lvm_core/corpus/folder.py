@@ -16,11 +16,11 @@ SUFFIXES = (".jsonl", ".md", ".txt")
 
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---(?:\n|\Z)", re.DOTALL)
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
+_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.*)$", re.MULTILINE)
 _LINE_MARK = re.compile(r"^[ \t]*(?:>[ \t]?|[-*+][ \t]+|\d+[.)][ \t]+)+|^[ \t]*[-=*_]{3,}[ \t]*$", re.MULTILINE)
-_IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
-_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+# Bounded, because a text of opening brackets alone would take for ever.
+_IMAGE = re.compile(r"!\[[^\]]{0,1000}+\]\([^)]{0,2000}+\)")
+_LINK = re.compile(r"\[([^\]]{0,1000}+)\]\([^)]{0,2000}+\)")
 _EMPHASIS = re.compile(r"(\*\*|__|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w))")
 
 
@@ -126,13 +126,27 @@ def _check_characters(text: str, what: str) -> None:
 
 def _markdown_document(name: str, stem: str, text: str) -> Document:
     """Markdown to plain paragraphs: no front matter, code blocks, comments, images; the first heading is the title."""
-    for unwanted in (_FRONT_MATTER, _FENCE, _COMMENT, _IMAGE):
-        text = unwanted.sub("", text)
+    text = _without_comments(_FENCE.sub("", _FRONT_MATTER.sub("", text)))
+    text = _IMAGE.sub("", text)
     first = _HEADING.search(text)
     if first:
         text = text[: first.start()] + text[first.end() :]
-    text = _HEADING.sub(r"\n\1\n", text)
-    return Document(name, (first and _inline(first[1])) or stem, _inline(_LINE_MARK.sub("", text)))
+    text = _HEADING.sub(lambda heading: f"\n{_heading(heading[1])}\n", text)
+    return Document(name, (first and _inline(_heading(first[1]))) or stem, _inline(_LINE_MARK.sub("", text)))
+
+
+def _without_comments(text: str) -> str:
+    """Without `<!-- ... -->`; one that is never closed is text."""
+    kept, at = [], 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        kept.append(text[at:start])
+        at = end + 3
+    return "".join([*kept, text[at:]])
+
+
+def _heading(text: str) -> str:
+    """A heading's words, without the closing `#` that Markdown allows."""
+    return text.rstrip(" \t").rstrip("#").rstrip(" \t")
 
 
 def _inline(text: str) -> str:

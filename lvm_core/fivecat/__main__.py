@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
     if given.json and (Path(given.json).is_dir() or not Path(given.json).absolute().parent.is_dir()):
         raise LvmError(f"--json {given.json}: must be a file in a folder that is there")  # said before the work
 
-    from lvm_core.bank import load_bank
+    from lvm_core.bank import load_bank, require_content
     from lvm_core.checkpoint import load_model
     from lvm_core.files import write_json
     from lvm_core.fivecat.evaluate import evaluate_splits
@@ -53,6 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     use_threads(threads)
     device = resolve_device(given.device)
     bank, model = load_bank(given.bank), load_model(given.model).to(device)
+    require_content(bank)
     wanted = list(dict.fromkeys(given.split or ("val", "ood")))
     check_fit(model, given.model, bank, given.bank, wanted)
     splits = [split for split in wanted if len(bank.targets(split))]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from lvm_core.bank import Bank
+from lvm_core.fivecat.leaks import judged_windows
 from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.fivecat.window_sets import MARGIN_OFFSETS, UNSEEN_OFFSETS, canonical_windows, has_offset
+from lvm_core.fivecat.window_sets import MARGIN_OFFSETS, UNSEEN_OFFSETS, has_offset
 from lvm_core.windows import CONTEXT
 
 FIGURES = {
@@ -21,7 +22,7 @@ FIGURES = {
 
 def defined_windows(bank: Bank, split: str, params: EvaluateParams) -> dict[str, int]:
     """Number of windows of a split over which each kind of figure is a mean, by the keys of `FIGURES`."""
-    windows = canonical_windows(bank, split)
+    windows = judged_windows(bank, split, params)
     position, length = windows.position, windows.n_chunks[windows.article]
 
     def having(offsets: range) -> int:

@@ -17,6 +17,7 @@ from lvm_core.fivecat.closeness import closeness_columns, mean_chunk
 from lvm_core.fivecat.coherence import coherence_of
 from lvm_core.fivecat.contrastive import contrastive_column, draw_targets
 from lvm_core.fivecat.full_bank import full_bank_columns
+from lvm_core.fivecat.leaks import judged_windows
 from lvm_core.fivecat.names import (
     ABLATIONS,
     FULL_BANK_RANKS,
@@ -32,7 +33,7 @@ from lvm_core.fivecat.profile import profile_columns
 from lvm_core.fivecat.retrieval import RANKS, article_scores, retrieval_columns
 from lvm_core.fivecat.rollout import rollout_columns
 from lvm_core.fivecat.summary import summarise
-from lvm_core.fivecat.window_sets import OFFSETS, Windows, canonical_windows, foreign_rows, shuffled_orders
+from lvm_core.fivecat.window_sets import OFFSETS, Windows, foreign_rows, shuffled_orders
 from lvm_core.progress import Progress
 
 REPORTED_SPLITS = ("val", "ood")
@@ -67,7 +68,7 @@ def evaluate(
     device: torch.device | str = "cpu",
     on_batch: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Judge a predictor on all windows of a split, by the definitions of the package.
+    """Judge a predictor on the windows of a split, by the definitions of the package.
 
     The result depends neither on the batch size nor on the order of the articles in the bank, up to the rounding of
     float32 sums.
@@ -82,11 +83,11 @@ def evaluate(
         on_batch: called after each batch with its number of windows.
 
     Raises:
-        LvmError: the predictor's output has a wrong shape or is not finite.
+        LvmError: the predictor's output has a wrong shape or is not finite, or `near_duplicate` leaves no window.
     """
     params = params or EvaluateParams()
     judged = predictor if isinstance(predictor, Predictor) else from_callable(predictor)
-    windows = canonical_windows(bank, split)
+    windows = judged_windows(bank, split, params)
     fixed = _prepare(bank, split, windows, params, seed, device)
     parts = []
     with torch.inference_mode():
@@ -115,7 +116,7 @@ def evaluate_splits(
     """`evaluate` on several splits, with progress lines on stderr; evaluations by split."""
     done = {}
     for split in splits:
-        progress = Progress(f"{predictor.name} on {split}", len(bank.targets(split)), "windows")
+        progress = Progress(f"{predictor.name} on {split}", len(judged_windows(bank, split, params)), "windows")
         done[split] = evaluate(bank, split, predictor, params, seed=seed, device=device, on_batch=progress.update)
         progress.close()
     return done

@@ -22,6 +22,8 @@ class EvaluateParams(Group):
         min_candidates: windows with fewer candidates are left out of retrieval, and counted.
         contrastive_targets: number of the split's targets that contrastive accuracy compares with; 0 leaves it out.
         full_bank: whether to measure retrieval among all chunks of the bank too (the dearest figure on a large bank).
+        near_duplicate: windows whose target has this cosine or more with a chunk of its context are left out of every
+            figure (`metrics/diagnosis.json` has their share, by `diagnosis.near_duplicate`); None: none is.
         ridge_strengths: penalties of the `ridge` reference to choose from on `dev`, a training window
             (`references.fit_ridge`).
     """
@@ -32,6 +34,7 @@ class EvaluateParams(Group):
     min_candidates: int = Field(default=10, ge=1)
     contrastive_targets: int = Field(default=1000, ge=0, le=1_000_000)
     full_bank: bool = True
+    near_duplicate: float | None = Field(default=None, gt=0.0, le=1.0)
     ridge_strengths: list[Positive] = Field(default=[1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1], min_length=1)
 
     @field_validator("coherence_cuts")

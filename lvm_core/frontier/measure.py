@@ -11,12 +11,13 @@ from torch import Tensor
 
 from lvm_core.bank import Bank
 from lvm_core.fivecat.batches import Batch, iterate_batches
+from lvm_core.fivecat.leaks import judged_windows
 from lvm_core.fivecat.names import offset_column
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import Predictor, unit_predictions
 from lvm_core.fivecat.profile import margin_of, profile_columns
 from lvm_core.fivecat.retrieval import article_scores, retrieval_columns
-from lvm_core.fivecat.window_sets import MARGIN_OFFSETS, canonical_windows, has_offset
+from lvm_core.fivecat.window_sets import MARGIN_OFFSETS, has_offset
 from lvm_core.frontier.equations import RIVALS, has_rivals
 from lvm_core.progress import Progress
 
@@ -42,7 +43,7 @@ def margins_of_mixtures(
     Returns:
         [P] float64 coefficients -> margin; None where no window of the split has all of k=-3..+3.
     """
-    windows, collected = canonical_windows(bank, split), []
+    windows, collected = judged_windows(bank, split, params), []
     progress = Progress(f"frontier, inner products on {split}", len(windows), "windows")
     with torch.inference_mode():
         for batch in iterate_batches(bank, windows, params.batch_size, device):
@@ -90,7 +91,7 @@ def measure(
     Raises:
         LvmError: a prediction is not finite.
     """
-    windows = canonical_windows(bank, split)
+    windows = judged_windows(bank, split, params)
     means = [_Means() for _ in predictors]
     progress = Progress(f"frontier on {split}, {len(predictors)} predictors", len(windows), "windows")
     with torch.inference_mode():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from lvm_core.bank import Bank, content_sha256, load_bank
+from lvm_core.bank import Bank, load_bank, require_content
 from lvm_core.checkpoint import LoadedModel, load_model
 from lvm_core.continuation.confidence import Calibration, find_calibration, load_calibration
 from lvm_core.continuation.context import Filler
@@ -68,7 +68,7 @@ def load_parts(model_directory: Path, bank_directory: Path, calibration_file: Pa
     """
     model, bank = load_model(model_directory), load_bank(bank_directory)
     _check_bank(model, bank, model_directory, bank_directory)
-    _check_files(bank, bank_directory)
+    require_content(bank)
     path = calibration_file or find_calibration(model_directory)
     calibration = load_calibration(path) if path else None
     if calibration is not None:
@@ -111,17 +111,6 @@ def _check_bank(model: LoadedModel, bank: Bank, model_directory: Path, bank_dire
             f"{model_directory}: was trained on another bank ({info.data_sha256[:12]}) than {bank_directory} "
             f"({bank.info.content_sha256[:12]}); run `dvc repro`, or name its bank with --bank"
         )
-
-
-def _check_files(bank: Bank, directory: Path) -> None:
-    """What `load_bank` leaves unread: a damaged vector or a missing text would show in the midst of serving."""
-    if content_sha256(bank.vectors) != bank.info.content_sha256:
-        raise LvmError(
-            f"{directory / 'vectors.npy'}: is not what bank.json says; delete the folder and run `dvc repro`"
-        )
-    texts = len(bank.texts())
-    if texts != bank.info.n_chunks:
-        raise LvmError(f"{directory / 'chunks.parquet'}: has {texts} chunks, bank.json says {bank.info.n_chunks}")
 
 
 def _check_calibration(calibration: Calibration, path: Path | None, bank: Bank, model_directory: Path) -> None:
