@@ -9,7 +9,18 @@ from lvm_core.interrupts import exit_code, ignore_further_signals, interruptible
 
 
 class LvmError(Exception):
-    """Bad input: the message names the file, the field and the remedy. Shown without a traceback, exit code 1."""
+    """Bad input: the message names the file, the field and the remedy. Shown without a traceback, exit code 1.
+
+    Args:
+        message: may quote what a file holds: characters that do not print, or that steer a terminal, are escaped.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in message))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def run_stage(main: Callable[..., None], *arguments: str) -> None:

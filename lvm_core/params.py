@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from lvm_core.damage import printable
 from lvm_core.errors import LvmError
 from lvm_core.yaml_text import read_yaml
 
@@ -62,14 +63,14 @@ def read_params(path: str | Path = PARAMS_FILE) -> dict[str, Any]:
     Raises:
         LvmError: the file is missing or not YAML, a top-level key is unknown or missing, or the profile does not exist.
     """
-    raw = read_yaml(path, "run this in the project's folder, or name the file")
+    raw = read_yaml(path, "put a params.yaml like the repository's there, or run this in its folder")
     if not isinstance(raw, dict):
         raise LvmError(f"{path}: must be a mapping of keys to values")
     _check_top_level(raw, path)
     profiles, name = raw["profiles"], raw["profile"]
     if not isinstance(profiles, dict) or not all(isinstance(value, dict) for value in profiles.values()):
         raise LvmError(f"{path}: profiles must map each profile's name to a mapping of parameters")
-    if name not in profiles:
+    if not isinstance(name, str) or name not in profiles:
         raise LvmError(f"{path}: profile = {shown(name)} is not allowed; defined are {sorted(profiles)}")
     _check_keys(raw, profiles[name], f"profiles.{name}", path)
     return _overlay(raw, profiles[name])
@@ -149,8 +150,8 @@ def _describe(error: ErrorDetails, kind: Any, where: str, path: str | Path) -> s
     if error["type"] == "missing":
         return f"{path}: {key} is missing"
     hint = _hint(value) if error["type"] in ("int_type", "float_type") and isinstance(value, str) else ""
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{path}: {key} = {shown(value)}: {message}{hint}"
+    message = printable(error["msg"][0].lower() + error["msg"][1:])
+    return f"{path}: {printable(key)} = {shown(value)}: {message}{hint}"
 
 
 def _hint(text: str) -> str:

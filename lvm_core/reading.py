@@ -25,23 +25,24 @@ GROWTH = 200
 """And how many times its own size. Our widest tables grow tenfold."""
 
 
-def read_text(path: str | Path, missing: str = MAKE) -> str:
+def read_text(path: str | Path, *, missing: str = MAKE, remedy: str = REMAKE) -> str:
     """The text of a UTF-8 file.
 
     Args:
         path: of the file.
         missing: what to do if it is not there.
+        remedy: what to do if it is damaged.
 
     Raises:
         LvmError: the file cannot be read, is no regular file, empty or not UTF-8 (names it).
     """
     try:
-        with open_regular_file(Path(path), remedy=REMAKE, missing=missing) as file:
+        with open_regular_file(Path(path), remedy=remedy, missing=missing) as file:
             return file.read().decode("utf-8")
     except OSError as error:
-        raise LvmError(f"{path}: cannot be read ({error.strerror or error}); {REMAKE}") from error
+        raise LvmError(f"{path}: cannot be read ({error.strerror or error}); {remedy}") from error
     except UnicodeDecodeError as error:
-        raise LvmError(f"{path}: is not valid UTF-8 text ({error}); {REMAKE}") from error
+        raise LvmError(f"{path}: is not valid UTF-8 text ({error}); {remedy}") from error
 
 
 def read_json(path: str | Path) -> Any:
@@ -98,7 +99,6 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> pd.DataF
     Raises:
         LvmError: the file is missing, is not parquet, lacks a column, or would grow beyond `GROWTH` (names it).
     """
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -108,7 +108,10 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> pd.DataF
         lacking = sorted(set(columns or ()) - set(pq.read_schema(path).names))
         if lacking:
             raise LvmError(f"{path}: lacks the columns {printable(lacking)}; {REMAKE}")
-        return pd.read_parquet(path, columns=columns)
+        table = pq.read_table(path, columns=columns)
+        table.validate(full=True)  # text that is not UTF-8 would show where it is used
+        frame: pd.DataFrame = table.to_pandas()
+        return frame
     except (*READ_ERRORS, pa.ArrowException) as error:
         raise LvmError(f"{path}: is not a complete parquet file ({printable(error)}); {REMAKE}") from error
 

@@ -115,7 +115,7 @@ def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rul
     recipes = validate(params["recipes"], dict[str, dict[str, Any]], "recipes")
     for name in (*names, *recipes):
         if name not in recipes:
-            raise LvmError(f"{PARAMS_FILE}: names has {name!r}, recipes has not; defined are {', '.join(recipes)}")
+            raise LvmError(f"{PARAMS_FILE}: names has {shown(name)}, recipes has not; defined are {', '.join(recipes)}")
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in RESERVED:
             raise LvmError(
                 f"{PARAMS_FILE}: recipes.{name}: a recipe's name is lower-case letters, digits and _, starts with a "
@@ -143,7 +143,7 @@ def _check_chosen(key: str, chosen: list[str], names: list[str]) -> None:
         if name not in names:
             remedy = f"add it there, or take it out of {key}"
             raise LvmError(
-                f"{PARAMS_FILE}: {key} = {shown(chosen)}: {name!r} is not in names = {shown(names)}; {remedy}"
+                f"{PARAMS_FILE}: {key} = {shown(chosen)}: {shown(name)} is not in names = {shown(names)}; {remedy}"
             )
     if len(set(chosen)) != len(chosen):
         raise LvmError(f"{PARAMS_FILE}: {key} = {shown(chosen)}: a recipe is named twice")

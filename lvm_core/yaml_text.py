@@ -21,17 +21,21 @@ LONGEST_NUMBER = 1000
 """Characters of a plain value; Python takes a number of so many digits for one, and long ones for minutes."""
 
 
-def read_yaml(path: str | Path, missing: str) -> Any:
+def read_yaml(path: str | Path, remedy: str) -> Any:
     """The one document in a YAML file.
 
     Args:
         path: of the file.
-        missing: what to do if it is not there.
+        remedy: what to do if it is not there or cannot be read as YAML.
 
     Raises:
         LvmError: the file is missing, not YAML, has a key twice, or grows too large (names it and the line).
     """
-    return parse_yaml(read_text(path, missing), str(path))
+    text = read_text(path, missing=remedy, remedy=remedy)
+    try:
+        return parse_yaml(text, str(path))
+    except LvmError as error:
+        raise LvmError(f"{error}; {remedy}") from error
 
 
 def parse_yaml(text: str, where: str) -> Any:

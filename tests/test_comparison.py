@@ -181,7 +181,7 @@ def test_positional_scalars_are_those_of_the_resolved_recipes(tmp_path, monkeypa
     found = pos_scalars(params["names"])
     assert (found["p5"], found["p5_nuclear"], found["p1"], found["lstm"]) == (0.07, 0.2, None, None)
     (tmp_path / "data/recipes/p5.yaml").write_text("model: [")
-    with pytest.raises(LvmError, match=r"p5\.yaml: cannot be read as a recipe"):
+    with pytest.raises(LvmError, match=r"p5\.yaml: is not valid YAML.*run `dvc repro resolve`"):
         pos_scalars(["p5"])
 
 

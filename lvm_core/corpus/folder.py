@@ -78,6 +78,8 @@ def read_utf8(path: Path) -> str:
     Raises:
         LvmError: it cannot be read or is not UTF-8 (names the file, the byte and the remedy).
     """
+    if path.exists() and not path.is_file():
+        raise LvmError(f"{path}: is not a regular file; take it away")  # reading a pipe or a device might never end
     try:
         return path.read_bytes().decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:

@@ -131,7 +131,9 @@ def _open_parquet(path: Path) -> pq.ParquetFile:
         require_bounded(path, AGAIN)
         # Without read-ahead, and through a small buffer: else a whole group of rows is in memory, often the whole file.
         file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=2**20)
-        _ = file.schema_arrow.names, file.metadata.num_rows  # decoded now, while errors are looked for
+        names, _ = file.schema_arrow.names, file.metadata.num_rows  # decoded now, while errors are looked for
+    if again := next((name for name in names if names.count(name) > 1), None):
+        raise LvmError(f"{path}: has two columns of the name {printable(again)}; remove one")
     return file
 
 

@@ -1,0 +1,1 @@
+"""Files that nobody well-meaning writes, for every reader of the project."""
