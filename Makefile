@@ -50,10 +50,14 @@ format: env
 
 env: .venv/.installed ## the virtual environment with pinned dependencies
 
-.venv/.installed: requirements.txt pyproject.toml
+PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
+
+.venv/.installed: requirements.txt requirements-torch.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) -r requirements-torch.txt
+	$(PIP) --require-hashes -r requirements.txt
+	$(PIP) --no-build-isolation -e .
+	.venv/bin/python -m pip check
 	touch $@
 
 clean: ## what a run leaves behind outside DVC's cache
