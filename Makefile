@@ -6,7 +6,7 @@ QUICK ?= build/quick
 MODEL ?= selected
 PORT ?= 9007
 
-.PHONY: env repro quick serve recipes test test-fast soak bench lint format clean
+.PHONY: env repro quick serve recipes test test-fast soak verify bench lint licences format clean
 
 repro: env ## the whole pipeline, one recipe for each core at a time (JOBS=1: one after the other)
 	python tools/repro.py $(JOBS)
@@ -35,6 +35,9 @@ test-fast: env ## the tests without the run of the whole pipeline
 soak: env ## long runs: 4 GB imports, hundreds of kills, damaged files, 10,000 hostile requests, 16 clients (20 min, 10 GB of disk)
 	python -m pytest -m soak -s
 
+verify: env ## same bytes twice, 10,000 hostile files, 80 faults: the figures of docs/reliability.md (an hour)
+	python -m tests.verify
+
 bench: env ## measured ratios against plain ways to do the same: metrics/bench.json, metrics/bench.md (35 min)
 	python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
 	python -m benchmarks
@@ -43,6 +46,9 @@ lint: env ## format, lint and types
 	ruff format --check .
 	ruff check .
 	mypy
+
+licences: env ## name, version and licence of every dependency; fails where one is not allowed
+	python tools/licences.py
 
 format: env
 	ruff format .

@@ -2,7 +2,8 @@
 
 DVC runs one stage after the other, and a training keeps one core busy. Its documentation's way to use more is to start
 it several times, on stages that do not need one another. This does that: first what all recipes share, then the
-recipes side by side, then what compares them. The result is that of a plain `dvc repro`, byte for byte.
+recipes side by side, then what compares them. What a kill left half-written is
+mended before (tools/mend.py). The result is that of a plain `dvc repro`, byte for byte.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from graphlib import TopologicalSorter
+from pathlib import Path
 
 DVC = ("dvc", "--wait-for-lock", "repro")
 INTERRUPTED = 130
@@ -30,6 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     jobs = int(arguments[0]) if arguments else os.cpu_count() or 1
     children = Children()
+    subprocess.run([sys.executable, Path(__file__).with_name("mend.py"), "--quiet"], check=False)
     try:
         return _everything(children, jobs)
     except subprocess.CalledProcessError as error:  # DVC has said why

@@ -1,0 +1,151 @@
+"""SIGKILL to a whole run, at chosen points and at random moments, several times in one run."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults.project import finish_repro, leftovers, results, start_repro
+
+POINTS = {
+    "while DVC writes dvc.lock": (r"^write .*dvc\.lock$", 12, 0.15),
+    "while DVC notes what is running": (r"^write .*rwlock$", 40, 0.003),
+    "while DVC moves outputs to its cache": (
+        r"^(os\.rename|os\.link|shutil\.\w+) .*(\.dvc/cache|data/|metrics/)",
+        60,
+        0.05,
+    ),
+    "while an output is written": (r"^write .*\.part", 25, 0.02),
+    "before an output is renamed into place": (r"^os\.rename .*\.part$", 25, 0.0),
+    "while a folder takes the place of the old one": (r"^os\.(rename|rmdir|remove) .*(data/|metrics/|plots/)", 30, 0.0),
+    "while embedding": (r"^open .*chunks\.parquet$", 1, 4.0),
+    "while a part of the embedding is saved": (r"^(write|os\.rename) .*\.resume/embed", 2, 0.005),
+    "between epochs and in them": (r"^open .*curriculum/p1/[abc]\.npy$", 3, 1.5),
+    "while saved work is removed": (r"^os\.(remove|rmdir) .*\.resume", 4, 0.0),
+}
+"""What is done then: pattern of the event, the last occurrence that is hit, the longest delay after it in seconds."""
+
+
+@dataclass
+class Tally:
+    """What became of the faults.
+
+    Attributes:
+        faults: that happened.
+        recovered: after which the run was finished, with the results of an undisturbed one.
+        mended: that needed `tools/mend.py`.
+        missed: points that the run did not come to any more.
+        by_kind: number of faults by what was done then.
+    """
+
+    faults: int
+    recovered: int
+    mended: int
+    missed: int
+    by_kind: dict[str, int]
+
+    @classmethod
+    def empty(cls) -> Tally:
+        """Nothing happened yet."""
+        return cls(0, 0, 0, 0, {})
+
+    def add(self, other: Tally) -> None:
+        """Add up."""
+        self.faults += other.faults
+        self.recovered += other.recovered
+        self.mended += other.mended
+        self.missed += other.missed
+        for kind, count in other.by_kind.items():
+            self.by_kind[kind] = self.by_kind.get(kind, 0) + count
+
+
+def kill_at(folder: Path, pattern: str, nth: int, delay: float) -> bool:
+    """Run `dvc repro` and kill its group at a point; whether it came to it.
+
+    Args:
+        folder: of the project.
+        pattern: of the event, see `inject/sitecustomize.py`.
+        nth: occurrence over all processes of the run.
+        delay: seconds after it.
+    """
+    count = folder.with_name(f"{folder.name}.count")
+    count.unlink(missing_ok=True)
+    fault = {"match": pattern, "nth": nth, "delay": delay, "count": str(count), "group": 0}
+    return _killed(start_repro(folder, fault))
+
+
+def kill_after(folder: Path, seconds: float) -> bool:
+    """Run `dvc repro` and kill its group after some time; whether it was still running."""
+    process = start_repro(folder)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+    return _killed(process)
+
+
+def _killed(process: subprocess.Popen[str]) -> bool:
+    code = process.wait()
+    time.sleep(0.2)  # the rest of the group is ending
+    return code == -signal.SIGKILL
+
+
+def kills_in_one_run(folder: Path, number: int, rng: random.Random, seconds: float) -> Tally:
+    """Kill a run again and again, then let it finish.
+
+    Args:
+        folder: of a project in which nothing has run.
+        number: of kills.
+        rng: chooses points, occurrences and moments.
+        seconds: that an undisturbed run takes.
+
+    Raises:
+        AssertionError: it cannot be finished.
+    """
+    tally = Tally.empty()
+    kinds = [*POINTS, "at a random moment", "at a random moment"]
+    for kind in rng.sample(kinds, len(kinds))[:number]:
+        if kind in POINTS:
+            pattern, last, delay = POINTS[kind]
+            hit = kill_at(folder, pattern, rng.randint(1, last), rng.uniform(0.0, delay))
+        else:
+            hit = kill_after(folder, rng.uniform(1.0, seconds / 2))
+        if not hit:
+            tally.missed += 1
+            continue
+        tally.faults += 1
+        tally.by_kind[kind] = tally.by_kind.get(kind, 0) + 1
+        if _needs_mending(folder):
+            tally.mended += 1
+    finish_repro(folder)
+    return tally
+
+
+def _needs_mending(folder: Path) -> bool:
+    """Mend what DVC cannot read, as `make repro` does before anything else; whether there was something."""
+    process = subprocess.run(
+        ["python", "tools/mend.py", "--quiet"], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return bool(process.stdout)
+
+
+def run_with_kills(
+    project: Path, place: Path, number: int, seed: int, expected: dict[str, str], seconds: float
+) -> Tally:
+    """`kills_in_one_run` in a copy of the project; all count as recovered if the results are the expected ones."""
+    folder = place / f"kills-{seed}"
+    shutil.copytree(project, folder, symlinks=True)
+    tally = kills_in_one_run(folder, number, random.Random(seed), seconds)
+    found = results(folder)
+    different = [name for name in expected if found.get(name) != expected[name]]
+    assert not different, f"run {seed}: other results: {different}"
+    assert not leftovers(folder), f"run {seed}: left behind: {leftovers(folder)}"
+    tally.recovered = tally.faults
+    shutil.rmtree(folder)
+    return tally

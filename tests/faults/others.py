@@ -1,0 +1,189 @@
+"""Faults other than kills: each is a function that does harm to a finished project and says what must follow."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import resource
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.faults.project import finish_repro, log_of, results, start_repro
+
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, PR_CAPBSET_DROP = 1, 2, 24
+
+
+def said_since(folder: Path, start: int) -> str:
+    """What the runs in a project have printed after a place in its log."""
+    return log_of(folder).read_text()[start:]
+
+
+def _log_size(folder: Path) -> int:
+    return log_of(folder).stat().st_size if log_of(folder).exists() else 0
+
+
+def _touch_all(folder: Path) -> None:
+    """Another seed: everything from the corpus on has to be made anew."""
+    params = folder / "params.yaml"
+    params.write_text(params.read_text().replace("\nseed: 42\n", "\nseed: 43\n"))
+
+
+def _undo(folder: Path) -> None:
+    params = folder / "params.yaml"
+    params.write_text(params.read_text().replace("\nseed: 43\n", "\nseed: 42\n"))
+
+
+def no_space_for_large_files(folder: Path, rng: random.Random) -> None:
+    """No file may grow beyond some kilobytes: like a full disk, in stages and in DVC itself."""
+    limit = rng.choice([2_000, 20_000, 100_000, 300_000])
+    for path in ("data/bank", "data/models", ".dvc/cache"):
+        shutil.rmtree(folder / path, ignore_errors=True)
+    start = _log_size(folder)
+    process = start_repro(folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    assert process.wait() != 0
+    _no_traceback_of_ours(said_since(folder, start))
+
+
+def disk_full(folder: Path, rng: random.Random) -> None:
+    """`data` lies on a file system of a few megabytes (needs the right to mount one)."""
+    shutil.rmtree(folder / "data")
+    (folder / "data").mkdir()
+    size = rng.choice([1, 2, 4])
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m", "tmpfs", "data"], cwd=folder, check=True)
+    try:
+        start = _log_size(folder)
+        shutil.rmtree(folder / ".dvc/cache")
+        assert start_repro(folder).wait() != 0
+        _no_traceback_of_ours(said_since(folder, start))
+    finally:
+        subprocess.run(["umount", "data"], cwd=folder, check=True)
+
+
+def read_only_folder(folder: Path, rng: random.Random) -> None:
+    """A folder of outputs cannot be written to, by a process without root's rights over files."""
+    _touch_all(folder)
+    place = folder / rng.choice(["data", "metrics", "plots"])
+    mode = place.stat().st_mode
+    place.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    start = _log_size(folder)
+    try:
+        assert start_repro(folder, preexec_fn=_without_rights_over_files).wait() != 0
+        _no_traceback_of_ours(said_since(folder, start))
+    finally:
+        place.chmod(mode)
+        _undo(folder)
+
+
+def _without_rights_over_files() -> None:
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+            libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def damaged_cache_object(folder: Path, rng: random.Random) -> None:
+    """A byte of an object in DVC's cache changes, its time and rights do not; the outputs in the workspace are gone."""
+    objects = sorted(path for path in (folder / ".dvc/cache/files/md5").rglob("*") if path.is_file())
+    path = rng.choice([path for path in objects if path.stat().st_size > 0])
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[rng.randrange(len(content))] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+    path.chmod(before.st_mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    shutil.rmtree(folder / "data")
+    mended = start_repro(folder, command=(sys.executable, "tools/mend.py", "--cache"))
+    assert mended.wait() == 0
+    assert f"{path.name}: is damaged; removed" in log_of(folder).read_text()
+
+
+def truncated_output(folder: Path, rng: random.Random) -> None:
+    """The last bytes of a model or of the bank are gone."""
+    path = folder / rng.choice(
+        ["data/bank/vectors.npy", "data/models/p1/model.safetensors", "data/bank/articles.parquet"]
+    )
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[: rng.randrange(len(content))])
+
+
+def two_at_once(folder: Path, rng: random.Random) -> None:
+    """A second `dvc repro` is started while the first one runs: one of them may give up, neither does harm."""
+    shutil.rmtree(folder / "data")
+    shutil.rmtree(folder / ".dvc/cache")
+    first = start_repro(folder)
+    time.sleep(rng.uniform(0.5, 15))
+    second = start_repro(folder)
+    codes = first.wait(), second.wait()
+    assert set(codes) <= {0, 1, 255}, codes
+
+
+def terminated(folder: Path, rng: random.Random) -> None:
+    """SIGTERM to the whole group."""
+    _signalled(folder, rng, signal.SIGTERM)
+
+
+def interrupted(folder: Path, rng: random.Random) -> None:
+    """Ctrl-C."""
+    _signalled(folder, rng, signal.SIGINT)
+
+
+def _signalled(folder: Path, rng: random.Random, number: signal.Signals) -> None:
+    shutil.rmtree(folder / "data")
+    shutil.rmtree(folder / ".dvc/cache")
+    start = _log_size(folder)
+    process = start_repro(folder)
+    time.sleep(rng.uniform(3, 20))
+    os.killpg(process.pid, number)
+    assert process.wait(30) != 0
+    _no_traceback_of_ours(said_since(folder, start))
+
+
+def _no_traceback_of_ours(said: str) -> None:
+    assert not ("Traceback" in said and ("lvm_core/" in said or "stages/" in said)), said[-3000:]
+
+
+FAULTS: tuple[Callable[[Path, random.Random], None], ...] = (
+    *(no_space_for_large_files, disk_full, read_only_folder, damaged_cache_object, truncated_output),
+    *(two_at_once, terminated, interrupted),
+)
+"""Every kind of fault that is no kill."""
+
+
+def may_mount() -> bool:
+    """Whether a file system can be mounted here."""
+    place = Path("/tmp/fault-mount")
+    place.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if done.returncode == 0:
+        subprocess.run(["umount", str(place)], check=True)
+    place.rmdir()
+    return done.returncode == 0
+
+
+def harm_and_recover(
+    fault: Callable[[Path, random.Random], None], finished: Path, place: Path, seed: int, expected: dict[str, str]
+) -> bool:
+    """Do harm to a copy of a finished project, run `dvc repro` and compare; whether `tools/mend.py` was needed.
+
+    Raises:
+        AssertionError: it does not come back, or not with the expected results.
+    """
+    folder = place / f"{fault.__name__}-{seed}"
+    shutil.copytree(finished, folder, symlinks=True)
+    fault(folder, random.Random(seed))
+    mended = finish_repro(folder)
+    found = results(folder)
+    different = [name for name in expected if found.get(name) != expected[name]]
+    assert not different, f"{fault.__name__} {seed}: other results: {different}"
+    shutil.rmtree(folder)
+    return mended

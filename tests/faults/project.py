@@ -1,0 +1,109 @@
+"""A small project, run by the real DVC: half a minute from text to the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.paths import ROOT
+from tests.shell import environment
+
+INJECT = Path(__file__).parent / "inject"
+
+
+SMALL = {
+    **{"profile": "quick", "names": ["p1"], "threads": 1},
+    "evaluate": {"full_bank": False, "contrastive_targets": 0},
+}
+"""Parameters of a project that takes half a minute."""
+
+
+def make_project(folder: Path, changes: Mapping[str, Any] = SMALL) -> None:
+    """A clone with some other parameters, in which nothing has run; without further seeds and reversed articles."""
+    _run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder)], ROOT)
+    edits = subprocess.run(["git", "diff", "--binary", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
+    subprocess.run(["git", "apply", "--allow-empty"], cwd=folder, input=edits, check=True)
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    alone = {"time_direction": [], "train": {"seeds": [], "repeat": []}, "service": {"models": []}}
+    for key, value in (alone | dict(changes)).items():
+        params[key] = params[key] | value if isinstance(value, dict) else value
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    (folder / "dvc.lock").unlink()
+    _run(["git", "config", "user.name", "faults"], folder)
+    _run(["git", "config", "user.email", "faults@localhost"], folder)
+    _run(["git", "add", "--all"], folder)
+    _run(["git", "commit", "--quiet", "--message", "a small project"], folder)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    subprocess.run(command, cwd=folder, check=True)
+
+
+def start_repro(
+    folder: Path, fault: Mapping[str, Any] | None = None, command: tuple[str, ...] = ("dvc", "repro"), **options: Any
+) -> subprocess.Popen[str]:
+    """Start `dvc repro` in a process group of its own; its output goes to `<folder>.log`."""
+    variables = environment() | {"PYTHONPATH": str(folder)}
+    if fault is not None:
+        variables["PYTHONPATH"] = f"{INJECT}{os.pathsep}{folder}"
+        variables["FAULT"] = json.dumps(dict(fault))
+    with open(log_of(folder), "a", encoding="utf-8") as log:
+        return subprocess.Popen(
+            command, cwd=folder, env=variables, text=True, stdout=log, stderr=log, start_new_session=True, **options
+        )
+
+
+def log_of(folder: Path) -> Path:
+    """Where the output of the runs in a project goes."""
+    return folder.with_name(f"{folder.name}.log")
+
+
+def finish_repro(folder: Path) -> bool:
+    """Run `dvc repro` to its end, as a user would after a fault; whether `tools/mend.py` had to be run before.
+
+    Raises:
+        AssertionError: it fails all the same (says how).
+    """
+    before = log_of(folder).stat().st_size if log_of(folder).exists() else 0
+    if start_repro(folder).wait() == 0:
+        return False
+    said = log_of(folder).read_text()[before:]
+    assert "Traceback" not in said, said[-3000:]
+    assert start_repro(folder, command=(sys.executable, "tools/mend.py")).wait() == 0, log_of(folder).read_text()[
+        -3000:
+    ]
+    assert start_repro(folder).wait() == 0, log_of(folder).read_text()[-5000:]
+    return True
+
+
+def results(folder: Path) -> dict[str, str]:
+    """Hash of every output of every stage: as DVC noted it, and of the file that lies there."""
+    lock = yaml.load((folder / "dvc.lock").read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    found = {}
+    for stage, entry in lock["stages"].items():
+        for out in entry.get("outs", ()):
+            found[f"{stage}: {out['path']}"] = f"{out['md5']} {_hash(folder / out['path'])}"
+    return found
+
+
+def _hash(path: Path) -> str:
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(path.parent)} {file.stat().st_size}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Files that a run should not leave: half-written ones, and saved work."""
+    names = [path for path in folder.rglob("*") if path.name.endswith((".part", ".old", ".loose"))]
+    places = [path for path in names if ".dvc" not in path.parts and ".git" not in path.parts]
+    return [str(path.relative_to(folder)) for path in [*places, *folder.glob(".resume/*")]]
