@@ -65,7 +65,7 @@ class Tally:
             self.by_kind[kind] = self.by_kind.get(kind, 0) + count
 
 
-def kill_at(folder: Path, pattern: str, nth: int, delay: float) -> bool:
+def kill_at(folder: Path, pattern: str, nth: int, delay: float, *targets: str) -> bool:
     """Run `dvc repro` and kill its group at a point; whether it came to it.
 
     Args:
@@ -73,11 +73,12 @@ def kill_at(folder: Path, pattern: str, nth: int, delay: float) -> bool:
         pattern: of the event, see `inject/sitecustomize.py`.
         nth: occurrence over all processes of the run.
         delay: seconds after it.
+        targets: of `dvc repro`.
     """
     count = folder.with_name(f"{folder.name}.count")
     count.unlink(missing_ok=True)
     fault = {"match": pattern, "nth": nth, "delay": delay, "count": str(count), "group": 0}
-    return _killed(start_repro(folder, fault))
+    return _killed(start_repro(folder, fault, ("dvc", "repro", *targets)))
 
 
 def kill_after(folder: Path, seconds: float) -> bool:

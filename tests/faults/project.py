@@ -66,21 +66,22 @@ def log_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.log")
 
 
-def finish_repro(folder: Path) -> bool:
+def finish_repro(folder: Path, *targets: str) -> bool:
     """Run `dvc repro` to its end, as a user would after a fault; whether `tools/mend.py` had to be run before.
 
     Raises:
         AssertionError: it fails all the same (says how).
     """
     before = log_of(folder).stat().st_size if log_of(folder).exists() else 0
-    if start_repro(folder).wait() == 0:
+    command = ("dvc", "repro", *targets)
+    if start_repro(folder, command=command).wait() == 0:
         return False
     said = log_of(folder).read_text()[before:]
     assert "Traceback" not in said, said[-3000:]
     assert start_repro(folder, command=(sys.executable, "tools/mend.py")).wait() == 0, log_of(folder).read_text()[
         -3000:
     ]
-    assert start_repro(folder).wait() == 0, log_of(folder).read_text()[-5000:]
+    assert start_repro(folder, command=command).wait() == 0, log_of(folder).read_text()[-5000:]
     return True
 
 

@@ -1,0 +1,39 @@
+"""Three faults in one run of the real DVC: a sample of `make verify`."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.faults.kills import POINTS, kill_at
+from tests.faults.others import truncated_output
+from tests.faults.project import finish_repro, leftovers, log_of, make_project, results
+from tests.rebuild import differences
+from tests.shell import sh
+
+pytestmark = pytest.mark.e2e
+
+TARGET = "train_a@p1"
+"""As far as it goes: text, embedding, curriculum, a phase of training."""
+
+
+def test_three_faults_in_one_run_leave_no_trace(tmp_path):
+    folder = tmp_path / "disturbed"
+    make_project(folder)
+    pattern, _, _ = POINTS["while DVC writes dvc.lock"]
+    assert kill_at(folder, pattern, 3, 0.0, TARGET), "DVC dies with dvc.lock just emptied"
+    finish_repro(folder, "corpus")
+    pattern, _, _ = POINTS["between epochs and in them"]
+    assert kill_at(folder, pattern, 1, 0.3, TARGET), log_of(folder).read_text()[-2000:]
+    finish_repro(folder, TARGET)
+    before = results(folder)
+    truncated_output(folder, random.Random(0))
+    finish_repro(folder, TARGET)
+    assert results(folder) == before
+    assert not leftovers(folder)
+
+    undisturbed = tmp_path / "undisturbed"
+    make_project(undisturbed)
+    sh(f"PYTHONPATH={undisturbed} dvc repro --quiet {TARGET}", undisturbed)
+    assert not differences(results(undisturbed), before)
