@@ -15,6 +15,7 @@ from tests.documents import blocks
 from tests.paths import ROOT
 
 DOCUMENTS = ["README.md", "docs/pipeline.md", "docs/how-to-read-the-numbers.md", "docs/scale.md", "corpora/README.md"]
+DOCUMENTS += ["docs/reliability.md", "docs/speed.md", "SECURITY.md"]
 E2E = ["test_e2e.py", "test_e2e_vectors.py"]
 OF_THE_SERVICE = ("curl ", "python -m lvm_core.client")  # run by test_service_readme
 RUN_ELSEWHERE = {
@@ -23,6 +24,8 @@ RUN_ELSEWHERE = {
     "make repro": "make repro:",  # its recipe, `dvc repro`, is run in test_e2e
     "make serve": "serve:",  # its recipe is what tests/service_server.py starts
     "make serve MODEL=p1": "serve:",
+    "python tools/mend.py": "test_mend",
+    "python tools/mend.py --cache": "test_mend",
     "source .venv/bin/activate": "tests put the environment first in PATH",
 }
 
