@@ -217,6 +217,7 @@ def test_a_queued_sweep_runs_and_is_listed(clone):
     assert {0.05, 0.1, 0.2} <= set(table["pos_scalar"].dropna())
 
 
+@pytest.mark.soak
 def test_two_processes_embed_the_same_bytes_and_train_the_same_model(clone):
     vectors = clone / "data/bank/vectors.npy"
     one = vectors.read_bytes(), load_model(clone / "data/phases/a/p1").info.history

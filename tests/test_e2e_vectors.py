@@ -84,6 +84,7 @@ def test_other_forms_give_the_same_vectors(clone, form):
         params.write_text(before)
 
 
+@pytest.mark.soak
 def test_ctrl_c_under_dvc_loses_nothing(clone):
     params = clone / "params.yaml"
     values = yaml.safe_load(params.read_text())
@@ -114,6 +115,7 @@ def test_ctrl_c_under_dvc_loses_nothing(clone):
     assert "up to date" in sh("dvc repro train_a@p1", clone)
 
 
+@pytest.mark.soak
 def test_the_paper_profile_takes_vectors_of_its_size(clone):
     sh("git checkout --quiet params.yaml", clone)
     sh("python -m benchmarks.published_size corpora/published --chunks 2000", clone)

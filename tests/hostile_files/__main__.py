@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,22 +17,30 @@ PART = 250
 """Cases a process."""
 
 
-def thrown(name: str, first: int, count: int) -> dict[str, Any]:
-    """What `throw` told of these cases; a process that did not end well is what went wrong with it."""
-    command = [sys.executable, "-m", "tests.hostile_files.throw", name, str(first), str(count)]
+def thrown(names: Sequence[str], first: int, count: int) -> dict[str, dict[str, Any]]:
+    """What `throw` told of these cases, by reader; of a process that did not end well, what went wrong with it."""
+    command = [sys.executable, "-m", "tests.hostile_files.throw", ",".join(names), str(first), str(count)]
     variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    limit = 120 + 4 * count
+    limit = (120 + 4 * count) * len(names)
     try:
         done = subprocess.run(
             command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False, timeout=limit
         )
-        told: dict[str, Any] = json.loads(done.stdout)
+        told: dict[str, dict[str, Any]] = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
-        return {"read": 0, "refused": 0, "wrong": [f"{name} {first}..: hangs"], "slowest": [limit, ""]}
+        return {names[0]: _wrong(f"{names} {first}..: hangs")}
     except ValueError:
-        wrong = f"{name} {first}..: ended with {done.returncode}: {done.stderr[-2000:]}"
-        return {"read": 0, "refused": 0, "wrong": [wrong], "slowest": [0, ""]}
+        return {names[0]: _wrong(f"{names} {first}..: ended with {done.returncode}: {done.stderr[-2000:]}")}
     return told
+
+
+def _wrong(what: str) -> dict[str, Any]:
+    return {"read": 0, "refused": 0, "wrong": [what], "slowest": [0.0, ""]}
+
+
+def _told(job: tuple[str, int, int]) -> dict[str, Any]:
+    name, first, count = job
+    return thrown([name], first, count)[name]
 
 
 def parts(cases: int) -> Iterator[tuple[str, int, int]]:
@@ -50,7 +58,7 @@ def main(cases: int = 10_000) -> int:
     wrong: list[str] = []
     slowest: list[Any] = [0, ""]
     with ThreadPoolExecutor(2) as pool:
-        for (name, first, count), told in zip(jobs, pool.map(lambda job: thrown(*job), jobs), strict=True):
+        for (name, first, count), told in zip(jobs, pool.map(_told, jobs), strict=True):
             read, refused = read + told["read"], refused + told["refused"]
             wrong += told["wrong"]
             slowest = max(slowest, [told["slowest"][0], f"{name} {told['slowest'][1]}"])

@@ -1,8 +1,8 @@
-"""Throw hostile files at a reader, in a process of its own: `python -m tests.hostile_files.throw READER FIRST COUNT`.
+"""Throw hostile files at readers, in their own process: `python -m tests.hostile_files.throw READER,... FIRST COUNT`.
 
-Prints one line of json: how many were read, how many refused, and what went wrong. Wrong is anything but a result or
-one `LvmError`: another exception, more than `SECONDS`, more memory than `MEGABYTES` (the process has little more to
-take), a program started, a pickle's class looked up, a connection, or a file written outside the folder.
+Prints one line of json, by reader: how many were read, how many refused, and what went wrong. Wrong is anything but a
+result or one `LvmError`: another exception, more than `SECONDS`, more memory than `MEGABYTES` (the process has little
+more to take), a program started, a pickle's class looked up, a connection, or a file written outside the folder.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def throw(name: str, first: int, count: int) -> dict[str, Any]:
         for leftover in (*good.glob("data"), *good.glob(".resume")):
             shutil.rmtree(leftover)
         limit = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + ADDRESS_SPACE
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
         for number in range(first, first + count):
             rng = random.Random(f"{name} {number}")
             shutil.copytree(good, folder, copy_function=os.link)
@@ -128,4 +128,5 @@ def _megabytes(field: str) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(throw(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+    names, first, count = sys.argv[1].split(","), int(sys.argv[2]), int(sys.argv[3])
+    print(json.dumps({name: throw(name, first, count) for name in names}))
