@@ -77,7 +77,9 @@ def throw(name: str, first: int, count: int) -> dict[str, Any]:
     reader, watch = READERS[name], Watch()
     signal.signal(signal.SIGALRM, _too_long)
     told: dict[str, Any] = {"reader": name, "read": 0, "refused": 0, "wrong": [], "kinds": {}, "slowest": [0.0, ""]}
+    before_all = Path.cwd()
     with tempfile.TemporaryDirectory() as place:
+        os.chdir(place)  # where a planted command would leave its mark
         good, folder = Path(place, "good"), Path(place, "hostile")
         good.mkdir()
         reader.write(good)
@@ -109,10 +111,12 @@ def throw(name: str, first: int, count: int) -> dict[str, Any]:
                 watch.seen.append(f"{grown} MB")
             if list(folder.rglob("executed")) or Path("executed").exists():
                 watch.seen.append("code in the file was executed")
+                Path("executed").unlink(missing_ok=True)
             told["wrong"] += [f"{name} {number} ({kind}): {seen}" for seen in watch.seen]
             told["slowest"] = max(told["slowest"], [round(time.monotonic() - start, 1), f"{number} {kind}"])
             watch.seen.clear()
             shutil.rmtree(folder)
+        os.chdir(before_all)
     return told
 
 
