@@ -106,9 +106,8 @@ def damaged_cache_object(folder: Path, rng: random.Random) -> None:
 
 def truncated_output(folder: Path, rng: random.Random) -> None:
     """The last bytes of a model or of the bank are gone."""
-    path = folder / rng.choice(
-        ["data/bank/vectors.npy", "data/models/p1/model.safetensors", "data/bank/articles.parquet"]
-    )
+    files = ("bank/vectors.npy", "bank/articles.parquet", "models/p1/model.safetensors", "phases/a/p1/last.safetensors")
+    path = rng.choice([folder / "data" / file for file in files if (folder / "data" / file).exists()])
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content[: rng.randrange(len(content))])
