@@ -38,7 +38,7 @@ soak: env ## long runs: 4 GB imports, hundreds of kills, damaged files, 10,000 h
 verify: env ## same bytes twice, 10,000 hostile files, 80 faults: the figures of docs/reliability.md (an hour)
 	python -m tests.verify
 
-bench: env ## measured ratios against plain ways to do the same: metrics/bench.json, metrics/bench.md (35 min)
+bench: env ## measured ratios against plain ways to do the same: metrics/bench.json, metrics/bench.md (25 min)
 	python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
 	python -m benchmarks
 
