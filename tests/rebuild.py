@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.faults.project import make_project, results
+from tests.faults.project import differences, make_project, results
 from tests.shell import environment
 
 QUICK = {"names": ["p1", "p5", "contrast"], "profile": "quick"}
@@ -32,11 +32,6 @@ def rebuild(folder: Path, surroundings: Mapping[str, str]) -> dict[str, str]:
     variables = environment() | dict(surroundings) | {"PYTHONPATH": str(folder)}
     subprocess.run(["dvc", "repro", "--quiet"], cwd=folder, env=variables, check=True)
     return results(folder)
-
-
-def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    """Outputs that only one of them has, or that differ."""
-    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
 
 
 def main() -> int:

@@ -8,8 +8,7 @@ import pytest
 
 from tests.faults.kills import POINTS, kill_at
 from tests.faults.others import truncated_output
-from tests.faults.project import finish_repro, leftovers, log_of, make_project, results
-from tests.rebuild import differences
+from tests.faults.project import differences, finish_repro, leftovers, log_of, make_project, results
 from tests.shell import sh
 
 pytestmark = pytest.mark.e2e

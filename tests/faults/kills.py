@@ -7,11 +7,12 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.project import finish_repro, leftovers, results, start_repro
+from tests.faults.project import differences, finish_repro, leftovers, results, start_repro
 
 POINTS = {
     "while DVC writes dvc.lock": (r"^write .*dvc\.lock$", 12, 0.15),
@@ -77,7 +78,7 @@ def kill_at(folder: Path, pattern: str, nth: int, delay: float, *targets: str) -
     """
     count = folder.with_name(f"{folder.name}.count")
     count.unlink(missing_ok=True)
-    fault = {"match": pattern, "nth": nth, "delay": delay, "count": str(count), "group": 0}
+    fault = {"match": pattern, "nth": nth, "delay": delay, "count": str(count)}
     return _killed(start_repro(folder, fault, ("dvc", "repro", *targets)))
 
 
@@ -131,7 +132,7 @@ def kills_in_one_run(folder: Path, number: int, rng: random.Random, seconds: flo
 def _needs_mending(folder: Path) -> bool:
     """Mend what DVC cannot read, as `make repro` does before anything else; whether there was something."""
     process = subprocess.run(
-        ["python", "tools/mend.py", "--quiet"], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "tools/mend.py", "--quiet"], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
     )
     return bool(process.stdout)
 
@@ -143,8 +144,7 @@ def run_with_kills(
     folder = place / f"kills-{seed}"
     shutil.copytree(project, folder, symlinks=True)
     tally = kills_in_one_run(folder, number, random.Random(seed), seconds)
-    found = results(folder)
-    different = [name for name in expected if found.get(name) != expected[name]]
+    different = differences(results(folder), expected)
     assert not different, f"run {seed}: other results: {different}"
     assert not leftovers(folder), f"run {seed}: left behind: {leftovers(folder)}"
     tally.recovered = tally.faults

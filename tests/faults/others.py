@@ -11,11 +11,12 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.project import finish_repro, log_of, results, start_repro
+from tests.faults.project import differences, finish_repro, log_of, results, start_repro
 
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, PR_CAPBSET_DROP = 1, 2, 24
 
@@ -158,8 +159,7 @@ FAULTS: tuple[Callable[[Path, random.Random], None], ...] = (
 
 def may_mount() -> bool:
     """Whether a file system can be mounted here."""
-    place = Path("/tmp/fault-mount")
-    place.mkdir(exist_ok=True)
+    place = Path(tempfile.mkdtemp())
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True, check=False
     )
@@ -181,8 +181,7 @@ def harm_and_recover(
     shutil.copytree(finished, folder, symlinks=True)
     fault(folder, random.Random(seed))
     mended = finish_repro(folder)
-    found = results(folder)
-    different = [name for name in expected if found.get(name) != expected[name]]
+    different = differences(results(folder), expected)
     assert not different, f"{fault.__name__} {seed}: other results: {different}"
     shutil.rmtree(folder)
     return mended

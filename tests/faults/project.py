@@ -95,6 +95,11 @@ def results(folder: Path) -> dict[str, str]:
     return found
 
 
+def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """Outputs that only one of them has, or that differ."""
+    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+
+
 def _hash(path: Path) -> str:
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     digest = hashlib.sha256()

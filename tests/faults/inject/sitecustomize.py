@@ -2,7 +2,7 @@
 
 The environment variable `FAULT` holds json: `match` (a pattern of "<event> <path>"), `nth` (which occurrence over all
 processes), `delay` (seconds between the occurrence and the kill), `count` (a file whose length is the number of
-occurrences so far), `group` (to kill).
+occurrences so far).
 """
 
 import json
@@ -23,7 +23,7 @@ def _install(fault):
 
     def kill():
         time.sleep(fault["delay"])
-        os.killpg(fault["group"] or os.getpgrp(), signal.SIGKILL)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
 
     def hook(event, arguments):
         if event not in EVENTS or getattr(inside, "busy", False):
