@@ -35,7 +35,7 @@ test-fast: env ## the tests without the run of the whole pipeline
 soak: env ## long runs: 4 GB imports, hundreds of kills, damaged files, 10,000 hostile requests, 16 clients (20 min, 10 GB of disk)
 	python -m pytest -m soak -s
 
-verify: env ## same bytes twice, 10,000 hostile files, 80 faults: the figures of docs/reliability.md (an hour)
+verify: env ## same bytes twice, 10,000 hostile files, kills and other faults: what docs/reliability.md says
 	python -m tests.verify
 
 bench: env ## measured ratios against plain ways to do the same: metrics/bench.json, metrics/bench.md (25 min)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import pickle
 import random
 import shutil
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
@@ -40,7 +42,7 @@ def test_hostile_files_are_read_or_refused_in_one_line(sample, name):
     assert told["refused"] >= 3
 
 
-def test_harm_is_noticed():
+def test_harm_is_noticed(tmp_path):
     """The watch itself: a reader that does what is forbidden is found out, whatever it does."""
     code = (
         "import json, os, pickle, sys, tests.hostile_files.samples as s, tests.hostile_files.throw as t, numpy as np\n"
@@ -50,14 +52,11 @@ def test_harm_is_noticed():
         "    if len(calls) == 2: pickle.loads(PICKLE)\n"
         "    if len(calls) == 3: raise KeyError('x')\n"
         "    if len(calls) == 4: np.ones(10**8).sum()\n"
-        "    if len(calls) == 5: open('/tmp/elsewhere', 'w').close()\n"
+        f"    if len(calls) == 5: open('{tmp_path}/elsewhere', 'w').close()\n"
         "    if len(calls) == 6: np.ones(10**10)\n"
         "s.READERS['small'] = s.Reader(s._small_files, bad, ('gate.json',), 1)\n"
         "print(json.dumps(t.throw('small', 0, 6)))"
     )
-    import subprocess
-    import sys
-
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     wrong = " ".join(json.loads(done.stdout)["wrong"])
     for words in (
@@ -70,7 +69,7 @@ def test_harm_is_noticed():
         "MemoryError",
     ):
         assert words in wrong, words
-    Path("/tmp/elsewhere").unlink()
+    assert (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -93,8 +92,6 @@ def test_a_pickle_planted_in_every_file_is_never_executed(tmp_path, monkeypatch,
 
 def test_the_planted_pickle_is_live(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    import pickle
-
     pickle.loads(PICKLE)
     assert (tmp_path / "executed").exists()
     assert Planted().__reduce__()

@@ -14,28 +14,11 @@ import pytest
 
 from lvm_core.reading import read_npy
 from tests.forms import FORMS, run_import, set_data, write_samples
+from tests.hostile_files.damaged import damaged
 from tests.paths import ROOT
 from tests.synthetic import make_bank
 from tests.test_resume import SAVES_OFTEN, contents
 from tests.training import small_recipe, write_inputs
-
-
-def damaged(content: bytes, rng: random.Random) -> bytes:
-    """The content with some bytes changed, or cut off, or a part of it repeated or left out."""
-    place, length = rng.randrange(len(content)), rng.randrange(1, 200)
-    kind = rng.randrange(4)
-    if kind == 0:
-        changed = bytearray(content)
-        for _ in range(rng.randrange(1, 5)):
-            # headers, ids and the table of contents are a small part of the file: half of the hits go there
-            at = rng.randrange(len(content)) if rng.random() < 0.5 else -rng.randrange(1, 1500)
-            changed[at] = rng.randrange(256)
-        return bytes(changed)
-    if kind == 1:
-        return content[:place]
-    if kind == 2:
-        return content[:place] + content[max(place - length, 0) :]
-    return content[:place] + content[place + length :]
 
 
 @pytest.mark.parametrize("rounds", [8, pytest.param(500, marks=pytest.mark.soak)])

@@ -14,23 +14,38 @@ from pathlib import Path
 
 from tests.faults.project import differences, finish_repro, leftovers, results, start_repro
 
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a run.
+
+    Attributes:
+        match: pattern of the event, see `inject/sitecustomize.py`.
+        last: the last of its occurrences that is hit.
+        delay: the longest time from the occurrence to the kill, in seconds.
+        empties: whether the file that is opened to be written is emptied before the kill.
+    """
+
+    match: str
+    last: int
+    delay: float = 0.0
+    empties: bool = False
+
+
 POINTS = {
-    "while DVC writes dvc.lock": (r"^write .*dvc\.lock$", 12, 0.15),
-    "while DVC notes what is running": (r"^write .*rwlock$", 40, 0.003),
-    "while DVC moves outputs to its cache": (
-        r"^(os\.rename|os\.link|shutil\.\w+) .*(\.dvc/cache|data/|metrics/)",
-        60,
-        0.05,
-    ),
-    "while an output is written": (r"^write .*\.part", 25, 0.02),
-    "before an output is renamed into place": (r"^os\.rename .*\.part$", 25, 0.0),
-    "while a folder takes the place of the old one": (r"^os\.(rename|rmdir|remove) .*(data/|metrics/|plots/)", 30, 0.0),
-    "while embedding": (r"^open .*chunks\.parquet$", 1, 4.0),
-    "while a part of the embedding is saved": (r"^(write|os\.rename) .*\.resume/embed", 2, 0.005),
-    "between epochs and in them": (r"^open .*curriculum/p1/[abc]\.npy$", 3, 1.5),
-    "while saved work is removed": (r"^os\.(remove|rmdir) .*\.resume", 4, 0.0),
+    "with dvc.lock just emptied": Point(r"^write .*dvc\.lock$", 12, empties=True),
+    "while DVC writes dvc.lock": Point(r"^write .*dvc\.lock$", 12, 0.15),
+    "with DVC's list of what is running just emptied": Point(r"^write .*rwlock$", 40, empties=True),
+    "while DVC fills its cache": Point(r"^(os\.rename|os\.link|shutil\.\w+) .*(\.dvc/cache|data/|metrics/)", 60, 0.05),
+    "while an output is written": Point(r"^write .*\.part", 25, 0.02),
+    "before an output is renamed into place": Point(r"^os\.rename .*\.part$", 25),
+    "while a folder takes the place of the old one": Point(r"^os\.(rename|rmdir|remove) .*(data|metrics|plots)/", 30),
+    "while embedding": Point(r"^open .*chunks\.parquet$", 1, 4.0),
+    "while a part of the embedding is saved": Point(r"^(write|os\.rename) .*\.resume/embed", 2, 0.005),
+    "between epochs and in them": Point(r"^open .*curriculum/p1/[abc]\.npy$", 3, 1.5),
+    "while saved work is removed": Point(r"^os\.(remove|rmdir) .*\.resume", 4),
 }
-"""What is done then: pattern of the event, the last occurrence that is hit, the longest delay after it in seconds."""
+"""What is done when the group is killed."""
 
 
 @dataclass
@@ -66,19 +81,19 @@ class Tally:
             self.by_kind[kind] = self.by_kind.get(kind, 0) + count
 
 
-def kill_at(folder: Path, pattern: str, nth: int, delay: float, *targets: str) -> bool:
+def kill_at(folder: Path, point: Point, nth: int, delay: float, *targets: str) -> bool:
     """Run `dvc repro` and kill its group at a point; whether it came to it.
 
     Args:
         folder: of the project.
-        pattern: of the event, see `inject/sitecustomize.py`.
+        point: to hit.
         nth: occurrence over all processes of the run.
         delay: seconds after it.
         targets: of `dvc repro`.
     """
     count = folder.with_name(f"{folder.name}.count")
     count.unlink(missing_ok=True)
-    fault = {"match": pattern, "nth": nth, "delay": delay, "count": str(count)}
+    fault = {"match": point.match, "nth": nth, "delay": delay, "empties": point.empties, "count": str(count)}
     return _killed(start_repro(folder, fault, ("dvc", "repro", *targets)))
 
 
@@ -114,8 +129,8 @@ def kills_in_one_run(folder: Path, number: int, rng: random.Random, seconds: flo
     kinds = [*POINTS, "at a random moment", "at a random moment"]
     for kind in rng.sample(kinds, len(kinds))[:number]:
         if kind in POINTS:
-            pattern, last, delay = POINTS[kind]
-            hit = kill_at(folder, pattern, rng.randint(1, last), rng.uniform(0.0, delay))
+            point = POINTS[kind]
+            hit = kill_at(folder, point, rng.randint(1, point.last), rng.uniform(0.0, point.delay))
         else:
             hit = kill_after(folder, rng.uniform(1.0, seconds / 2))
         if not hit:

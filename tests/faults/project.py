@@ -78,9 +78,8 @@ def finish_repro(folder: Path, *targets: str) -> bool:
         return False
     said = log_of(folder).read_text()[before:]
     assert "Traceback" not in said, said[-3000:]
-    assert start_repro(folder, command=(sys.executable, "tools/mend.py")).wait() == 0, log_of(folder).read_text()[
-        -3000:
-    ]
+    mended = start_repro(folder, command=(sys.executable, "tools/mend.py")).wait()
+    assert mended == 0, log_of(folder).read_text()[-3000:]
     assert start_repro(folder, command=command).wait() == 0, log_of(folder).read_text()[-5000:]
     return True
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from tests.hostile_files.damaged import damaged
 from tests.hostile_files.samples import value_at_random
 
 Make = Callable[[bytes, random.Random], bytes]
@@ -38,7 +39,7 @@ PICKLE = pickle.dumps(Planted())
 
 def harm(path: Path, rng: random.Random) -> str:
     """Put something hostile in the place of a good file; what it was, in a word."""
-    kinds = [*_BY_SUFFIX[path.suffix], _damaged, _damaged, _tokens, _anything]
+    kinds = [*_BY_SUFFIX[path.suffix], damaged, damaged, _tokens, _anything]
     if rng.random() < 0.04:
         return _no_file(path, rng)
     make = rng.choice(kinds)
@@ -66,16 +67,6 @@ def _no_file(path: Path, rng: random.Random) -> str:
     elif kind != "missing":
         path.symlink_to({"zero": "/dev/zero", "loop": path.name, "nowhere": "gone", "outside": "/etc/passwd"}[kind])
     return kind
-
-
-def _damaged(content: bytes, rng: random.Random) -> bytes:
-    """Some bytes changed, cut off, said twice or left out."""
-    place, length = rng.randrange(len(content) + 1), rng.randrange(1, 200)
-    changed = bytearray(content)
-    for _ in range(rng.randrange(1, 5)):
-        changed[rng.randrange(len(content))] = rng.randrange(256)
-    again = content[:place] + content[max(place - length, 0) :]
-    return rng.choice([bytes(changed), content[:place], again, content[:place] + content[place + length :]])
 
 
 NUMBER = re.compile(rb"-?\d+(\.\d+)?")
@@ -269,7 +260,7 @@ def _npz_member(content: bytes, rng: random.Random) -> bytes:
                 if action == "drop":
                     continue
                 if action == "member":
-                    data = rng.choice([_npy_header, _damaged, _anything])(data, rng)
+                    data = rng.choice([_npy_header, damaged, _anything])(data, rng)
                 elif action == "pickle":
                     data = _npy_pickle(data, rng)
                 elif action == "rename":

@@ -2,7 +2,7 @@
 
 The environment variable `FAULT` holds json: `match` (a pattern of "<event> <path>"), `nth` (which occurrence over all
 processes), `delay` (seconds between the occurrence and the kill), `count` (a file whose length is the number of
-occurrences so far).
+occurrences so far), `empties` (whether the file, opened to be written, is emptied first, as the next instant would).
 """
 
 import json
@@ -38,6 +38,8 @@ def _install(fault):
             if pattern.search(told):
                 os.write(counter, b".")
                 if os.fstat(counter).st_size == fault["nth"]:
+                    if fault["empties"] and os.path.exists(path):
+                        os.truncate(path, 0)
                     if fault["delay"]:
                         threading.Thread(target=kill, daemon=True).start()
                     else:
