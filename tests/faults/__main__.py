@@ -1,7 +1,8 @@
-"""Every fault many times: `python -m tests.faults [RUNS [KILLS]]`; the last line is "N faults, N recovered"."""
+"""Every fault many times: `python -m tests.faults [KILLS [EACH]]`; the last line is "N faults, N recovered"."""
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 import time
@@ -12,12 +13,12 @@ from tests.faults.others import FAULTS, disk_full, harm_and_recover, may_mount
 from tests.faults.project import finish_repro, leftovers, make_project, results
 
 
-def main(runs: int = 9, kills: int = 8) -> int:
+def main(kills: int = 50, each: int = 8) -> int:
     """Run all of them and print what came of it; the exit code.
 
     Args:
-        runs: from nothing to the report, each killed many times.
-        kills: in each of them, at most.
+        kills: altogether, at least.
+        each: of them in one run from nothing to the report, at most.
     """
     tally, problems = Tally.empty(), []
     with tempfile.TemporaryDirectory() as temporary:
@@ -30,10 +31,12 @@ def main(runs: int = 9, kills: int = 8) -> int:
         seconds = time.monotonic() - start
         expected = results(finished)
         print(f"undisturbed: {seconds:.0f} s, {len(expected)} outputs; left behind: {leftovers(finished) or 'nothing'}")
-        for seed in range(runs):
+        for seed in itertools.count():
+            if tally.faults >= kills:
+                break
             try:
-                tally.add(run_with_kills(project, place, kills, seed, expected, seconds))
-                print(f"kills, run {seed + 1} of {runs}: {tally.faults} so far", flush=True)
+                tally.add(run_with_kills(project, place, each, seed, expected, seconds))
+                print(f"kills: {tally.faults} of {kills} after {seed + 1} runs", flush=True)
             except AssertionError as error:
                 problems.append(str(error))
                 tally.faults += 1

@@ -135,7 +135,7 @@ def kills_in_one_run(folder: Path, number: int, rng: random.Random, seconds: flo
             hit = kill_after(folder, rng.uniform(1.0, seconds / 2))
         if not hit:
             tally.missed += 1
-            continue
+            break  # it ran to its end: nothing is left to be killed
         tally.faults += 1
         tally.by_kind[kind] = tally.by_kind.get(kind, 0) + 1
         if _needs_mending(folder):
