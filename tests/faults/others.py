@@ -142,7 +142,11 @@ def _signalled(folder: Path, rng: random.Random, number: signal.Signals) -> None
     process = start_repro(folder)
     time.sleep(rng.uniform(3, 20))
     os.killpg(process.pid, number)
-    assert process.wait(30) != 0
+    try:
+        assert process.wait(30) != 0
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise AssertionError(f"still running 30 s after {number.name}: {said_since(folder, start)[-1500:]}") from None
     _no_traceback_of_ours(said_since(folder, start))
 
 
