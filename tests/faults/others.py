@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tests.faults.project import differences, finish_repro, log_of, results, start_repro
@@ -141,12 +142,14 @@ def _signalled(folder: Path, rng: random.Random, number: signal.Signals) -> None
     start = _log_size(folder)
     process = start_repro(folder)
     time.sleep(rng.uniform(3, 20))
-    os.killpg(process.pid, number)
-    try:
-        assert process.wait(30) != 0
-    except subprocess.TimeoutExpired:
+    for _ in range(3):  # DVC ignores Ctrl-C while a stage runs: one that comes as the stage's process ends goes unheard
+        os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            assert process.wait(10) != 0
+            break
+    else:
         os.killpg(process.pid, signal.SIGKILL)
-        raise AssertionError(f"still running 30 s after {number.name}: {said_since(folder, start)[-1500:]}") from None
+        raise AssertionError(f"still running after {number.name}: {said_since(folder, start)[-1500:]}")
     _no_traceback_of_ours(said_since(folder, start))
 
 
