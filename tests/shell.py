@@ -15,7 +15,11 @@ def environment() -> dict[str, str]:
 
 
 def sh(command: str, cwd: Path, *, ok: bool = True) -> str:
-    """Run a shell command as a user would in the activated environment; its output, both streams."""
+    """Run a shell command as a user would in the activated environment; its output, both streams.
+
+    Raises:
+        AssertionError: it did not end as it should, or one of its processes warned of our own code.
+    """
     done = subprocess.run(
         f"({command}) 2>&1",
         shell=True,
@@ -26,7 +30,13 @@ def sh(command: str, cwd: Path, *, ok: bool = True) -> str:
         check=False,
     )
     assert (done.returncode == 0) == ok, done.stdout
+    assert not own_warnings(done.stdout), own_warnings(done.stdout)
     return done.stdout
+
+
+def own_warnings(output: str) -> list[str]:
+    """Lines by which Python warns of a line of this project: pytest makes errors of them in its own process alone."""
+    return re.findall(r"^.*\b(?:lvm_core|stages|tools)/[\w/]+\.py:\d+: \w*Warning: .*$", output, re.MULTILINE)
 
 
 def stages_run(output: str) -> set[str]:

@@ -46,7 +46,6 @@ def required(texts: Iterable[str]) -> list[str]:
 def licence_of(package: metadata.PackageMetadata) -> str:
     """What a package says of its licence: SPDX expression, else its classifiers, else the first line of the text."""
     said = package.json
-    said = package.json
     expression = str(said.get("license_expression") or "")
     classifiers = [
         line.split(" :: ")[-1] for line in package.get_all("Classifier", []) if line.startswith("License ::")

@@ -20,20 +20,20 @@ INJECT = Path(__file__).parent / "inject"
 
 
 SMALL = {
-    **{"profile": "quick", "names": ["p1"], "threads": 1},
+    **{"profile": "quick", "names": ["p1"], "threads": 1, "time_direction": []},
+    **{"train": {"seeds": [], "repeat": []}, "service": {"models": []}},
     "evaluate": {"full_bank": False, "contrastive_targets": 0},
 }
-"""Parameters of a project that takes half a minute."""
+"""Parameters of a project that takes half a minute: one recipe, without further seeds and reversed articles."""
 
 
 def make_project(folder: Path, changes: Mapping[str, Any] = SMALL) -> None:
-    """A clone with some other parameters, in which nothing has run; without further seeds and reversed articles."""
+    """A clone with some other parameters, in which nothing has run."""
     _run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder)], ROOT)
     edits = subprocess.run(["git", "diff", "--binary", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
     subprocess.run(["git", "apply", "--allow-empty"], cwd=folder, input=edits, check=True)
     params = yaml.safe_load((folder / "params.yaml").read_text())
-    alone = {"time_direction": [], "train": {"seeds": [], "repeat": []}, "service": {"models": []}}
-    for key, value in (alone | dict(changes)).items():
+    for key, value in changes.items():
         params[key] = params[key] | value if isinstance(value, dict) else value
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (folder / "dvc.lock").unlink()
