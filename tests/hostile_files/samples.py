@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 
 from lvm_core.bank import load_bank, require_content
@@ -20,6 +21,7 @@ from lvm_core.corpus.folder import read_folder
 from lvm_core.corpus.params import CorpusParams
 from lvm_core.curriculum import read_rules
 from lvm_core.decision import Decision, read_decision, write_decision
+from lvm_core.encoder import Encoder
 from lvm_core.errors import LvmError
 from lvm_core.models import build_model, count_parameters
 from lvm_core.params import read_params
@@ -28,6 +30,7 @@ from lvm_core.recipe import read_recipe, write_recipe
 from lvm_core.resolve import resolve_recipes, validate_all
 from tests.forms import run_import, set_data, write_samples
 from tests.paths import ROOT
+from tests.small_encoder import write_encoder
 from tests.synthetic import make_bank, write_bank
 from tests.training import small_recipe
 
@@ -139,6 +142,15 @@ def _read_small_files(folder: Path) -> None:
         raise problems[0]
 
 
+def _encoder(folder: Path) -> None:
+    write_encoder(folder / "encoder", 16)
+
+
+def _read_encoder(folder: Path) -> None:
+    encoder = Encoder(str(folder / "encoder"), batch_size=2, precision="fp32", device=torch.device("cpu"))
+    encoder.encode(["a river", "another town."])
+
+
 def _params(folder: Path) -> None:
     (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
 
@@ -194,15 +206,20 @@ def _reader(form: str, *more: str, share: float = 0.07) -> Reader:
     return Reader(_import(form), _read_import, (form, *more), share)
 
 
+ENCODER = (
+    *("encoder/config.json", "encoder/modules.json", "encoder/tokenizer.json", "encoder/tokenizer_config.json"),
+    *("encoder/sentence_bert_config.json", "encoder/1_Pooling/config.json", "encoder/model.safetensors"),
+)
 READERS: dict[str, Reader] = {
-    "tables": Reader(_tables, _read_tables, ("x.parquet", "x.csv", "x.npy", "x.json"), 0.2),
+    "tables": Reader(_tables, _read_tables, ("x.parquet", "x.csv", "x.npy", "x.json"), 0.18),
     "bank": Reader(_bank, _read_bank, ("bank.json", "articles.parquet", "chunks.parquet", "vectors.npy"), 0.14),
     "model": Reader(_model, _read_model, ("model.json", "model.safetensors"), 0.18),
+    "encoder": Reader(_encoder, _read_encoder, ENCODER, 0.04),
     "small": Reader(
         _small_files, _read_small_files, ("small.yaml", "gate.json", "curricula.yaml", "calibration.json"), 0.08
     ),
     "params": Reader(_params, _read_params, ("params.yaml",), 0.06),
-    "corpus": Reader(_corpus, _read_corpus, ("texts/a.txt", "texts/b.md", "texts/c.jsonl"), 0.12),
+    "corpus": Reader(_corpus, _read_corpus, ("texts/a.txt", "texts/b.md", "texts/c.jsonl"), 0.1),
     "npz_sequences": _reader("sequences_train.npz"),
     "npz_bank": _reader("bank_train.npz"),
     "npy_and_csv": _reader("array_train.npy", "array_train.csv", share=0.04),
