@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -13,15 +14,24 @@ from lvm_core.params import set_threads
 SHAPING_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 """Processor flags that change which kernels run, and with them the last bits of a result."""
 
+SHAPING_VARIABLES = (
+    *("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "NPY_DISABLE_CPU_FEATURES"),
+    *("ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE"),
+)
+"""Variables of the environment by which numeric libraries treat a processor as another one."""
+
 
 def processor_features(cpuinfo: str | Path = "/proc/cpuinfo") -> list[str]:
-    """Those of `SHAPING_FEATURES` that the processor has, sorted; empty where the system does not tell."""
+    """Those of `SHAPING_FEATURES` that the processor has (none where the system does not tell), sorted, and those of
+    `SHAPING_VARIABLES` that are set, as NAME=value.
+    """
     try:
         text = Path(cpuinfo).read_text(encoding="utf-8")
     except OSError:
-        return []
+        text = ""
     flags = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
-    return sorted(set(flags.group(1).split()) & set(SHAPING_FEATURES)) if flags else []
+    has = set(flags.group(1).split()) & set(SHAPING_FEATURES) if flags else set()
+    return sorted(has) + [f"{name}={os.environ[name]}" for name in SHAPING_VARIABLES if name in os.environ]
 
 
 def resolve_device(device: str, number: int | None = None) -> torch.device:
@@ -53,6 +63,23 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def use_threads(threads: int) -> None:
-    """Fix the thread count of torch, BLAS and OpenMP for this process."""
+    """Fix the thread count of torch, BLAS and OpenMP for this process, whatever the environment says.
+
+    Sums depend on how many threads share them: OMP_DYNAMIC and OMP_MAX_ACTIVE_LEVELS, which let OpenMP take fewer, are
+    overruled.
+
+    Raises:
+        LvmError: OMP_THREAD_LIMIT, which nothing can overrule, allows fewer.
+    """
+    from threadpoolctl import ThreadpoolController
+
     set_threads(threads)
     torch.set_num_threads(threads)
+    for library in ThreadpoolController().select(user_api="openmp").lib_controllers:
+        library.dynlib.omp_set_dynamic(0)
+        library.dynlib.omp_set_max_active_levels(1)
+        if (limit := library.dynlib.omp_get_thread_limit()) < threads:
+            raise LvmError(
+                f"OMP_THREAD_LIMIT = {limit} in the environment allows fewer threads than params.yaml, which sets "
+                f"{threads}, and fewer would change the results; unset it"
+            )

@@ -18,7 +18,8 @@ PLAIN = {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "OMP_NUM_THREA
 ODD = {
     **{"TZ": "Pacific/Kiritimati", "LC_ALL": "POSIX", "LANG": "tr_TR.UTF-8", "PYTHONHASHSEED": "4242"},
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "7"),
-    **{"OMP_DYNAMIC": "TRUE", "TOKENIZERS_PARALLELISM": "true", "COLUMNS": "43"},
+    **{"OMP_DYNAMIC": "TRUE", "OMP_MAX_ACTIVE_LEVELS": "0", "MKL_DYNAMIC": "TRUE", "OMP_SCHEDULE": "dynamic,1"},
+    **{"TOKENIZERS_PARALLELISM": "true", "COLUMNS": "43"},
 }
 """Surroundings that must not matter."""
 

@@ -1,0 +1,79 @@
+"""What the surroundings of a run may not change, and what is recorded where they do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from lvm_core.hardware import processor_features
+from tests.shell import environment
+
+SUM = """
+import torch
+from lvm_core.errors import run_stage
+from lvm_core.hardware import use_threads
+
+def main():
+    use_threads({threads})
+    numbers = torch.rand(3_000_000, generator=torch.Generator().manual_seed(0)) - 0.5
+    square = numbers[:900_000].reshape(3000, 300)
+    print(numbers.sum().item().hex(), (square.T @ square).sum(0).norm().item().hex())
+
+run_stage(main)
+"""
+
+
+def run_sum(threads, **variables):
+    return subprocess.run(
+        [sys.executable, "-c", SUM.format(threads=threads)],
+        env=environment() | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def two_threads():
+    return run_sum(2).stdout
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OMP_MAX_ACTIVE_LEVELS": "0", "OMP_DYNAMIC": "TRUE"},
+        {"OMP_NUM_THREADS": "7", "MKL_NUM_THREADS": "7", "OPENBLAS_NUM_THREADS": "7", "MKL_DYNAMIC": "TRUE"},
+    ],
+)
+def test_sums_do_not_depend_on_the_threads_that_the_environment_asks_for(two_threads, variables):
+    assert run_sum(2, **variables).stdout == two_threads
+    assert len(two_threads.split()) == 2
+
+
+def test_they_do_depend_on_the_threads_of_params_yaml(two_threads):
+    """Otherwise the test above could not fail."""
+    assert run_sum(1).stdout != two_threads
+
+
+def test_fewer_threads_than_asked_for_are_no_threads(two_threads):
+    done = run_sum(2, OMP_THREAD_LIMIT="1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: OMP_THREAD_LIMIT = 1 in the environment allows fewer threads")
+    assert len(done.stderr.splitlines()) == 1
+    assert run_sum(1, OMP_THREAD_LIMIT="1").returncode == 0
+
+
+def test_what_makes_a_processor_another_one_is_recorded(tmp_path, monkeypatch):
+    info = tmp_path / "cpuinfo"
+    info.write_text("flags\t: fpu avx2 avx512_bf16 avx512f\n")
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    assert processor_features(info) == ["avx2", "avx512_bf16", "avx512f"]
+    assert processor_features(tmp_path / "none") == []
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    assert processor_features(info) == [
+        *("avx2", "avx512_bf16", "avx512f"),
+        *("MKL_CBWR=COMPATIBLE", "OPENBLAS_CORETYPE=Haswell"),
+    ]
