@@ -67,6 +67,7 @@ class Encoder:
             self._model: SentenceTransformer = SentenceTransformer(
                 str(folder), device=str(device), local_files_only=True, model_kwargs={"dtype": dtype}
             )
+            self.dimension = int(self._model.get_embedding_dimension() or 0)
             if name not in PACKAGED:
                 require_complete(self._model, folder)
         except LvmError:
@@ -75,7 +76,6 @@ class Encoder:
             raise LvmError(f"{folder}: is not a sentence-transformers model ({printable(error)})") from error
         self.name, self.precision, self.batch_size, self._folder = name, precision, batch_size, folder
         self.weights_sha256 = weights_sha256(folder)
-        self.dimension = int(self._model.get_embedding_dimension() or 0)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """[len(texts), D] float32 unit vectors.

@@ -45,9 +45,13 @@ def find_model(name: str) -> Path:
     """Folder of a sentence-transformers model: a given folder, an installed package, or the local model cache.
 
     Raises:
-        LvmError: nothing is found, the packaged weights are damaged, or weights are there as a pickle only.
+        LvmError: nothing is found, the packaged weights are damaged, weights are there as a pickle only, or something
+            there is no file (to open a pipe would take for ever).
     """
     folder = _model_folder(name)
+    for path in sorted(folder.rglob("*")):
+        if not (path.is_file() or path.is_dir()):
+            raise LvmError(f"{path}: is not a regular file; take it away")
     pickled = [p for p in sorted(folder.rglob("pytorch_model*.bin")) if not list(p.parent.glob("*.safetensors"))]
     if pickled:
         raise LvmError(f"{pickled[0]}: pickled weights are never read; convert them to safetensors beside that file")

@@ -23,9 +23,9 @@ Compile = Literal["default", "reduce-overhead", "max-autotune"]
 class Epochs(Group):
     """Epochs of each phase."""
 
-    a: Annotated[int, Field(ge=1)]
-    b: Annotated[int, Field(ge=1)]
-    c: Annotated[int, Field(ge=1)]
+    a: Annotated[int, Field(ge=1, le=10_000)]
+    b: Annotated[int, Field(ge=1, le=10_000)]
+    c: Annotated[int, Field(ge=1, le=10_000)]
 
     @property
     def total(self) -> int:

@@ -16,7 +16,7 @@ from lvm_core.errors import LvmError
 from lvm_core.params import read_params
 from lvm_core.yaml_text import parse_yaml
 from tests.hostile_files.__main__ import parts, thrown
-from tests.hostile_files.cases import PICKLE, Planted, _npy_pickle
+from tests.hostile_files.binary import PICKLE, Planted, npy_pickle
 from tests.hostile_files.samples import READERS
 from tests.paths import ROOT
 
@@ -46,7 +46,7 @@ def test_harm_is_noticed(tmp_path):
     """The watch itself: a reader that does what is forbidden is found out, whatever it does."""
     code = (
         "import json, os, pickle, sys, tests.hostile_files.samples as s, tests.hostile_files.throw as t, numpy as np\n"
-        "from tests.hostile_files.cases import PICKLE\n"
+        "from tests.hostile_files.binary import PICKLE\n"
         "def bad(folder, calls=[]):\n"
         "    calls.append(1)\n"
         "    if len(calls) == 2: pickle.loads(PICKLE)\n"
@@ -79,7 +79,7 @@ def test_a_pickle_planted_in_every_file_is_never_executed(tmp_path, monkeypatch,
     good.mkdir()
     reader.write(good)
     for file in reader.files:
-        for content in (PICKLE, _npy_pickle(b"", random.Random(0))):
+        for content in (PICKLE, npy_pickle(b"", random.Random(0))):
             folder = tmp_path / "hostile"
             shutil.copytree(good, folder)
             (folder / file).write_bytes(content)

@@ -81,6 +81,8 @@ def test_a_profile_is_laid_over_the_other_values(tmp_path):
         ({"train.lr": 0.0}, ["train.lr", "0.0", "greater than 0"]),
         ({"train.learning_rate": 0.1}, ["train.learning_rate", "unknown key", "batch_size, lr"]),
         ({"train.epochs.a": 0}, ["train.epochs.a", "0"]),
+        ({"train.epochs.a": 2**31}, ["train.epochs.a", "2147483648", "10000"]),
+        ({"data.train": "a\0b"}, ["data.train", "null character"]),
         ({"train.epochs.d": 3}, ["train.epochs.d", "unknown key", "allowed are a, b, c"]),
         ({"train.schedule.name": "step"}, ["train.schedule", "'plateau'"]),
         ({"train.best_by": "margin"}, ["train.best_by", "'margin'", "'cosine'"]),
