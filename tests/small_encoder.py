@@ -16,7 +16,7 @@ WORDS = (
 def write_encoder(folder: Path, dimension: int) -> None:
     """Put one into a folder: the same bytes each time."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     config = BertConfig(
