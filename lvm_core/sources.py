@@ -7,6 +7,7 @@ edited and no others: an edit to a figure does not retrain.
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 from lvm_core.errors import LvmError
@@ -68,24 +69,29 @@ def imported_modules(path: Path) -> set[str]:
         LvmError: the file is not Python.
     """
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        return set(_imported_in(path.read_text(encoding="utf-8")))
     except SyntaxError as error:
         raise LvmError(f"{path}: line {error.lineno}: {error.msg}") from None
     except ValueError as error:  # not UTF-8
         raise LvmError(f"{path}: is not Python ({error})") from None
+
+
+@cache  # most modules are used by most stages
+def _imported_in(code: str) -> frozenset[str]:
+    nodes = list(ast.walk(ast.parse(code)))
     for_types = {
         inner
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import) and node not in for_types:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node not in for_types:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in names if name.split(".")[0] in PACKAGES}
+    return frozenset(name for name in names if name.split(".")[0] in PACKAGES)
 
 
 def _files_of(module: str, root: Path) -> list[Path]:
