@@ -9,7 +9,7 @@ import time
 PARTS = {
     "rebuilds": ["tests.rebuild"],
     "hostile inputs": ["tests.hostile_files", "10000"],
-    "faults": ["tests.faults", "50", "8"],
+    "faults": ["tests.faults", "50"],
 }
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
-import resource
 import shutil
 import signal
 import stat
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from tests.faults.project import differences, finish_repro, log_of, results, start_repro
-
-CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, PR_CAPBSET_DROP = 1, 2, 24
+from tests.faults.project import (
+    FAULT_PROFILE,
+    Undisturbed,
+    differences,
+    finish_repro,
+    log_of,
+    results,
+    start_mending,
+    start_repro,
+)
 
 
 def said_since(folder: Path, start: int) -> str:
@@ -45,10 +49,10 @@ def _undo(folder: Path) -> None:
 def no_space_for_large_files(folder: Path, rng: random.Random) -> None:
     """No file may grow beyond some kilobytes: like a full disk, in stages and in DVC itself."""
     limit = rng.choice([2_000, 20_000, 100_000, 300_000])
-    for path in ("data/bank", "data/models", ".dvc/cache"):
+    for path in ("data/bank", "data/phases", ".dvc/cache"):
         shutil.rmtree(folder / path, ignore_errors=True)
     start = _log_size(folder)
-    process = start_repro(folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    process = start_repro(folder, *FAULT_PROFILE, prefix=("prlimit", f"--fsize={limit}"))
     assert process.wait() != 0
     _no_traceback_of_ours(said_since(folder, start))
 
@@ -62,7 +66,7 @@ def disk_full(folder: Path, rng: random.Random) -> None:
     try:
         start = _log_size(folder)
         shutil.rmtree(folder / ".dvc/cache")
-        assert start_repro(folder).wait() != 0
+        assert start_repro(folder, *FAULT_PROFILE).wait() != 0
         _no_traceback_of_ours(said_since(folder, start))
     finally:
         subprocess.run(["umount", "data"], cwd=folder, check=True)
@@ -71,23 +75,21 @@ def disk_full(folder: Path, rng: random.Random) -> None:
 def read_only_folder(folder: Path, rng: random.Random) -> None:
     """A folder of outputs cannot be written to, by a process without root's rights over files."""
     _touch_all(folder)
-    place = folder / rng.choice(["data", "metrics", "plots"])
+    place = folder / rng.choice(["data", "metrics"])
     mode = place.stat().st_mode
     place.chmod(stat.S_IRUSR | stat.S_IXUSR)
     start = _log_size(folder)
     try:
-        assert start_repro(folder, preexec_fn=_without_rights_over_files).wait() != 0
+        assert start_repro(folder, *FAULT_PROFILE, prefix=_without_rights_over_files()).wait() != 0
         _no_traceback_of_ours(said_since(folder, start))
     finally:
         place.chmod(mode)
         _undo(folder)
 
 
-def _without_rights_over_files() -> None:
-    if os.geteuid() == 0:
-        libc = ctypes.CDLL(None, use_errno=True)
-        for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
-            libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+def _without_rights_over_files() -> tuple[str, ...]:
+    """What starts a program that may write only where everybody with its name may, also as root."""
+    return ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 
 
 def damaged_cache_object(folder: Path, rng: random.Random) -> None:
@@ -101,15 +103,20 @@ def damaged_cache_object(folder: Path, rng: random.Random) -> None:
     path.chmod(before.st_mode)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     shutil.rmtree(folder / "data")
-    mended = start_repro(folder, command=(sys.executable, "tools/mend.py", "--cache"))
+    mended = start_mending(folder, "--cache")
     assert mended.wait() == 0
     assert f"{path.name}: is damaged; removed" in log_of(folder).read_text()
 
 
 def truncated_output(folder: Path, rng: random.Random) -> None:
     """The last bytes of a model or of the bank are gone."""
-    files = ("bank/vectors.npy", "bank/articles.parquet", "models/p1/model.safetensors", "phases/a/p1/last.safetensors")
-    path = rng.choice([folder / "data" / file for file in files if (folder / "data" / file).exists()])
+    files = (
+        "bank/vectors.npy",
+        "bank/articles.parquet",
+        "phases/a/p1/model.safetensors",
+        "phases/a/p1/last.safetensors",
+    )
+    path = folder / "data" / rng.choice(files)
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content[: rng.randrange(len(content))])
@@ -119,9 +126,9 @@ def two_at_once(folder: Path, rng: random.Random) -> None:
     """A second `dvc repro` is started while the first one runs: one of them may give up, neither does harm."""
     shutil.rmtree(folder / "data")
     shutil.rmtree(folder / ".dvc/cache")
-    first = start_repro(folder)
+    first = start_repro(folder, *FAULT_PROFILE)
     time.sleep(rng.uniform(0.5, 15))
-    second = start_repro(folder)
+    second = start_repro(folder, *FAULT_PROFILE)
     codes = first.wait(), second.wait()
     assert set(codes) <= {0, 1, 255}, codes
 
@@ -140,7 +147,7 @@ def _signalled(folder: Path, rng: random.Random, number: signal.Signals) -> None
     shutil.rmtree(folder / "data")
     shutil.rmtree(folder / ".dvc/cache")
     start = _log_size(folder)
-    process = start_repro(folder)
+    process = start_repro(folder, *FAULT_PROFILE)
     time.sleep(rng.uniform(3, 20))
     for _ in range(3):  # DVC ignores Ctrl-C while a stage runs: one that comes as the stage's process ends goes unheard
         os.killpg(process.pid, number)
@@ -177,18 +184,18 @@ def may_mount() -> bool:
 
 
 def harm_and_recover(
-    fault: Callable[[Path, random.Random], None], finished: Path, place: Path, seed: int, expected: dict[str, str]
+    fault: Callable[[Path, random.Random], None], finished: Path, seed: int, undisturbed: Undisturbed
 ) -> bool:
     """Do harm to a copy of a finished project, run `dvc repro` and compare; whether `tools/mend.py` was needed.
 
     Raises:
-        AssertionError: it does not come back, or not with the expected results.
+        AssertionError: it does not come back, or not with the results of `undisturbed`.
     """
-    folder = place / f"{fault.__name__}-{seed}"
+    folder = finished.with_name(f"{fault.__name__}-{seed}")
     shutil.copytree(finished, folder, symlinks=True)
     fault(folder, random.Random(seed))
-    mended = finish_repro(folder)
-    different = differences(results(folder), expected)
+    mended = finish_repro(folder, *undisturbed.targets)
+    different = differences(results(folder), undisturbed.results)
     assert not different, f"{fault.__name__} {seed}: other results: {different}"
     shutil.rmtree(folder)
     return mended

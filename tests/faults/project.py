@@ -1,4 +1,4 @@
-"""A small project, run by the real DVC: half a minute from text to the report."""
+"""A small project, run by the real DVC: little text, one recipe, one epoch a phase."""
 
 from __future__ import annotations
 
@@ -7,24 +7,33 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lvm_core.corpus.sotu import read_sotu
 from tests.paths import ROOT
 from tests.shell import environment
 
 INJECT = Path(__file__).parent / "inject"
 
 
+TEXTS = "corpora/small"
 SMALL = {
-    **{"profile": "quick", "names": ["p1"], "threads": 1, "time_direction": []},
-    **{"train": {"seeds": [], "repeat": []}, "service": {"models": []}},
+    **{"profile": "default", "names": ["p1"], "threads": 1, "time_direction": [], "service": {"models": []}},
+    **{"data": {"train": TEXTS}, "corpus": {"max_ood_articles": 1}, "curriculum": {"min_windows": 1}},
+    "encoder": {"batch_size": 8},  # a saved part every 64 chunks
+    "train": {"epochs": {"a": 2, "b": 1, "c": 1}, "seeds": [], "repeat": []},
     "evaluate": {"full_bank": False, "contrastive_targets": 0},
 }
-"""Parameters of a project that takes half a minute: one recipe, without further seeds and reversed articles."""
+"""Parameters of the small project: every stage runs, but for further seeds and reversed articles."""
+
+FAULT_PROFILE = ("score", "evaluate_a@p1")
+"""Targets of `dvc repro` that are run again and again: text, embedding, curriculum, training, evaluation."""
 
 
 def make_project(folder: Path, changes: Mapping[str, Any] = SMALL) -> None:
@@ -37,27 +46,82 @@ def make_project(folder: Path, changes: Mapping[str, Any] = SMALL) -> None:
         params[key] = params[key] | value if isinstance(value, dict) else value
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (folder / "dvc.lock").unlink()
+    if "data" in changes:
+        _write_texts(folder / TEXTS)
     _run(["git", "config", "user.name", "faults"], folder)
     _run(["git", "config", "user.email", "faults@localhost"], folder)
     _run(["git", "add", "--all"], folder)
     _run(["git", "commit", "--quiet", "--message", "a small project"], folder)
 
 
+def _write_texts(folder: Path) -> None:
+    """The beginnings of eight of the addresses that the default corpus is made of."""
+    source = read_sotu()
+    folder.mkdir(parents=True)
+    for document in source.documents[::30][:8]:
+        paragraphs = source.parse(document).paragraphs[:12]
+        (folder / f"{document.title.replace(' ', '_')}.txt").write_text("\n\n".join(paragraphs), encoding="utf-8")
+
+
 def _run(command: list[str], folder: Path) -> None:
     subprocess.run(command, cwd=folder, check=True)
 
 
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run that nothing disturbed.
+
+    Attributes:
+        targets: of `dvc repro`; none: the whole pipeline.
+        seconds: that it took.
+        results: of all stages, see `results`.
+    """
+
+    targets: tuple[str, ...]
+    seconds: float
+    results: dict[str, str]
+
+
+def run_undisturbed(folder: Path, *targets: str) -> Undisturbed:
+    """Run `dvc repro` in a project.
+
+    Raises:
+        AssertionError: it fails, or leaves something behind.
+    """
+    start = time.monotonic()
+    finish_repro(folder, *targets)
+    seconds = time.monotonic() - start
+    assert not leftovers(folder), leftovers(folder)
+    return Undisturbed(targets, seconds, results(folder))
+
+
 def start_repro(
-    folder: Path, fault: Mapping[str, Any] | None = None, command: tuple[str, ...] = ("dvc", "repro"), **options: Any
+    folder: Path, *targets: str, fault: Mapping[str, Any] | None = None, prefix: tuple[str, ...] = ()
 ) -> subprocess.Popen[str]:
-    """Start `dvc repro` in a process group of its own; its output goes to `<folder>.log`."""
+    """Start `dvc repro` in a process group of its own; its output goes to `<folder>.log`.
+
+    Args:
+        folder: of the project.
+        targets: stages; none: the whole pipeline.
+        fault: for `inject/sitecustomize.py`.
+        prefix: a command that starts it.
+    """
+    return _start(folder, (*prefix, "dvc", "repro", *targets), fault)
+
+
+def start_mending(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start `tools/mend.py` likewise."""
+    return _start(folder, (sys.executable, "tools/mend.py", *arguments), None)
+
+
+def _start(folder: Path, command: tuple[str, ...], fault: Mapping[str, Any] | None) -> subprocess.Popen[str]:
     variables = environment() | {"PYTHONPATH": str(folder)}
     if fault is not None:
         variables["PYTHONPATH"] = f"{INJECT}{os.pathsep}{folder}"
         variables["FAULT"] = json.dumps(dict(fault))
     with open(log_of(folder), "a", encoding="utf-8") as log:
         return subprocess.Popen(
-            command, cwd=folder, env=variables, text=True, stdout=log, stderr=log, start_new_session=True, **options
+            command, cwd=folder, env=variables, text=True, stdout=log, stderr=log, start_new_session=True
         )
 
 
@@ -73,14 +137,12 @@ def finish_repro(folder: Path, *targets: str) -> bool:
         AssertionError: it fails all the same (says how).
     """
     before = log_of(folder).stat().st_size if log_of(folder).exists() else 0
-    command = ("dvc", "repro", *targets)
-    if start_repro(folder, command=command).wait() == 0:
+    if start_repro(folder, *targets).wait() == 0:
         return False
     said = log_of(folder).read_text()[before:]
     assert "Traceback" not in said, said[-3000:]
-    mended = start_repro(folder, command=(sys.executable, "tools/mend.py")).wait()
-    assert mended == 0, log_of(folder).read_text()[-3000:]
-    assert start_repro(folder, command=command).wait() == 0, log_of(folder).read_text()[-5000:]
+    assert start_mending(folder).wait() == 0, log_of(folder).read_text()[-3000:]
+    assert start_repro(folder, *targets).wait() == 0, log_of(folder).read_text()[-5000:]
     return True
 
 
