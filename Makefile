@@ -39,7 +39,7 @@ verify: env ## same bytes twice, 10,000 hostile files, kills and other faults: w
 	python -m tests.verify
 
 bench: env ## measured ratios against plain ways to do the same: metrics/bench.json, metrics/bench.md (25 min)
-	python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
+	python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.txt
 	python -m benchmarks
 
 lint: env ## format, lint and types

@@ -15,20 +15,22 @@ PARTS = {
 
 def main() -> int:
     """Run all parts, also after one that fails; print their last lines; the exit code."""
-    figures, failed = [], False
+    figures, failed, start = [], False, time.monotonic()
     for title, (module, *arguments) in PARTS.items():
-        start = time.monotonic()
-        last = ""
+        began, last = time.monotonic(), ""
         command = [sys.executable, "-u", "-m", module, *arguments]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             for line in process.stdout or ():
                 print(line, end="", flush=True)
                 last = line.strip() or last
         failed |= process.returncode != 0
-        minutes = (time.monotonic() - start) / 60
-        figures.append(f"{title}: {last} ({minutes:.0f} min{', FAILED' if process.returncode else ''})")
-    print("\n" + "\n".join(figures))
+        figures.append(f"{title}: {last} ({_minutes(began)}{', FAILED' if process.returncode else ''})")
+    print("\n" + "\n".join(figures) + f"\naltogether: {_minutes(start)}")
     return int(failed)
+
+
+def _minutes(since: float) -> str:
+    return f"{(time.monotonic() - since) / 60:.0f} min"
 
 
 if __name__ == "__main__":
