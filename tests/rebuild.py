@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.faults.project import differences, make_project, results
@@ -24,27 +25,40 @@ ODD = {
 """Surroundings that must not matter."""
 
 
-def rebuild(folder: Path, surroundings: Mapping[str, str]) -> dict[str, str]:
+def rebuild(name: str, folder: Path, surroundings: Mapping[str, str]) -> dict[str, str]:
     """Build the quick profile from nothing in a folder; hashes of all outputs, see `results`.
 
+    Args:
+        name: before every line of progress.
+        folder: of the project, to be made.
+        surroundings: variables of the environment.
+
     Raises:
-        subprocess.CalledProcessError: it fails.
+        subprocess.CalledProcessError: it fails (its output is printed).
     """
     make_project(folder, QUICK)
     variables = environment() | dict(surroundings) | {"PYTHONPATH": str(folder)}
-    subprocess.run(["dvc", "repro", "--quiet"], cwd=folder, env=variables, check=True)
+    said = []
+    with subprocess.Popen(
+        ["dvc", "repro"], cwd=folder, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        for line in process.stdout or ():
+            said.append(line)
+            if line.startswith("Running stage"):
+                print(f"rebuild {name}: {line.strip().removesuffix(':')}", flush=True)
+    if process.returncode:
+        print("".join(said[-40:]), flush=True)
+        raise subprocess.CalledProcessError(process.returncode, "dvc repro")
     return results(folder)
 
 
 def main() -> int:
-    """Build twice, compare, and print what came of it; the exit code."""
-    with tempfile.TemporaryDirectory() as temporary:
+    """Build twice, side by side, compare, and print what came of it; the exit code."""
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(2) as pool:
         place = Path(temporary)
-        first = rebuild(place / "plain", PLAIN)
-        print(f"rebuild: {len(first)} outputs in a plain folder", flush=True)
         far = place / "a much longer path, with blanks" / "and ümläuts"
         far.mkdir(parents=True)
-        second = rebuild(far / "odd", ODD)
+        first, second = pool.map(rebuild, ("plain", "odd"), (place / "plain", far / "odd"), (PLAIN, ODD))
     wrong = differences(first, second)
     print("\n".join(f"differs: {name}" for name in wrong))
     print(f"2 rebuilds of {len(first)} outputs: {len(first) - len(wrong)} identical, {len(wrong)} different")
