@@ -87,8 +87,9 @@ class Encoder:
             raw = self._model.encode(
                 list(texts), batch_size=self.batch_size, show_progress_bar=False, convert_to_tensor=True
             )
-        except Exception as error:  # a tokenizer that does not fit the weights, say
-            raise LvmError(f"encoder {self.name}: cannot encode ({printable(error)}); {AGAIN}") from error
+        except Exception as error:  # a tokenizer that does not fit the weights, say, or a GPU that is too small
+            remedy = f"lower encoder.batch_size if memory ran out; else {AGAIN}"
+            raise LvmError(f"encoder {self.name}: cannot encode ({printable(error)}); {remedy}") from error
         vectors: np.ndarray = raw.float().cpu().numpy()
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         bad = np.flatnonzero(~(np.isfinite(norms[:, 0]) & (norms[:, 0] > 1e-6)))

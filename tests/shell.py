@@ -10,8 +10,9 @@ from pathlib import Path
 
 
 def environment() -> dict[str, str]:
-    """This environment, activated."""
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    """This environment, activated; Python keeps what it compiles, as it does for users."""
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def sh(command: str, cwd: Path, *, ok: bool = True) -> str:

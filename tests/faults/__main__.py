@@ -19,7 +19,7 @@ AT_A_TIME = 2
 IN_ONE_RUN = 8
 """Kills in one run from nothing to its end, at most."""
 WHOLE = 2
-"""Runs of the whole pipeline with kills; the others end with the evaluation of phase A."""
+"""Runs of the whole pipeline with kills; the others are of `FAULT_PROFILE`."""
 TOO_MANY = 10
 """Problems after which no more kills are tried."""
 
