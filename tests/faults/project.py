@@ -33,8 +33,7 @@ SMALL = {
 """Parameters of the small project: every stage runs, but for further seeds and reversed articles."""
 
 FAULT_PROFILE = ("train_a@p1",)
-"""Targets of `dvc repro` that are run again and again, half a minute each: text, embedding, scores, curriculum, training.
-"""
+"""Targets of `dvc repro` that are run again and again: text, embedding, scores, curriculum, training; half a minute."""
 
 
 def make_project(folder: Path, changes: Mapping[str, Any] = SMALL) -> None:
