@@ -85,6 +85,7 @@ def test_two_processes_train_the_model_of_one(trained):
     assert not (trained[1] / ".resume").exists()
 
 
+@pytest.mark.soak
 def test_a_lost_process_ends_the_run_with_one_clear_line_and_the_run_goes_on(tmp_path):
     recipe = small_recipe(train={"epochs": {"a": 60, "b": 1, "c": 1}})
     folders = [tmp_path / name for name in ("whole", "lost")]
