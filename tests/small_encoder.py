@@ -17,7 +17,7 @@ def write_encoder(folder: Path, dimension: int) -> None:
     """Put one into a folder: the same bytes each time."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizer
 
     config = BertConfig(
         vocab_size=len(WORDS),
@@ -30,6 +30,6 @@ def write_encoder(folder: Path, dimension: int) -> None:
     with tempfile.TemporaryDirectory() as body, torch.random.fork_rng():
         torch.manual_seed(0)
         BertModel(config).save_pretrained(body)
-        BertTokenizerFast(vocab={word: index for index, word in enumerate(WORDS)}).save_pretrained(body)
+        BertTokenizer(vocab={word: index for index, word in enumerate(WORDS)}).save_pretrained(body)
         modules = [Transformer(body), Pooling(dimension)]
         SentenceTransformer(modules=modules, device="cpu").save(str(folder))
