@@ -8,12 +8,12 @@ import pytest
 
 from tests.faults.kills import POINTS, kill_at
 from tests.faults.others import truncated_output
-from tests.faults.project import differences, finish_repro, leftovers, log_of, make_project, results
+from tests.faults.project import FAULT_PROFILE, differences, finish_repro, leftovers, log_of, make_project, results
 from tests.shell import sh
 
 pytestmark = pytest.mark.e2e
 
-TARGET = "train_a@p1"
+(TARGET,) = FAULT_PROFILE
 """As far as it goes: text, embedding, curriculum, a phase of training."""
 
 

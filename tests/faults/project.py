@@ -1,4 +1,4 @@
-"""A small project, run by the real DVC: little text, one recipe, one epoch a phase."""
+"""A small project, run by the real DVC: little text, one recipe, one or two epochs a phase."""
 
 from __future__ import annotations
 
