@@ -17,15 +17,16 @@ from lvm_core.files import write_csv, write_json, write_text
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.frontier.answer import frontier_table
 from lvm_core.gates.params import GatesParams, sets_of
-from lvm_core.params import Seed, Threads, load_group, read_params, set_threads
+from lvm_core.params import Seed, Threads, load_group, set_threads
 from lvm_core.reading import read_csv, read_json
+from lvm_core.settings import read_settings
 
 PROFILED = ("oracle", "copy_last", "context_mean", "ridge")
 
 
 def main() -> None:
     """Judge every row, write the table in three forms, the plots' tables and two pictures."""
-    params = read_params()
+    params = read_settings("compare")
     set_threads(load_group(params, "threads", Threads))
     gates = load_group(params, "gates", GatesParams)
     seed: int = load_group(params, "seed", Seed)

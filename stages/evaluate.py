@@ -11,14 +11,15 @@ from lvm_core.files import write_json
 from lvm_core.fivecat.headline import headlines
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.layout import REVERSED, evaluation_directory, model_directory
-from lvm_core.params import Device, Seed, Threads, load_group, read_params
+from lvm_core.params import Device, Seed, Threads, load_group
+from lvm_core.settings import read_settings
 
 METRICS = {"a": "metrics/stage_a", "b": "metrics/stage_b", "c": "metrics"}
 
 
 def main(recipe: str, kind: str) -> None:
     """Load the model, check that it fits the bank, evaluate it, write the tables (of phases, the figures too)."""
-    params = read_params()
+    params = read_settings("evaluate")
     directory = model_directory(recipe, kind)
     evaluate_params = load_group(params, "evaluate", EvaluateParams)
     seed: int = load_group(params, "seed", Seed)

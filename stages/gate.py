@@ -12,12 +12,13 @@ from lvm_core.gates.after_phases import decide, missed_names, outcome_text
 from lvm_core.gates.judge import judge_row
 from lvm_core.gates.params import GatesParams, rivals_of, sets_of
 from lvm_core.layout import evaluation_directory
-from lvm_core.params import Seed, Threads, load_group, read_params, set_threads
+from lvm_core.params import Seed, Threads, load_group, set_threads
+from lvm_core.settings import read_settings
 
 
 def main(recipe: str) -> None:
     """Judge the recipe as the comparison does, write whether it goes on (always, under the policy `report`)."""
-    params = read_params()
+    params = read_settings("gate", recipe)
     set_threads(load_group(params, "threads", Threads))
     gates: GatesParams = load_group(params, "gates", GatesParams)
     seed: int = load_group(params, "seed", Seed)

@@ -12,12 +12,13 @@ from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.gates.params import GatesParams, set_of
 from lvm_core.ladder.params import LadderParams
 from lvm_core.ladder.text import ladder_text, why_selected
-from lvm_core.params import Device, Seed, Threads, load_group, read_params
+from lvm_core.params import Device, Seed, Threads, load_group
+from lvm_core.settings import read_settings
 
 
 def main() -> None:
     """Go up the ladder, copy the selected model, write both reports."""
-    params = read_params()
+    params = read_settings("ladder")
     settings: LadderParams = load_group(params, "ladder", LadderParams)
     gates: GatesParams = load_group(params, "gates", GatesParams)
     evaluate_params = load_group(params, "evaluate", EvaluateParams)

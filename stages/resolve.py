@@ -1,4 +1,4 @@
-"""Check all of params.yaml, then resolve it to one small file per recipe (data/recipes/) and the curricula's rules.
+"""Check all of params.yaml, then resolve it to small files: one per recipe, the curricula's rules, stages' settings.
 
 The checked marker is a dependency of the corpus stage and never changes: it makes this stage run before all others, so
 that a mistake in params.yaml ends a run before DVC has removed any other stage's outputs.
@@ -13,16 +13,19 @@ from lvm_core.files import atomic_directory, write_text
 from lvm_core.params import read_params
 from lvm_core.recipe import write_recipe
 from lvm_core.resolve import resolve_recipes, validate_all
+from lvm_core.settings import SETTINGS, write_settings
 
 
 def main() -> None:
-    """Validate everything, then write the recipes in `names`."""
+    """Validate everything, then write the recipes in `names`, and what other stages read of the parameters."""
     params = read_params()
     validate_all(params)
     recipes, rules = resolve_recipes(params)
     with atomic_directory("data/recipes") as directory:
         for recipe in recipes:
             write_recipe(directory, recipe)
+    with atomic_directory(SETTINGS) as directory:
+        write_settings(directory, params, [recipe.name for recipe in recipes])
     text = yaml.safe_dump({name: rule.model_dump() for name, rule in rules.items()}, sort_keys=False)
     write_text("data/curricula.yaml", text)
     write_text("data/params_checked", "params.yaml was valid when this was written\n")

@@ -11,7 +11,12 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
+from lvm_core.files import write_text
 from lvm_core.hardware import use_threads
+from lvm_core.params import read_params
+from lvm_core.settings import settings_of
 
 
 @dataclass
@@ -42,6 +47,13 @@ def run_stage(arguments: list[str], folder: Path) -> Done:
         sys.argv = argv
         use_threads(1)
     return Done(code, out.getvalue(), err.getvalue())
+
+
+def settle(folder: Path, stage: str, recipe: str | None = None) -> None:
+    """Write what the stage reads of the params.yaml in `folder`, as the stage `resolve` does."""
+    settings = settings_of(read_params(folder / "params.yaml"), stage, recipe)
+    name = f"{stage}/{recipe}.yaml" if recipe else f"{stage}.yaml"
+    write_text(folder / "data/settings" / name, yaml.safe_dump(settings))
 
 
 def one_clear_line(done: Done) -> str:

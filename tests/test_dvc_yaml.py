@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from lvm_core.params import TOP_LEVEL
+from lvm_core.settings import KEYS
 from lvm_core.sources import stage_scripts
 from tests.paths import ROOT
 
@@ -39,9 +40,18 @@ def test_training_knows_of_the_gates_only_what_they_decided():
     """Neither thresholds nor policy: under `report` the decision is always the same file."""
     decision = "data/gates/a/${item.recipe}.json"
     assert STAGES["gate_a"]["outs"] == [decision]
-    assert {"gates", "recipes.${item.recipe}"} < set(STAGES["gate_a"]["params"])
+    assert "data/settings/gate/${item.recipe}.yaml" in STAGES["gate_a"]["deps"]
     assert [name for name, stage in STAGES.items() if decision in stage["deps"]] == ["train_b"]
     assert not [dep for phase in "abc" for dep in STAGES[f"train_{phase}"]["deps"] if dep.startswith("lvm_core/gates")]
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if script_of(stage) in KEYS])
+def test_what_is_read_from_settings_is_no_parameter(stage):
+    """A file is one hash in dvc.lock, in which parameters would stand in full for each recipe."""
+    script = script_of(stage)
+    name = "gate/${item.recipe}" if script == "gate" else script
+    assert f"data/settings/{name}.yaml" in STAGES[stage]["deps"]
+    assert "params" not in STAGES[stage]
 
 
 @pytest.mark.parametrize("stage", STAGES)

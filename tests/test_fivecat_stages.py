@@ -23,6 +23,7 @@ from lvm_core.models.transformer import TransformerParams
 from lvm_core.params import TOP_LEVEL
 from lvm_core.reading import read_json, read_parquet
 from lvm_core.references import copy_last
+from tests.calling import settle
 from tests.synthetic import make_bank, write_bank
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +42,7 @@ def write_params(folder: Path, **changes: Any) -> None:
     params |= {"profile": "default", "profiles": {"default": {}}, "seed": 3, "threads": 1, "device": "cpu"}
     params |= {"names": ["p1", "p5"], "evaluate": {"batch_size": 32}}
     (folder / "params.yaml").write_text(yaml.safe_dump(params | changes), encoding="utf-8")
+    settle(folder, "evaluate")
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

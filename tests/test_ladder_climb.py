@@ -18,7 +18,7 @@ from lvm_core.layout import evaluation_directory, phase_directory
 from lvm_core.params import read_params
 from lvm_core.reading import read_json, read_parquet
 from lvm_core.resume import ROOT as PROGRESS
-from tests.calling import one_clear_line, run_stage
+from tests.calling import one_clear_line, run_stage, settle
 from tests.ladder_run import (
     ALWAYS,
     EVALUATE,
@@ -154,6 +154,7 @@ def test_the_stage_writes_the_model_and_both_reports(place):
     params |= {"recipes": {name: {"about": f"about {name}"} for name in RECIPES}}
     params["ladder"] = {"sample": 20, "criterion": "recall_at_5", "rungs": [SECOND]}
     write_text("params.yaml", yaml.safe_dump(params))
+    settle(place, "ladder")
     outputs = [place / "metrics/ladder.json", place / "metrics/ladder.md"]
     seen = []
     for _ in range(2):
@@ -167,6 +168,7 @@ def test_the_stage_writes_the_model_and_both_reports(place):
     assert str(place) not in json.dumps(found)
     params["ladder"]["sample"] = 0
     write_text("params.yaml", yaml.safe_dump(params))
+    settle(place, "ladder")
     assert "ladder.sample = 0" in one_clear_line(run_stage(["stages.ladder"], place))
 
 

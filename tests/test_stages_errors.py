@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lvm_core.files import write_json
+from lvm_core.files import write_json, write_text
 from lvm_core.imported import ImportInfo
 from lvm_core.reading import read_parquet
-from tests.calling import one_clear_line, run_stage
+from tests.calling import one_clear_line, run_stage, settle
 from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank
 
@@ -70,7 +70,7 @@ def test_data_stages_in_a_row(folder):
         ("score", "threads: 2", "threads: two", "threads = 'two'"),
         ("diagnose", "near_duplicate: 0.95", "near_duplicate: 95", "diagnosis.near_duplicate = 95"),
         ("references", "rollout_steps: 5", "rollout_steps: 0", "evaluate.rollout_steps = 0"),
-        ("compare", "- p5\n", "- p7\n", "p7"),
+        ("resolve", "- p5\n", "- p7\n", "p7"),
     ],
 )
 def test_every_stage_checks_its_parameters_first(folder, stage, old, new, words):
@@ -93,5 +93,26 @@ def test_curricula_that_are_missing_or_damaged(folder):
 
 
 def test_an_evaluation_that_is_missing(folder):
+    settle(folder, "compare")
     write_json(folder / "data/evaluation/a/p1/summary.json", {})
     assert "summary.json: cannot be read" in one_clear_line(run_stage(["stages.compare"], folder))
+
+
+@pytest.mark.parametrize(
+    ("stage", "file"),
+    [
+        (["stages.evaluate", "p1", "c"], "evaluate"),
+        (["stages.gate", "p1"], "gate/p1"),
+        (["stages.compare"], "compare"),
+        (["stages.ladder"], "ladder"),
+    ],
+)
+def test_settings_that_are_missing_or_of_another_version(folder, stage, file):
+    path = folder / f"data/settings/{file}.yaml"
+    assert f"data/settings/{file}.yaml: cannot be read" in one_clear_line(run_stage(stage, folder))
+    write_text(path, "seed: 1")
+    line = one_clear_line(run_stage(stage, folder))
+    assert f"data/settings/{file}.yaml: must be a mapping with the keys seed, threads, " in line
+    assert line.endswith("; run `dvc repro resolve`")
+    assert run_stage(["stages.resolve"], folder).returncode == 0
+    assert "data/settings" not in one_clear_line(run_stage(stage, folder))

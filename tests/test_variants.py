@@ -22,7 +22,7 @@ from lvm_core.resolve import resolve_recipes, validate_all
 from lvm_core.resume import ROOT as PROGRESS
 from lvm_core.reversal import reversed_bank
 from lvm_core.variants import train_variant
-from tests.calling import one_clear_line, run_stage
+from tests.calling import one_clear_line, run_stage, settle
 from tests.paths import ROOT
 from tests.training import small_bank, small_recipe, write_inputs
 
@@ -180,6 +180,7 @@ def test_a_reversed_model_is_evaluated_on_reversed_articles(place):
     bank, recipe, windows = place
     (Path("params.yaml")).write_text((ROOT / "params.yaml").read_text())
     train_variant(REVERSED, recipe, reversed_bank(bank), windows)
+    settle(Path.cwd(), "evaluate")
     assert run_stage(["stages.evaluate", "small", REVERSED], Path.cwd()).returncode == 0
     model = load_model(variant_directory(REVERSED, "small"))
     params = load_group(read_params(), "evaluate", EvaluateParams)
