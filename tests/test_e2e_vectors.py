@@ -30,19 +30,17 @@ def clone(tmp_path_factory):
     sh(f"git clone --quiet --no-hardlinks {ROOT} {folder}", ROOT)
     sh(f"git diff --binary HEAD | git -C {folder} apply --allow-empty", ROOT)
     sh("git config user.name test && git config user.email test@localhost", folder)
-    # each recipe costs the test some ten seconds
-    apply_overrides(
-        folder / "params.yaml", ["names=[p1,p5]", "time_direction=[p1]", "train.seeds=[]", "service.models=[]"]
-    )
+    # each recipe, and each training on reversed articles, costs the test some ten seconds
+    apply_overrides(folder / "params.yaml", ["names=[p1]", "time_direction=[]", "train.seeds=[]", "service.models=[]"])
     (folder / "dvc.lock").unlink()  # of other inputs; DVC writes the whole file anew after each stage
-    sh("git commit --all --quiet --message 'two recipes'", folder)
+    sh("git commit --all --quiet --message 'one recipe'", folder)
     sh("python data/example/write_forms.py", folder)
     output = sh(
-        "dvc exp run -S profile=quick -S 'names=[p1,p5]' -S 'train.seeds=[]' -S data.kind=vectors "
+        "dvc exp run -S profile=quick -S 'names=[p1]' -S 'train.seeds=[]' -S data.kind=vectors "
         "-S data.train=corpora/example/sequences_train.npz -S data.ood=corpora/example/sequences_ood.npz",
         folder,
     )
-    assert {"import_vectors", "embed", "train_c@p5", "compare"} <= stages_run(output)
+    assert {"import_vectors", "embed", "train_c@p1", "compare"} <= stages_run(output)
     return folder
 
 
@@ -55,7 +53,7 @@ def test_the_metrics_are_those_of_the_vectors(clone):
     assert corpus["splits"]["val"]["windows"] > 0
     assert "recall_at_5" in sh("dvc metrics show", clone)
     table = pd.read_csv(clone / "metrics/comparison.csv", index_col="name")
-    assert table.loc[["p1", "p5"], "val_recall_at_5"].notna().all()
+    assert table.loc["p1", "val_recall_at_5"] > 0
     assert table.loc["oracle", "val_recall_at_5"] == 1
 
 
