@@ -209,7 +209,7 @@ def test_any_model_directory_can_be_judged(clone):
 
 
 def test_a_queued_sweep_runs_and_is_listed(clone):
-    sh("dvc exp run --queue -S 'pos_scalar=0.05,0.1,0.2' evaluate_a@p5", clone)
+    sh("dvc exp run --queue -S 'pos_scalar=0.05,0.1,0.2' train_a@p5", clone)
     sh("dvc queue start --jobs 2", clone)
     output = sh("while dvc queue status | grep -qE 'Queued|Running'; do sleep 1; done; dvc queue status", clone)
     assert output.count("Success") == 3, output

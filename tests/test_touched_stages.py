@@ -116,10 +116,12 @@ def as_after_a_run(tmp_path_factory):
 
 
 @pytest.mark.e2e
+@pytest.mark.soak
 def test_dvc_would_train_the_row_that_is_touched_and_no_other(as_after_a_run):
     """`--dry` names the stages whose own inputs are others; what depends on their outputs follows in a real run.
 
-    Beside the row: what reads all resolved recipes. A top-level parameter does likewise (test_e2e).
+    Beside the row: what reads all resolved recipes. With `make test` the same is seen in the files that resolve writes
+    (above) and, of one parameter, in a real run (test_e2e).
     """
     apply_overrides(as_after_a_run / "params.yaml", ["recipes.p5_1.losses.micro_ranking.weight=0.5"])
     assert stages_run(sh("dvc repro --single-item resolve", as_after_a_run)) == {"resolve"}
