@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import pytest
 
 from tests.faults.kills import POINTS, kill_at
 from tests.faults.others import truncated_output
 from tests.faults.project import FAULT_PROFILE, differences, finish_repro, leftovers, log_of, make_project, results
+from tests.paths import ROOT
 from tests.shell import sh
-
-pytestmark = pytest.mark.e2e
 
 (TARGET,) = FAULT_PROFILE
 """As far as it goes: text, embedding, curriculum, a phase of training."""
 
 
+def test_ctrl_c_is_heard_by_what_is_started_although_a_background_job_ignores_it():
+    child = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    code = (
+        "import signal, subprocess, sys; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from tests.faults.project import hear_ctrl_c\n"
+        f"start = lambda: subprocess.run([sys.executable, '-c', {child!r}])\n"
+        "start(), hear_ctrl_c(), start()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.e2e
 def test_three_faults_in_one_run_leave_no_trace(tmp_path):
     folder = tmp_path / "disturbed"
     make_project(folder)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.faults.kills import Tally, run_with_kills
 from tests.faults.others import FAULTS, disk_full, harm_and_recover, may_mount
-from tests.faults.project import FAULT_PROFILE, Undisturbed, make_project, run_undisturbed
+from tests.faults.project import FAULT_PROFILE, Undisturbed, hear_ctrl_c, make_project, run_undisturbed
 
 AT_A_TIME = 2
 """Runs beside each other: a training takes one thread."""
@@ -32,6 +32,7 @@ def main(kills: int = 50) -> int:
     Args:
         kills: altogether, at least.
     """
+    hear_ctrl_c()
     tally = Tally.empty()
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -93,6 +94,15 @@ def run_undisturbed(folder: Path, *targets: str) -> Undisturbed:
     seconds = time.monotonic() - start
     assert not leftovers(folder), leftovers(folder)
     return Undisturbed(targets, seconds, results(folder))
+
+
+def hear_ctrl_c() -> None:
+    """Let SIGINT reach what is started from here on, as in a terminal.
+
+    What a shell starts in the background (`&`) ignores it, and so does everything that is started from there: DVC would
+    never hear a Ctrl-C, and a stage only from the moment on that it asks for it.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def start_repro(
