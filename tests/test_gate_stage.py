@@ -176,6 +176,11 @@ def test_the_stage_starts_without_torch():
 # ---- which set ----
 
 
+def test_a_recipe_that_there_is_not_has_no_set():
+    with pytest.raises(LvmError, match="recipes has no 'p9'; defined are p1, "):
+        sets_of(["p9"], PARAMS["recipes"], GATES)
+
+
 def test_the_set_of_a_recipe():
     assert set_of({"about": "x"}, GATES.model_copy(update={"in_force": "certified"})) == "certified"
     assert set_of({"gates": "certified"}, GATES) == "certified"

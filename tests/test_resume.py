@@ -108,7 +108,7 @@ def test_a_phase_with_everything_on_ends_the_same_wherever_it_is_interrupted(tmp
     )
     whole = run_phase(bank, recipe)
     assert 1 < len(whole.history) < 5, "stopped early"
-    for step in range(1, 40, 3):  # 3 and the 8 steps of an epoch share no factor: every step of one is hit
+    for step in range(1, 40, 3):  # an epoch has 8 steps: other ones of each
         path = tmp_path / f"{step}.safetensors"
         try:
             run_phase(bank, recipe, InterruptAt(path, step))
