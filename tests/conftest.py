@@ -22,9 +22,42 @@ settings.register_profile("lvm", deadline=None, derandomize=True, max_examples=5
 settings.load_profile("lvm")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The run of the whole pipeline first: it takes longest, and the other tests fit beside it."""
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+    """The longest first, so that the others fit beside them; a file is tested in one process, as is a named group.
+
+    A group (`pytest.mark.xdist_group`) is of files that need the same costly fixture: it is made once.
+    """
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[bool, bool]:
+    group = item.get_closest_marker("xdist_group")
+    named = group is not None and group.args[0] != item.path.stem
+    return item.get_closest_marker("e2e") is None, not named
+
+
+@pytest.fixture(scope="session")
+def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the whole pipeline has run on texts, to read from."""
+    from tests.pipeline import from_texts
+
+    folder = tmp_path_factory.mktemp("texts")
+    from_texts(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vector_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, on vectors."""
+    from tests.pipeline import from_vectors
+
+    folder = tmp_path_factory.mktemp("vectors")
+    from_vectors(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

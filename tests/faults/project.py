@@ -16,17 +16,15 @@ from typing import Any
 
 import yaml
 
-from lvm_core.corpus.sotu import read_sotu
 from tests.paths import ROOT
+from tests.pipeline import ELSEWHERE, HOME, change_params, write_texts
 from tests.shell import environment
 
 INJECT = Path(__file__).parent / "inject"
 
-
-TEXTS = "corpora/small"
 SMALL = {
     **{"profile": "default", "names": ["p1"], "threads": 1, "time_direction": [], "service": {"models": []}},
-    **{"data": {"train": TEXTS}, "corpus": {"max_ood_articles": 1}, "curriculum": {"min_windows": 1}},
+    **{"data": {"train": HOME, "ood": ELSEWHERE}, "curriculum": {"min_windows": 1}},
     "encoder": {"batch_size": 8},  # a saved part every 64 chunks
     "train": {"epochs": {"a": 2, "b": 1, "c": 1}, "seeds": [], "repeat": []},
     "evaluate": {"full_bank": False, "contrastive_targets": 0},
@@ -38,30 +36,18 @@ FAULT_PROFILE = ("train_a@p1",)
 
 
 def make_project(folder: Path, changes: Mapping[str, Any] = SMALL) -> None:
-    """A clone with some other parameters, in which nothing has run."""
+    """A clone with some other parameters and two folders of texts, in which nothing has run."""
     _run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder)], ROOT)
     edits = subprocess.run(["git", "diff", "--binary", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
     subprocess.run(["git", "apply", "--allow-empty"], cwd=folder, input=edits, check=True)
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    for key, value in changes.items():
-        params[key] = params[key] | value if isinstance(value, dict) else value
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    change_params(folder, changes)
     (folder / "dvc.lock").unlink()
-    if "data" in changes:
-        _write_texts(folder / TEXTS)
+    write_texts(folder / HOME, 0, articles=8, paragraphs=12)
+    write_texts(folder / ELSEWHERE, 15, articles=3, paragraphs=12)
     _run(["git", "config", "user.name", "faults"], folder)
     _run(["git", "config", "user.email", "faults@localhost"], folder)
     _run(["git", "add", "--all"], folder)
     _run(["git", "commit", "--quiet", "--message", "a small project"], folder)
-
-
-def _write_texts(folder: Path) -> None:
-    """The beginnings of eight of the addresses that the default corpus is made of."""
-    source = read_sotu()
-    folder.mkdir(parents=True)
-    for document in source.documents[::30][:8]:
-        paragraphs = source.parse(document).paragraphs[:12]
-        (folder / f"{document.title.replace(' ', '_')}.txt").write_text("\n\n".join(paragraphs), encoding="utf-8")
 
 
 def _run(command: list[str], folder: Path) -> None:
