@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from lvm_core.interrupts import exit_code, ignore_further_signals, interruptible, say_how_to_go_on
+from lvm_core.record import leave_record
 
 
 class LvmError(Exception):
@@ -27,7 +28,7 @@ def run_stage(main: Callable[..., None], *arguments: str) -> None:
     """Run a stage's `main`: an `LvmError` becomes one line on stderr and exit code 1.
 
     Ctrl-C and SIGTERM become one line that says how to go on, and exit code 130 or 143, within two seconds. Anything
-    else is a defect of ours and keeps its traceback.
+    else is a defect of ours and keeps its traceback. What the process cost is left in the record of the run, if any.
 
     Args:
         main: called with the command line's arguments.
@@ -48,3 +49,5 @@ def run_stage(main: Callable[..., None], *arguments: str) -> None:
     except LvmError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(1) from None
+    finally:
+        leave_record()

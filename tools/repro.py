@@ -2,8 +2,11 @@
 
 DVC runs one stage after the other, and a training keeps one core busy. Its documentation's way to use more is to start
 it several times, on stages that do not need one another. This does that: first what all recipes share, then the
-recipes side by side, then what compares them. What a kill left half-written is
-mended before (tools/mend.py). The result is that of a plain `dvc repro`, byte for byte.
+recipes side by side, then what compares them. What a kill left half-written is mended before (tools/mend.py). The
+result is that of a plain `dvc repro`, byte for byte.
+
+After each recipe one line says what came out of it and how long the rest will take. What every process cost is recorded
+in build/runs; `python -m benchmarks pipeline` makes a table of it.
 """
 
 from __future__ import annotations
@@ -12,17 +15,27 @@ import json
 import os
 import queue
 import re
+import resource
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from lvm_core.record import VARIABLE, write_record
+
 DVC = ("dvc", "--wait-for-lock", "repro")
 INTERRUPTED = 130
+RUNS = Path("build/runs")
+"""Where the record of each run lies, outside of what DVC knows."""
+FIRST = ("p1", "p5", "contrast")
+"""Recipes that run first: the baseline, the published remedy and ours are what most runs are made for."""
+MODEL = "train_c"
+"""The stage that makes data/models/<recipe>."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,8 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: JOBS = {' '.join(arguments)!r} is not a whole number above 0", file=sys.stderr)
         return 1
     jobs = int(arguments[0]) if arguments else os.cpu_count() or 1
-    children = Children()
-    subprocess.run([sys.executable, Path(__file__).with_name("mend.py"), "--quiet"], check=False)
+    began, record, children = time.monotonic(), begin_record(), Children()
     try:
         return _everything(children, jobs)
     except subprocess.CalledProcessError as error:  # DVC has said why
@@ -40,18 +52,42 @@ def main(arguments: Sequence[str]) -> int:
     except FileNotFoundError as error:
         print(f"error: {error.filename} was not found; run `make env`", file=sys.stderr)
         return 1
+    finally:
+        end_record(record, ["tools/repro.py", str(jobs)], children.started, time.monotonic() - began)
 
 
 def _everything(children: Children, jobs: int) -> int:
-    if jobs > 1:
-        graph = stage_graph(children.output(["dvc", "dag", "--dot"]))
-        children.call([*DVC, *shared_stages(graph)])
-        changed = set(json.loads(children.output(["dvc", "--wait-for-lock", "status", "--json"])))
-        code = run_side_by_side(changed_chains(graph, changed), jobs, lambda chain: _run(chain, children))
-        if code or children.interrupted:
-            return INTERRUPTED if children.interrupted else code
+    with suppress(subprocess.CalledProcessError):  # it has said why, and DVC will say more
+        children.call([sys.executable, str(Path(__file__).with_name("mend.py")), "--quiet"])
+    graph = stage_graph(children.output(["dvc", "dag", "--dot"]))
+    children.call([*DVC, *shared_stages(graph)])
+    changed = set(json.loads(children.output(["dvc", "--wait-for-lock", "status", "--json"])))
+    chains = changed_chains(graph, changed)
+    progress = Progress(len(chains), jobs)
+    code = run_side_by_side(chains, jobs, lambda chain: _run(chain, children, progress))
+    if code or children.interrupted:
+        return INTERRUPTED if children.interrupted else code
     children.call(DVC)
     return 0
+
+
+def begin_record() -> Path:
+    """A new file for the processes of this run to enter what they cost."""
+    path = RUNS.absolute() / f"{time.strftime('%Y-%m-%dT%H-%M-%S')}-{os.getpid()}.jsonl"
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    os.environ[VARIABLE] = str(path)
+    return path
+
+
+def end_record(path: Path, command: Sequence[str], started: int, wall: float) -> None:
+    """Enter what DVC itself cost (all that was started, less what the stages say of themselves), and this process."""
+    with suppress(OSError):
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        stages = sum(json.loads(line)["cpu"] for line in text.splitlines())
+        used, own = resource.getrusage(resource.RUSAGE_CHILDREN), resource.getrusage(resource.RUSAGE_SELF)
+        write_record(["dvc"], used.ru_utime + used.ru_stime - stages, wall, used.ru_maxrss, started)
+        write_record(command, own.ru_utime + own.ru_stime, wall, own.ru_maxrss)
 
 
 class Children:
@@ -59,10 +95,12 @@ class Children:
 
     Attributes:
         interrupted: whether that has happened.
+        started: how many there were.
     """
 
     def __init__(self) -> None:
         self.interrupted = False
+        self.started = 0
         self._running: set[subprocess.Popen[str]] = set()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._pass_on)
@@ -82,6 +120,7 @@ class Children:
         """
         if self.interrupted:
             raise subprocess.CalledProcessError(INTERRUPTED, list(command))
+        self.started += 1
         piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if on_line else {}
         process = subprocess.Popen(command, text=True, start_new_session=True, **piped)  # type: ignore[call-overload]
         self._running.add(process)
@@ -102,6 +141,7 @@ class Children:
             subprocess.CalledProcessError: it failed.
             FileNotFoundError: there is no such command.
         """
+        self.started += 1
         return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
@@ -132,12 +172,33 @@ def _recipes_above(name: str, graph: Graph) -> bool:
 
 
 def changed_chains(graph: Graph, changed: set[str]) -> list[list[str]]:
-    """The stages of each recipe (`<stage>@<recipe>`) with one that changed, in an order in which they can run."""
-    chains: dict[str, list[str]] = {}
+    """The chains of recipes' stages (`<stage>@<recipe>`) that need one another, with one that changed.
+
+    Each is in an order in which it can run. The recipes of `FIRST` come first; then those trained once more (with
+    another seed, on articles read backwards), which take longest and would keep one core waiting at the end; then the
+    others as dvc.yaml has them.
+    """
+    chains: list[list[str]] = []
     for name in TopologicalSorter(graph).static_order():
         if "@" in name:
-            chains.setdefault(name.split("@", 1)[1], []).append(name)
-    return [chain for chain in chains.values() if changed & set(chain)]
+            needed = [chain for chain in chains if graph[name] & set(chain)]
+            chains = [chain for chain in chains if chain not in needed]
+            chains.append([*(stage for chain in needed for stage in chain), name])
+    order = {name: place for place, name in enumerate(graph)}
+    chains = [chain for chain in chains if changed & set(chain)]
+    return sorted(chains, key=lambda chain: (_rank(chain), order[chain[0]]))
+
+
+def _rank(chain: Sequence[str]) -> int:
+    recipe = trained_recipe(chain)
+    if recipe in FIRST:
+        return FIRST.index(recipe)
+    return len(FIRST) + (recipe is not None)
+
+
+def trained_recipe(chain: Iterable[str]) -> str | None:
+    """The recipe whose model a chain makes; None of one that trains it once more."""
+    return next((name.split("@", 1)[1] for name in chain if name.startswith(f"{MODEL}@")), None)
 
 
 def run_side_by_side(chains: Sequence[Sequence[str]], jobs: int, run: Callable[[Sequence[str]], int]) -> int:
@@ -173,13 +234,77 @@ def run_side_by_side(chains: Sequence[Sequence[str]], jobs: int, run: Callable[[
     return codes[0] if codes else 0
 
 
-def _run(chain: Sequence[str], children: Children) -> int:
+class Progress:
+    """What is said after each finished chain of stages.
+
+    Args:
+        count: of all chains.
+        jobs: how many run at a time.
+    """
+
+    def __init__(self, count: int, jobs: int) -> None:
+        self._left, self._count, self._jobs = count, count, jobs
+        self._running: dict[str, float] = {}
+        self._took: list[float] = []
+        self._lock = threading.Lock()
+
+    def begin(self, name: str) -> None:
+        """A chain begins."""
+        with self._lock:
+            self._running[name] = time.monotonic()
+
+    def end(self, name: str, figures: str) -> None:
+        """A chain is finished: say what came out of it, how many are left and how long that will take."""
+        with self._lock:
+            now = time.monotonic()
+            self._took.append(now - self._running.pop(name))
+            self._left -= 1
+            running = [now - began for began in self._running.values()]
+            left = minutes(seconds_left(self._took, running, self._left - len(running), self._jobs))
+            print(f"{name}: {figures}; {self._left} of {self._count} recipes left, {left} to the end", flush=True)
+
+
+def seconds_left(took: Sequence[float], running: Sequence[float], waiting: int, jobs: int) -> float:
+    """Until the end of the whole run, if each chain takes as long as those so far have.
+
+    The comparison of all of them, which follows, is counted as one more.
+
+    Args:
+        took: seconds of the finished ones.
+        running: seconds since the beginning of each that runs.
+        waiting: those that have not begun.
+        jobs: how many run at a time.
+    """
+    each = sum(took) / len(took)
+    rest = waiting * each + sum(max(each - since, 0.0) for since in running)
+    return rest / max(min(jobs, waiting + len(running)), 1) + each
+
+
+def minutes(seconds: float) -> str:
+    """In words."""
+    return f"about {max(round(seconds / 60), 1)} min"
+
+
+def dev_figures(recipe: str) -> str:
+    """R@5 and cosine on dev of a recipe's model, at the epoch that was kept; no model of ours is no reason to fail."""
+    try:
+        model = json.loads(Path(f"data/models/{recipe}/model.json").read_text(encoding="utf-8"))
+        kept = next(row for row in model["history"] if row["epoch"] == model["epoch"])
+        return f"R@5 {kept['dev_recall_at_5']:.3f}, cosine {kept['dev_cosine']:.3f} on dev"
+    except (OSError, ValueError, LookupError, TypeError, StopIteration):
+        return "done"
+
+
+def _run(chain: Sequence[str], children: Children, progress: Progress) -> int:
     """Run the stages of a chain in their order; every line they print is shown with the name of the recipe."""
-    name = chain[0].split("@", 1)[1]
+    recipe = trained_recipe(chain)
+    name = recipe or chain[0]
+    progress.begin(name)
     try:
         children.call([*DVC, "--single-item", *chain], lambda line: print(f"{name}: {line}", flush=True))
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
+    progress.end(name, dev_figures(recipe) if recipe else "trained once more")
     return 0
 
 
