@@ -34,7 +34,7 @@ BIASED = {"pos_scalar": 0.1, "last_slot_bias": {"kind": "learnable", "beta_max":
 TRAIN = {"epochs": {"a": 1, "b": 1, "c": 1}}
 RECIPES = {
     "first": small_recipe(name="first", train=TRAIN),
-    "second": small_recipe(name="second", model=BIASED, train=TRAIN),
+    "second": small_recipe(name="second", model=BIASED, train=TRAIN, threads=2),
     "third": small_recipe(name="third", train=TRAIN | {"lr": 0.02}),
 }
 RAISE = {"model.pos_scalar": 0.05, "model.last_slot_bias.beta_max": 0.2}

@@ -6,9 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -22,10 +19,11 @@ from lvm_core.errors import LvmError
 from lvm_core.files import write_parquet
 from lvm_core.hardware import resolve_device, resolve_precision
 from lvm_core.imported import ImportInfo
-from lvm_core.interrupts import MESSAGE
 from tests.paths import ROOT
-from tests.processes import SOON
+from tests.processes import finish, fork, fork_stage, interrupt, stage_code, wait_for
 from tests.small_encoder import write_encoder
+
+pytestmark = pytest.mark.xdist_group("forked")
 
 NAME = "all-MiniLM-L6-v2"
 TEXTS = [
@@ -43,8 +41,8 @@ def encoder():
 
 def embedded(encoder, folder, dtype, features):
     """The texts in `folder/v.npy`; what bank.json would say."""
-    encode_parts(TEXTS, encoder, folder / "shards")
-    return write_vectors(TEXTS, encoder, folder / "v.npy", folder / "shards", dtype=dtype, features=features)
+    parts = encode_parts(TEXTS, encoder, folder / "shards")
+    return write_vectors(TEXTS, parts, encoder, folder / "v.npy", folder / "shards", dtype=dtype, features=features)
 
 
 def test_vectors_are_unit_rows_and_mean_something(encoder):
@@ -214,25 +212,26 @@ def test_saved_parts_belong_to_one_set_of_texts_one_encoder_and_one_machine(enco
     assert len({key, *others}) == 5
 
 
-def start_embedding(folder):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "stages.embed"],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 LONG = [f"{text} Paragraph {index} of the report." for index in range(80) for text in TEXTS]
+STAGE = ["stages.embed"]
+SLOW = f"""
+import time
+from lvm_core.encoder import Encoder
+encode = Encoder.encode
+def slowly(self, texts):
+    time.sleep(0.1)
+    return encode(self, texts)
+Encoder.encode = slowly
+{stage_code(STAGE)}
+"""
+"""The stage, slow enough to be hit between its parts."""
 
 
 def write_texts(folder):
-    """What the stage reads, with small batches."""
+    """What the stage reads, with small batches and a small encoder."""
+    write_encoder(folder / "small", 16)
     params = (ROOT / "params.yaml").read_text().replace("  batch_size: 64\n  dtype", "  batch_size: 4\n  dtype")
-    folder.mkdir()
+    params = params.replace(f"  model: {NAME}", "  model: small").replace("\nthreads: 2", "\nthreads: 1")
     (folder / "params.yaml").write_text(params)
     ImportInfo("text").write(folder / "data/imported")
     write_parquet(folder / "data/bank/chunks.parquet", pd.DataFrame({"text": LONG}))
@@ -241,37 +240,28 @@ def write_texts(folder):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """The folder of an embedding that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("embedding") / "whole"
+    folder = tmp_path_factory.mktemp("embedding")
     write_texts(folder)
-    whole = start_embedding(folder)
-    _, errors = whole.communicate()
-    assert whole.returncode == 0, errors
+    assert "small (16-d" in finish(fork_stage(STAGE, folder))
     return folder
 
 
 def test_an_interrupted_and_killed_embedding_ends_with_the_same_bytes(undisturbed, tmp_path):
-    folder = tmp_path / "interrupted"
-    write_texts(folder)
+    write_texts(tmp_path)
     saved = 0
     for number in (signal.SIGINT, signal.SIGKILL):
-        process = start_embedding(folder)
-        while len(list(folder.glob(".resume/*/*.npy"))) < saved + 2 and process.poll() is None:
-            time.sleep(0.005)
-        signalled = time.monotonic()
-        process.send_signal(number)
-        _, errors = process.communicate()
-        assert time.monotonic() - signalled < SOON
+        process = fork(SLOW, tmp_path)
+        wait_for(lambda: len(list(tmp_path.glob(".resume/*/*.npy"))) >= saved + 2, process)  # noqa: B023 - called now
         if number == signal.SIGINT:
-            assert (process.returncode, errors.splitlines()[-1]) == (130, MESSAGE)
-            assert "Traceback" not in errors
-        saved = len(list(folder.glob(".resume/*/*.npy")))
+            interrupt(process, number)
+        else:
+            process.kill()
+            process.communicate()
+        saved = len(list(tmp_path.glob(".resume/*/*.npy")))
         assert 2 <= saved < len(LONG) / (4 * BATCHES_PER_SHARD), "the signal came too late to test anything"
-        assert not (folder / "data/bank/vectors.npy").exists()
+        assert not (tmp_path / "data/bank/vectors.npy").exists()
 
-    again = start_embedding(folder)
-    output, errors = again.communicate()
-    assert again.returncode == 0, errors
-    assert f"{saved} of " in output
+    assert f"{saved} of " in finish(fork_stage(STAGE, tmp_path))
     for name in ("vectors.npy", "bank.json"):
-        assert (folder / "data/bank" / name).read_bytes() == (undisturbed / "data/bank" / name).read_bytes()
-    assert not (folder / ".resume").exists()
+        assert (tmp_path / "data/bank" / name).read_bytes() == (undisturbed / "data/bank" / name).read_bytes()
+    assert not (tmp_path / ".resume").exists()

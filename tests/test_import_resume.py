@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,8 +11,10 @@ import pytest
 
 from lvm_core.interrupts import MESSAGE
 from tests.forms import sample, set_data
-from tests.paths import ROOT
-from tests.processes import SOON
+from tests.processes import SOON, Forked, fork, wait_for
+from tests.processes import finish as finished
+
+pytestmark = pytest.mark.xdist_group("forked")
 
 # The stage with small parts, made slowly enough to be hit between them; at its end it tells how many it made.
 SLOW = """
@@ -58,22 +57,12 @@ def undisturbed(tmp_path_factory):
     return folder, contents(folder), made(output)
 
 
-def start(folder: Path, delay: float) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", SLOW.format(delay=delay)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def start(folder: Path, delay: float) -> Forked:
+    return fork(SLOW.format(delay=delay), folder)
 
 
 def finish(folder: Path) -> str:
-    process = start(folder, 0.0)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    return output
+    return finished(start(folder, 0.0))
 
 
 def made(output: str) -> int:
@@ -88,14 +77,10 @@ def parts(folder: Path, kind: str) -> int:
     return len(list(folder.glob(f".resume/import_vectors-*/{kind}-*.npy")))
 
 
-def stop_at(folder: Path, kind: str, number: int) -> subprocess.Popen[str]:
+def stop_at(folder: Path, kind: str, number: int) -> Forked:
     """Start the import and send it a signal once three parts of a kind are finished."""
     process = start(folder, 0.05)
-    deadline = time.monotonic() + 60
-    while parts(folder, kind) < 3:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: parts(folder, kind) >= 3, process)
     process.send_signal(number)
     return process
 

@@ -12,6 +12,8 @@ import pytest
 from lvm_core.interrupts import MESSAGE, Interrupted, exit_code, interruptible, uninterrupted
 from tests.processes import SOON, catches, interrupt, start, start_working, wait_for
 
+pytestmark = pytest.mark.xdist_group("forked")
+
 STAGE = [sys.executable, "-m", "stages.train", "small", "a"]
 
 
@@ -52,6 +54,7 @@ def test_a_pipe_that_nobody_reads_does_not_keep_a_stage_alive(tmp_path):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 143
     assert time.monotonic() - signalled < SOON
+    process.communicate()
 
 
 def test_two_quick_signals_are_one(tmp_path):

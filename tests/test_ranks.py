@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +21,24 @@ from lvm_core.checkpoint import load_tensors
 from lvm_core.mapped import MappedVectors, training_vectors
 from lvm_core.ranks import ALONE, LOST, Ranks, joined
 from tests.calling import run_stage
-from tests.processes import finish, start, wait_for
+from tests.processes import finish, fork, stage_code, start, wait_for
 from tests.shared_batches import OWN_DRAWS, gradients, small_recipes
 from tests.training import small_bank, small_recipe, write_inputs
 
+pytestmark = pytest.mark.xdist_group("forked")
+
 CPU = torch.device("cpu")
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def finish_pair(code, folder):
+    """Run Python code in two processes that know of each other, as torchrun starts them."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = str(free.getsockname()[1])
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    pair = [fork(code, folder, RANK=rank, LOCAL_RANK=rank, **where) for rank in "01"]
+    for process in pair:
+        finish(process)
 
 
 @given(st.integers(1, 200), st.integers(1, 9))
@@ -47,7 +61,7 @@ def test_alone_nothing_is_exchanged():
 
 
 def test_two_processes_have_the_gradients_of_one_in_every_recipe(tmp_path):
-    finish(start([*TWO, "-m", "tests.shared_batches", str(tmp_path / "two.safetensors")], tmp_path))
+    finish_pair(stage_code(["tests.shared_batches", str(tmp_path / "two.safetensors")]), tmp_path)
     two = load_tensors(tmp_path / "two.safetensors")
     names = set()
     for recipe in small_recipes():
@@ -71,8 +85,10 @@ def trained(tmp_path_factory):
             arguments = ["stages.train", "small", phase]
             if folder is folders[0]:
                 assert run_stage(arguments, folder).returncode == 0
-            else:
+            elif phase == "a":
                 finish(start([*TWO, "-m", *arguments], folder))
+            else:
+                finish_pair(stage_code(arguments), folder)
     return folders
 
 

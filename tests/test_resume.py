@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -23,19 +21,18 @@ from lvm_core.interrupts import Interrupted
 from lvm_core.resume import fingerprint, progress_folder, saved_array
 from lvm_core.train_resume import StateFile, phase_key
 from lvm_core.trainer import TrainState, start_training, train_phase
-from tests.paths import ROOT
-from tests.processes import finish, interrupt, start, wait_for
+from tests.calling import run_stage
+from tests.processes import finish, fork, fork_stage, interrupt, stage_code, wait_for
 from tests.synthetic import make_bank
 from tests.training import same, small_bank, small_recipe, weights_of, write_inputs
 
+pytestmark = pytest.mark.xdist_group("forked")
+
 CPU = torch.device("cpu")
-STAGE = [sys.executable, "-m", "stages.train", "small", "a"]
-SAVES_OFTEN = [
-    sys.executable,
-    "-c",
-    "import runpy, sys, lvm_core.train_resume as resume; resume.SAVE_SECONDS, resume.SAVE_SHARE = 0.1, 0.5;"
-    "sys.argv = ['stages.train', 'small', 'a']; runpy.run_module('stages.train', run_name='__main__')",
-]
+STAGE = ["stages.train", "small", "a"]
+SAVES_OFTEN = (
+    "import lvm_core.train_resume as resume; resume.SAVE_SECONDS, resume.SAVE_SHARE = 0.1, 0.5; " + stage_code(STAGE)
+)
 
 
 class InterruptAt(StateFile):
@@ -74,7 +71,10 @@ def equal_states(left, right):
 
 @pytest.mark.parametrize("schedule", ["plateau", "cosine"])
 def test_a_phase_interrupted_anywhere_ends_as_an_undisturbed_one(tmp_path, schedule):
-    """Dropout on, so that the random state matters; with 7 steps an epoch and the place after them there are 16."""
+    """Dropout on, so that the random state matters; with 7 steps an epoch and the place after them there are 16.
+
+    Every place is tried with one of the schedules, and the last step of an epoch, and what follows, with both.
+    """
     bank = make_bank({"train": [42] * 6, "dev": [30] * 2}, dimension=16)
     schedules = {
         "plateau": {"name": "plateau", "factor": 0.5, "patience": 1},
@@ -82,7 +82,8 @@ def test_a_phase_interrupted_anywhere_ends_as_an_undisturbed_one(tmp_path, sched
     }
     recipe = small_recipe(train={"epochs": {"a": 2, "b": 1, "c": 1}, "schedule": schedules[schedule]})
     whole = run_phase(bank, recipe)
-    for step in range(1, 17):
+    both = (7, 8)
+    for step in sorted({*both, *range(1 if schedule == "plateau" else 2, 17, 2)}):
         path = tmp_path / f"{step}.safetensors"
         with pytest.raises(KeyboardInterrupt):
             run_phase(bank, recipe, InterruptAt(path, step))
@@ -108,7 +109,7 @@ def test_a_phase_with_everything_on_ends_the_same_wherever_it_is_interrupted(tmp
     )
     whole = run_phase(bank, recipe)
     assert 1 < len(whole.history) < 5, "stopped early"
-    for step in range(1, 40, 3):  # an epoch has 8 steps: other ones of each
+    for step in range(1, 40, 5):  # an epoch has 8 steps: other ones of each
         path = tmp_path / f"{step}.safetensors"
         try:
             run_phase(bank, recipe, InterruptAt(path, step))
@@ -166,7 +167,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     bank = make_bank({"train": [200] * 16, "dev": [30] * 3, "val": [30] * 3, "ood": [30] * 3}, dimension=16)
     write_inputs(folder, bank, small_recipe(train={"epochs": {"a": 4, "b": 1, "c": 1}}))
-    subprocess.run(STAGE, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    assert run_stage(STAGE, folder).returncode == 0
     expected = contents(folder / "data/phases/a/small")
     assert "optimizer.safetensors" in expected
     return folder, expected
@@ -186,12 +187,11 @@ def test_a_signal_ends_training_soon_and_the_next_run_goes_on(trained, tmp_path)
     copy = fresh_copy(folder, tmp_path)
     seen = b""
     for number in (signal.SIGINT, signal.SIGTERM):
-        process = start(STAGE, copy)
-        assert process.stdout
+        process = fork_stage(STAGE, copy)
         if seen:
             assert re.search(r"going on after epoch \d, step \d+", process.stdout.readline())
         wait_for(lambda: list(copy.glob(".resume/train-small-a-*")), process)
-        time.sleep(0.7)  # somewhere in the phase
+        time.sleep(0.3)  # somewhere in the phase
         interrupt(process, number)
         assert not (copy / "data/phases").exists()
         path = state_file(copy)
@@ -199,7 +199,7 @@ def test_a_signal_ends_training_soon_and_the_next_run_goes_on(trained, tmp_path)
         assert path.read_bytes() != seen
         seen = path.read_bytes()
 
-    assert "going on after epoch" in finish(start(STAGE, copy))
+    assert "going on after epoch" in finish(fork_stage(STAGE, copy))
     assert contents(copy / "data/phases/a/small") == expected
     assert not (copy / ".resume").exists()
 
@@ -209,7 +209,7 @@ def test_killed_again_and_again_training_ends_with_the_same_bytes(trained, tmp_p
     copy = fresh_copy(folder, tmp_path)
     seen = b""
     for _ in range(2):
-        process = start(SAVES_OFTEN, copy)
+        process = fork(SAVES_OFTEN, copy)
 
         def saved_anew(before=seen):
             path = state_file(copy)
@@ -221,7 +221,7 @@ def test_killed_again_and_again_training_ends_with_the_same_bytes(trained, tmp_p
         path = state_file(copy)
         assert path
         seen = path.read_bytes()
-    assert "going on after epoch" in finish(start(SAVES_OFTEN, copy))
+    assert "going on after epoch" in finish(fork(SAVES_OFTEN, copy))
     assert contents(copy / "data/phases/a/small") == expected
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 from lvm_core.reading import read_npy
 from tests.forms import FORMS, run_import, set_data, write_samples
 from tests.hostile_files.damaged import damaged
-from tests.paths import ROOT
+from tests.processes import finish, start
 from tests.synthetic import make_bank
 from tests.test_resume import SAVES_OFTEN, contents
 from tests.training import small_recipe, write_inputs
@@ -59,10 +58,10 @@ def test_a_training_killed_at_random_twenty_times_ends_with_the_same_bytes(tmp_p
         folder: Path = tmp_path / name
         write_inputs(folder, bank, small_recipe(train={"epochs": {"a": 20, "b": 1, "c": 1}}))
         for _ in range(20 if expected else 0):
-            process = subprocess.Popen(SAVES_OFTEN, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
+            process = start([sys.executable, "-c", SAVES_OFTEN], folder)
             time.sleep(rng.uniform(3, 7))
             process.kill()
-            process.wait()
-        subprocess.run(SAVES_OFTEN, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+            process.communicate()
+        finish(start([sys.executable, "-c", SAVES_OFTEN], folder))
         expected = expected or contents(folder / "data/phases/a/small")
     assert contents(folder / "data/phases/a/small") == expected

@@ -29,7 +29,7 @@ def small_bank(seed: int = 0) -> Bank:
 
 
 def small_recipe(model: dict[str, Any] | None = None, train: dict[str, Any] | None = None, **changes: Any) -> Recipe:
-    values = {"name": "small", "seed": 0, "threads": 2, "precision": "fp32", "device": "cpu", "losses": {"mse": 1.0}}
+    values = {"name": "small", "seed": 0, "threads": 1, "precision": "fp32", "device": "cpu", "losses": {"mse": 1.0}}
     values |= {"corruption": None}
     values |= {"model": MODEL | (model or {}), "train": TRAIN | (train or {})} | changes
     return Recipe.model_validate(values)
