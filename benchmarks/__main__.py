@@ -1,10 +1,15 @@
-"""Run the benchmarks: `python -m benchmarks [--quick] [NAME...]`; a full run writes metrics/bench.json and bench.md."""
+"""Run the benchmarks: `python -m benchmarks [--quick] [NAME...]`; a full run writes metrics/bench.json and bench.md.
+
+`python -m benchmarks pipeline [RECORD...]` prints what runs of `make repro` cost, by kind of stage.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 
+from benchmarks import pipeline
 from benchmarks.report import write_report
 
 NAMES = ("training", "fivecat", "scoring", "retrieval", "encoding", "import", "startup", "growth")
@@ -46,4 +51,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["pipeline"]:
+        raise SystemExit(pipeline.main(sys.argv[2:]))
     main()

@@ -82,7 +82,7 @@ def begin_record() -> Path:
 
 def end_record(path: Path, command: Sequence[str], started: int, wall: float) -> None:
     """Enter what DVC itself cost (all that was started, less what the stages say of themselves), and this process."""
-    with suppress(OSError):
+    with suppress(OSError, ValueError, LookupError, TypeError):  # half a line, of a full disk
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         stages = sum(json.loads(line)["cpu"] for line in text.splitlines())
         used, own = resource.getrusage(resource.RUSAGE_CHILDREN), resource.getrusage(resource.RUSAGE_SELF)
