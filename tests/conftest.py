@@ -13,6 +13,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests import needs
+
 if TYPE_CHECKING:
     from tests.service_server import Running
 
@@ -32,6 +34,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=_turn)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a program that is not here, before any fixture is made."""
+    for mark in item.iter_markers("needs"):
+        needs.demand(*mark.args)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """The last lines: what was skipped for want of a program, and how to get it."""
+    yield
+    for line in needs.summary(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line, yellow=True)
 
 
 def _turn(item: pytest.Item) -> tuple[bool, bool]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +11,9 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.service_server import EIFFEL, Running
+from tools.browser import find_browser
+
+in_browser = pytest.mark.needs("browser")
 
 HOSTILE = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'> The river runs through the town."
 LONG = "Donaudampfschifffahrt" * 30 + f". {EIFFEL}"
@@ -40,11 +42,9 @@ CONTRASTS = """() => {
 
 @pytest.fixture(scope="module")
 def browser():
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.fail("the page is tested in Chromium, which is not here: apt-get install chromium")
+    program = find_browser()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
 
@@ -119,6 +119,7 @@ def focused(page):
     return page.evaluate("document.activeElement.id")
 
 
+@in_browser
 def test_a_question_by_keyboard_alone(watch):
     page = watch().open()
     seen = []
@@ -145,6 +146,7 @@ def test_a_question_by_keyboard_alone(watch):
     expect(page.locator("#news")).to_contain_text("Answered")
 
 
+@in_browser
 def test_answer_candidates_and_plots(watch, service):
     watched = watch()
     page = watched.ask()
@@ -167,6 +169,7 @@ def test_answer_candidates_and_plots(watch, service):
     expect(page.locator("#model")).to_contain_text("60 chunks")
 
 
+@in_browser
 def test_places_filled_from_the_bank_are_told(watch):
     page = watch().open()
     page.fill("#text", EIFFEL)
@@ -176,6 +179,7 @@ def test_places_filled_from_the_bank_are_told(watch):
     expect(page.locator("#mode")).to_contain_text("precedes the best match in the bank")
 
 
+@in_browser
 def test_hostile_text_is_text(watch, service):
     told = service.post("/chat", {"paragraph": EIFFEL}).json
     for one in told["steps"][0]["candidates"]:
@@ -198,6 +202,7 @@ def test_hostile_text_is_text(watch, service):
     assert not complaints(watched)
 
 
+@in_browser
 def test_busy_and_starting_are_said_and_asked_again(watch):
     watched = watch()
     page = watched.open()
@@ -218,6 +223,7 @@ def test_busy_and_starting_are_said_and_asked_again(watch):
     assert not complaints(watched)
 
 
+@in_browser
 def test_waiting_can_be_stopped(watch):
     watched = watch()
     page = watched.open()
@@ -232,6 +238,7 @@ def test_waiting_can_be_stopped(watch):
     assert not complaints(watched)
 
 
+@in_browser
 def test_trouble_in_words(watch):
     watched = watch()
     page = watched.open()
@@ -255,6 +262,7 @@ def test_trouble_in_words(watch):
     assert not complaints(watched)
 
 
+@in_browser
 def test_a_service_that_starts_is_waited_for(watch):
     watched = watch()
     state = {"status": "starting", "reasons": ["model is being loaded"], "model": "small", "uptime_s": 1.0}
@@ -267,6 +275,7 @@ def test_a_service_that_starts_is_waited_for(watch):
     assert not complaints(watched)
 
 
+@in_browser
 def test_light_and_dark_differ_and_both_can_be_read(watch):
     grounds = set()
     for scheme in ("light", "dark"):
@@ -278,6 +287,7 @@ def test_light_and_dark_differ_and_both_can_be_read(watch):
     assert len(grounds) == 2
 
 
+@in_browser
 @pytest.mark.parametrize("width", [320, 360, 1280])
 def test_nothing_sticks_out_sideways(watch, service, width):
     told = service.post("/chat", {"paragraph": LONG, "steps": 3, "fill": "neighbours"}).json
@@ -294,6 +304,7 @@ def test_nothing_sticks_out_sideways(watch, service, width):
     assert page.locator("main *").evaluate_all(out) == []
 
 
+@in_browser
 def test_everything_that_can_be_set_has_a_name(watch):
     page = watch().open()
     for field in page.locator("textarea, select").all():

@@ -14,7 +14,11 @@ from tests.paths import ROOT
 from tests.test_docs import OF_THE_SERVICE
 
 LINES = [line for block in blocks("README.md", "bash") for line in block.splitlines()]
-COMMANDS = [line for line in LINES if line.startswith(OF_THE_SERVICE)]
+COMMANDS = [
+    pytest.param(line, marks=pytest.mark.needs("curl") if line.startswith("curl") else ())
+    for line in LINES
+    if line.startswith(OF_THE_SERVICE)
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

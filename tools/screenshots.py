@@ -1,14 +1,15 @@
-"""Pictures of the service's page with a question answered: `python tools/screenshots.py URL FOLDER`.
+"""Pictures of the service's page with a question answered: `python -m tools.screenshots URL FOLDER`.
 
-The service must be running; writes FOLDER/service_wide.png and FOLDER/service_narrow.png with Debian's Chromium.
+The service must be running; writes FOLDER/service_wide.png and FOLDER/service_narrow.png.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from tools.browser import REMEDY, find_browser
 
 SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
 """Width and height of the window in pixels."""
@@ -19,28 +20,28 @@ TALLEST = 2200
 def main(arguments: Sequence[str]) -> int:
     """Write the pictures; the exit code."""
     if len(arguments) != 2:
-        print("error: usage: python tools/screenshots.py URL FOLDER", file=sys.stderr)
+        print("error: usage: python -m tools.screenshots URL FOLDER", file=sys.stderr)
         return 1
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        print("error: chromium was not found; run `apt-get install chromium`", file=sys.stderr)
+    program = find_browser()
+    if program is None:
+        print(f"error: there is no browser; get one: {REMEDY}", file=sys.stderr)
         return 1
     from playwright.sync_api import Error
 
     try:
-        _write(arguments[0], Path(arguments[1]), chromium)
+        _write(arguments[0], Path(arguments[1]), program)
     except Error as error:
         print(f"error: {arguments[0]}: {str(error).splitlines()[0]}", file=sys.stderr)
         return 1
     return 0
 
 
-def _write(address: str, folder: Path, chromium: str) -> None:
+def _write(address: str, folder: Path, program: str) -> None:
     from playwright.sync_api import FloatRect, sync_playwright
 
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         for name, (width, height) in SIZES.items():
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
             page.goto(address)
