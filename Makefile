@@ -1,4 +1,4 @@
-# `make repro` and `make test` do everything on a fresh machine with Python 3.11, git and make.
+# `make repro` and `make test` do everything on a fresh machine with Python 3.11 or newer, git and make.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
@@ -26,11 +26,11 @@ serve: env ## the selected model over HTTP on port 9007 (MODEL=p1: another one; 
 recipes: env ## every recipe of params.yaml: architecture, losses, curriculum, parameters, epochs
 	@python -m lvm_core.recipe_table
 
-test: env lint ## all tests
-	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: env lint ## format, lint, types and all tests; what needs a browser or curl is skipped where there is none, and named
+	python -m pytest -n 2 --dist loadgroup --durations=25
 
 test-fast: env ## the tests without the run of the whole pipeline
-	python -m pytest -n 2 --dist loadfile -m 'not e2e and not soak'
+	python -m pytest -n 2 --dist loadgroup -m 'not e2e and not soak'
 
 soak: env ## long runs: 4 GB imports, hundreds of kills, damaged files, 10,000 hostile requests, 16 clients (20 min, 10 GB of disk)
 	python -m pytest -m soak -s
@@ -54,17 +54,8 @@ format: env
 	ruff format .
 	ruff check --fix .
 
-env: .venv/.installed ## the virtual environment with pinned dependencies
-
-PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
-
-.venv/.installed: requirements.txt requirements-torch.txt pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(PIP) -r requirements-torch.txt
-	$(PIP) --require-hashes -r requirements.txt
-	$(PIP) --no-build-isolation -e .
-	.venv/bin/python -m pip check
-	touch $@
+env: ## the virtual environment with pinned dependencies; made anew if they changed
+	@$(or $(PYTHON),$(error Python 3.11 or newer was not found)) tools/environment.py
 
 clean: ## what a run leaves behind outside DVC's cache
 	rm -rf build .resume .pytest_cache .mypy_cache .ruff_cache .hypothesis
