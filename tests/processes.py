@@ -125,7 +125,7 @@ def interrupt(process: Process, number: int) -> str:
 
 def finish(process: Process) -> str:
     """Wait for a process that must succeed; its output."""
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     return output
 

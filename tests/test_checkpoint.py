@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from contextlib import chdir
 
 import numpy as np
 import pytest
@@ -15,14 +17,22 @@ from lvm_core.phases import begin_phase, end_phase
 from tests.training import same, small_bank, small_recipe, train
 
 
-@pytest.fixture
-def model_directory(tmp_path, monkeypatch):
-    """A trained model of a recipe with a positional scalar, in data/models/small under a temporary folder."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A trained model of a recipe with a positional scalar, in data/models/small under a folder."""
+    folder = tmp_path_factory.mktemp("trained")
     bank, recipe = small_bank(), small_recipe(model={"pos_scalar": 0.7})
     state = train(bank, recipe, "abc")
-    end_phase(state, recipe, "c", bank.info, "fp32", phase_directory("small", "c"))
-    return tmp_path / phase_directory("small", "c")
+    with chdir(folder):
+        end_phase(state, recipe, "c", bank.info, "fp32", phase_directory("small", "c"))
+    return folder, bank, recipe, state
+
+
+@pytest.fixture
+def model_directory(trained, tmp_path, monkeypatch):
+    """A copy of it, in this folder."""
+    monkeypatch.chdir(tmp_path)
+    return shutil.copytree(trained[0] / phase_directory("small", "c"), tmp_path / phase_directory("small", "c"))
 
 
 def contexts(count=6, dimension=16):
@@ -38,15 +48,12 @@ def test_three_lines_of_python(model_directory):
     np.testing.assert_allclose(model.predict(contexts()[2]), prediction[2], atol=1e-6)
 
 
-def test_a_model_is_rebuilt_from_its_own_directory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    bank, recipe = small_bank(), small_recipe(model={"pos_scalar": 0.7})
-    state = train(bank, recipe, "abc")
-    end_phase(state, recipe, "c", bank.info, "fp32", phase_directory("small", "c"))
+def test_a_model_is_rebuilt_from_its_own_directory(trained, model_directory):
+    _, bank, recipe, state = trained
     state.model.load_state_dict(state.best)
     with torch.inference_mode():
         expected = state.model.eval()(torch.from_numpy(contexts()))
-    loaded = load_model(phase_directory("small", "c"))
+    loaded = load_model(model_directory)
     assert torch.equal(loaded.predict_raw(torch.from_numpy(contexts())), expected)
     assert loaded.info.recipe == recipe.model_dump()
     assert loaded.info.history == state.history

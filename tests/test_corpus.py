@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +17,8 @@ from lvm_core.corpus.article import package_files
 from lvm_core.corpus.sources import open_source
 from lvm_core.errors import LvmError
 from lvm_core.params import TOP_LEVEL
+from tests.calling import Done, run_stage
 
-ROOT = Path(__file__).resolve().parents[1]
 OUTPUTS = ("data/bank/chunks.parquet", "data/bank/articles.parquet", "metrics/corpus.json")
 
 PARAMS: dict[str, Any] = {key: {} for key in TOP_LEVEL} | {
@@ -51,7 +48,7 @@ class Run:
     metrics: dict[str, Any]
 
 
-def stage(folder: Path, changes: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
+def stage(folder: Path, changes: dict[str, Any] | None = None) -> Done:
     """Run the stage in `folder` with PARAMS, dotted keys changed."""
     params = json.loads(json.dumps(PARAMS))
     for dotted, value in (changes or {}).items():
@@ -61,14 +58,7 @@ def stage(folder: Path, changes: dict[str, Any] | None = None) -> subprocess.Com
             group = group[key]
         group[last] = value
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    return subprocess.run(
-        [sys.executable, "-m", "stages.corpus"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_stage(["stages.corpus"], folder)
 
 
 def good_run(folder: Path, changes: dict[str, Any] | None = None) -> Run:
@@ -241,7 +231,7 @@ def test_what_is_left_out_is_counted(lab: Path) -> None:
 # --- mistakes: one line, exit code 1, earlier outputs intact ------------------------------------------------------
 
 
-def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+def assert_one_line(done: Done, *words: str) -> None:
     lines = [line for line in done.stderr.splitlines() if not line.startswith("corpus ")]  # progress
     assert done.returncode == 1, done.stderr
     assert len(lines) == 1

@@ -1,10 +1,7 @@
-"""The two stages as DVC runs them: a subprocess in a folder with params.yaml and data/bank."""
+"""The two stages as DVC runs them, in a folder with params.yaml and data/bank."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +20,9 @@ from lvm_core.models.transformer import TransformerParams
 from lvm_core.params import TOP_LEVEL
 from lvm_core.reading import read_json, read_parquet
 from lvm_core.references import copy_last
-from tests.calling import settle
+from tests.calling import Done, run_stage, settle
 from tests.synthetic import make_bank, write_bank
 
-ROOT = Path(__file__).parents[1]
 BANK = make_bank({"train": [20] * 4, "dev": [14, 16], "val": [16, 22, 9], "ood": [18, 25]})
 
 
@@ -45,25 +41,14 @@ def write_params(folder: Path, **changes: Any) -> None:
     settle(folder, "evaluate")
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def assert_one_line_error(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+def assert_one_line_error(done: Done, *parts: str) -> None:
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert all(part in done.stderr for part in ("error: ", *parts)), done.stderr
 
 
 def test_references_stage(folder: Path) -> None:
-    done = run(folder, "stages.references")
+    done = run_stage(["stages.references"], folder)
     assert done.returncode == 0, done.stderr
     metrics = read_json(folder / "metrics" / "references.json")
     assert tuple(metrics) == REFERENCES
@@ -78,13 +63,13 @@ def test_references_stage(folder: Path) -> None:
     direct = evaluate(BANK, "ood", copy_last(), seed=3)
     assert metrics["copy_last"]["ood"]["mrr"] == pytest.approx(headline(direct.summary)["mrr"])
     first = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert run(folder, "stages.references").returncode == 0
+    assert run_stage(["stages.references"], folder).returncode == 0
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == first
 
 
 def test_references_stage_says_what_is_wrong(folder: Path) -> None:
     write_params(folder, evaluate={"coherence_cuts": [0.6, 0.5]})
-    assert_one_line_error(run(folder, "stages.references"), "evaluate.coherence_cuts")
+    assert_one_line_error(run_stage(["stages.references"], folder), "evaluate.coherence_cuts")
     write_params(folder)
     assert not (folder / "metrics").exists()
 
@@ -122,7 +107,7 @@ def check_evaluation(folder: Path, phase: str, models: str, metrics: str) -> Non
 
 def test_evaluate_stage(folder: Path) -> None:
     write_model(folder / "data" / "models" / "p5", 16)
-    done = run(folder, "stages.evaluate", "p5", "c")
+    done = run_stage(["stages.evaluate", "p5", "c"], folder)
     assert done.returncode == 0, done.stderr
     check_evaluation(folder, "c", "data/models", "metrics")
 

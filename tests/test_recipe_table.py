@@ -1,10 +1,8 @@
-"""`make recipes`: every recipe at a glance, in a real process; mistakes are one line."""
+"""`make recipes`: every recipe at a glance, as a command; mistakes are one line."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -12,21 +10,14 @@ import yaml
 from lvm_core.losses import LossTerm
 from lvm_core.params import read_params
 from lvm_core.recipe_table import NARROWEST, WIDEST, loss_text, recipe_table
+from tests.calling import run_stage
 from tests.paths import ROOT
-from tests.shell import environment
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
-def recipes_command(folder, **variables):
-    return subprocess.run(
-        [sys.executable, "-m", "lvm_core.recipe_table"],
-        cwd=folder,
-        env=environment() | {"PYTHONPATH": str(ROOT), **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def recipes_command(folder):
+    return run_stage(["lvm_core.recipe_table"], folder)
 
 
 @pytest.fixture
@@ -36,8 +27,9 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(("columns", "width"), [("20", NARROWEST), ("500", WIDEST)])
-def test_every_recipe_is_there_within_the_width(folder, columns, width):
-    done = recipes_command(folder, COLUMNS=columns)
+def test_every_recipe_is_there_within_the_width(folder, columns, width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    done = recipes_command(folder)
     assert (done.returncode, done.stderr) == (0, "")
     table, _ = done.stdout.split("\n\n")
     assert max(map(len, done.stdout.splitlines())) <= width
