@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import runpy
+import shlex
 import sys
 import warnings
 from dataclasses import dataclass
@@ -47,6 +48,13 @@ def run_stage(arguments: list[str], folder: Path) -> Done:
         sys.argv = argv
         use_threads(1)
     return Done(code, out.getvalue(), err.getvalue())
+
+
+def run_line(command: str, folder: Path) -> Done:
+    """The same, of a whole command line, as dvc.yaml and the documents have it."""
+    python, flag, *arguments = shlex.split(command)
+    assert (python, flag) == ("python", "-m"), command
+    return run_stage(arguments, folder)
 
 
 def settle(folder: Path, stage: str, recipe: str | None = None) -> None:

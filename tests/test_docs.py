@@ -16,13 +16,13 @@ from tests.paths import ROOT
 
 DOCUMENTS = ["README.md", "docs/pipeline.md", "docs/how-to-read-the-numbers.md", "docs/scale.md", "corpora/README.md"]
 DOCUMENTS += ["docs/reliability.md", "docs/speed.md", "SECURITY.md"]
-E2E = ["test_e2e.py", "test_e2e_vectors.py"]
+E2E = ["test_pipeline.py", "test_e2e.py", "test_e2e_vectors.py"]
 OF_THE_SERVICE = ("curl ", "python -m lvm_core.client")  # run by test_service_readme
 RUN_ELSEWHERE = {
     "make test": ".ci/run",
     "python -m benchmarks gpu": "test_benchmarks",  # with --quick
-    "make repro": "make repro:",  # its recipe, `dvc repro`, is run in test_e2e
-    "make verify": "verify:",  # three quarters of an hour: test_faults and test_hostile_files run a sample of it
+    "make repro": "make repro:",  # its recipe, tools/repro.py, is run in test_e2e
+    "make verify": "verify:",  # half an hour: test_faults and test_hostile_files run a sample of it
     "make serve": "serve:",  # its recipe is what tests/service_server.py starts
     "make serve MODEL=p1": "serve:",
     "python tools/mend.py": "test_mend",

@@ -5,6 +5,7 @@ What the outputs hold is in test_pipeline. With `make soak`: `make quick`, a que
 
 from __future__ import annotations
 
+import random
 import re
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,9 @@ import pandas as pd
 import pytest
 
 from lvm_core import load_model
-from tests.faults.project import make_project
+from tests.faults.kills import POINTS, kill_at
+from tests.faults.others import truncated_output
+from tests.faults.project import finish_repro, leftovers, make_project, results
 from tests.paths import ROOT
 from tests.pipeline import HOME, TINY
 from tests.shell import sh, stages_run
@@ -136,6 +139,17 @@ def test_an_empty_folder_stops_and_dvc_brings_the_old_corpus_back(clone):
     sh("git checkout --quiet . && dvc checkout", clone)
     assert not stages_run(sh("dvc repro", clone))
     assert not sh("git status --porcelain", clone)
+
+
+def test_a_kill_that_empties_the_lock_and_an_output_cut_off_leave_no_trace(clone):
+    before = results(clone)
+    with edited(clone / "params.yaml", "pos_scalar: 0.03\n", "pos_scalar: 0.3\n"):
+        assert kill_at(clone, POINTS["with dvc.lock just emptied"], 1, 0.0, "train_a@p5")
+        assert (clone / "dvc.lock").read_text() == ""
+    truncated_output(clone, random.Random(0))
+    assert finish_repro(clone), "DVC refuses the empty lock until it is mended"
+    assert results(clone) == before
+    assert not leftovers(clone)
 
 
 @pytest.mark.soak

@@ -1,4 +1,7 @@
-"""The README's way with vectors, in a fresh clone under real DVC, and Ctrl-C in the middle of it."""
+"""The README's way with vectors, in a fresh clone under real DVC, and Ctrl-C in the middle of it: `make soak`.
+
+With `make test` the same pipeline runs from vectors without DVC (test_pipeline), from texts with it (test_e2e).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from lvm_core.interrupts import MESSAGE
 from tests.paths import ROOT
 from tests.shell import environment, sh, stages_run
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.soak]
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +60,7 @@ def test_the_metrics_are_those_of_the_vectors(clone):
     assert table.loc["oracle", "val_recall_at_5"] == 1
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        "windows_{}.npz",
-        "plain_{}.npz",
-        *(pytest.param(form, marks=pytest.mark.soak) for form in ("bank_{}.npz", "array_{}.npy", "table_{}.parquet")),
-    ],
-)
+@pytest.mark.parametrize("form", ["windows_{}.npz", "plain_{}.npz", "bank_{}.npz", "array_{}.npy", "table_{}.parquet"])
 def test_other_forms_give_the_same_vectors(clone, form):
     """Up to the bank, since the stages after it read nothing else (tests/test_import.py has all forms without DVC)."""
     params = clone / "params.yaml"
@@ -82,7 +78,6 @@ def test_other_forms_give_the_same_vectors(clone, form):
         params.write_text(before)
 
 
-@pytest.mark.soak
 def test_ctrl_c_under_dvc_loses_nothing(clone):
     params = clone / "params.yaml"
     values = yaml.safe_load(params.read_text())
@@ -113,7 +108,6 @@ def test_ctrl_c_under_dvc_loses_nothing(clone):
     assert "up to date" in sh("dvc repro train_a@p1", clone)
 
 
-@pytest.mark.soak
 def test_the_paper_profile_takes_vectors_of_its_size(clone):
     sh("git checkout --quiet params.yaml", clone)
     sh("python -m benchmarks.published_size corpora/published --chunks 2000", clone)

@@ -1,4 +1,4 @@
-"""Three faults in one run of the real DVC: a sample of `make verify`."""
+"""Three faults in one run of the real DVC: a sample of `make verify`, with `make soak` (test_e2e has a smaller one)."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def test_ctrl_c_is_heard_by_what_is_started_although_a_background_job_ignores_it
 
 
 @pytest.mark.e2e
+@pytest.mark.soak
 def test_three_faults_in_one_run_leave_no_trace(tmp_path):
     folder = tmp_path / "disturbed"
     make_project(folder)

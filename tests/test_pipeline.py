@@ -16,7 +16,7 @@ from lvm_core.bank import load_bank
 from lvm_core.comparison.columns import columns
 from lvm_core.layout import REFERENCES
 from lvm_core.reading import read_npy, read_parquet
-from tests.calling import run_stage
+from tests.calling import run_line
 from tests.documents import blocks
 from tests.paths import ROOT
 from tests.pipeline import ELSEWHERE, HOME, RECIPES, SEED
@@ -124,15 +124,15 @@ def test_a_model_is_selected_and_its_folder_is_a_copy(text_run):
 
 
 def test_the_gates_can_be_asked(text_run):
-    refused = run_stage(["lvm_core.gates", "--recipe", "p1", "--set", "certified"], text_run)
+    refused = run_line("python -m lvm_core.gates --recipe p1 --set certified", text_run)
     assert refused.returncode == 1
     assert "ranks_next" in refused.stdout
     assert "Traceback" not in refused.stderr
-    assert run_stage(["lvm_core.gates", "--recipe", "oracle", "--set", "certified"], text_run).returncode == 0
+    assert run_line("python -m lvm_core.gates --recipe oracle --set certified", text_run).returncode == 0
 
 
 def test_any_model_directory_can_be_judged(text_run):
-    done = run_stage(["lvm_core.fivecat", "--model", "data/models/p1", "--bank", "data/bank"], text_run)
+    done = run_line("python -m lvm_core.fivecat --model data/models/p1 --bank data/bank", text_run)
     assert done.returncode == 0, done.stderr
     for name in ("copy_last", "context_mean"):
         assert name in done.stdout

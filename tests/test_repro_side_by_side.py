@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -10,8 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
 from tests.paths import ROOT
+from tests.shell import sh
 from tools import repro
 
 DOT = """
@@ -28,25 +31,27 @@ strict digraph {
 }
 """
 
+ORDER = ("train_a", "gate_a", "train_b", "train_c", "evaluate")
+
 PIPELINE = """
 stages:
   bank:
     cmd: python -c "open('bank', 'w').write('1')"
     deps: [text]
     outs: [bank]
-  train:
-    matrix: {recipe: [one, two, three, four]}
+  train_c:
+    matrix: {recipe: [one, two, three]}
     cmd: python -c "import time; time.sleep(0.3); open('model-${item.recipe}', 'w').write(open('bank').read() * 2)"
     deps: [bank, "recipe-${item.recipe}"]
     outs: ["model-${item.recipe}"]
   judge:
-    matrix: {recipe: [one, two, three, four]}
+    matrix: {recipe: [one, two, three]}
     cmd: python -c "open('figure-${item.recipe}', 'w').write(open('model-${item.recipe}').read())"
     deps: ["model-${item.recipe}"]
     outs: ["figure-${item.recipe}"]
   compare:
-    cmd: cat figure-one figure-two figure-three figure-four > table
-    deps: [figure-one, figure-two, figure-three, figure-four]
+    cmd: cat figure-one figure-two figure-three > table
+    deps: [figure-one, figure-two, figure-three]
     outs: [table]
 """
 
@@ -72,87 +77,93 @@ def test_the_pipeline_s_own_graph_is_understood():
     of_all = {"compare", "ladder", "calibrate_selected", "report"}
     assert set(graph) - set(shared) - {name for chain in chains for name in chain} == of_all
     p1 = next(chain for chain in chains if "train_a@p1" in chain)
-    assert p1.index("evaluate_a@p1") < p1.index("gate_a@p1") < p1.index("train_b@p1") < p1.index("train_c@p1")
+    order = [name for name in p1 if name in {f"{stage}@p1" for stage in ORDER}]
+    assert order == [f"{stage}@p1" for stage in ORDER]
 
 
 @pytest.fixture
 def project(tmp_path):
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
-    for name in ("text", "recipe-one", "recipe-two", "recipe-three", "recipe-four"):
+    for name in ("text", "recipe-one", "recipe-two", "recipe-three"):
         (tmp_path / name).write_text(name)
-    run(["dvc", "init", "--no-scm", "-q"], tmp_path)
+    Repo.init(str(tmp_path), no_scm=True).close()
     return tmp_path
 
 
-def run(command: list[str], folder: Path, code: int = 0) -> str:
+def tool(folder: Path, code: int = 0) -> str:
+    command = [sys.executable, str(ROOT / "tools/repro.py"), "2"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 
 
-def tool(folder: Path, jobs: str = "2", code: int = 0) -> str:
-    return run([sys.executable, str(ROOT / "tools/repro.py"), jobs], folder, code)
-
-
-def test_the_result_is_that_of_dvc_repro_and_only_what_changed_runs_again(project):
-    said = tool(project)
-    assert said.count("Running stage 'train@") == 4
-    assert (project / "table").read_text() == "11" * 4
-    assert "up to date" in run(["dvc", "status"], project)
-    assert "Running stage" not in tool(project)
-
-    (project / "recipe-three").write_text("another")
-    said = tool(project)
-    assert [line for line in said.splitlines() if "Running stage 'train@" in line] == [
-        "three: Running stage 'train@three':"
-    ]
-    assert "up to date" in run(["dvc", "status"], project)
-
-
-def test_a_failure_ends_it_and_the_rest_goes_on_from_there(project):
+@pytest.mark.e2e
+def test_a_failure_ends_it_the_rest_goes_on_and_only_what_changed_runs_again(project):
     (project / "recipe-two").unlink()
-    said = tool(project, code=255)
-    assert "recipe-two" in said
+    assert "recipe-two" in tool(project, code=255)
     assert not (project / "table").exists()
     (project / "recipe-two").write_text("back")
-    tool(project)
-    assert (project / "table").exists()
+    (project / ".dvc/tmp/rwlock").write_text("{")
+    assert "rwlock: was written by half; removed" in tool(project)
+    assert (project / "table").read_text() == "11" * 3
+    assert "up to date" in sh("dvc status", project)
+
+    (project / "recipe-three").write_text("another")
+    trained = [line for line in tool(project).splitlines() if "Running stage 'train_c@" in line]
+    assert trained == ["three: Running stage 'train_c@three':"]
 
 
 @pytest.mark.parametrize("jobs", ["0", "two", "-1"])
-def test_a_wrong_number_of_jobs_is_one_line(jobs):
-    done = subprocess.run(
-        [sys.executable, ROOT / "tools/repro.py", jobs], capture_output=True, text=True, check=False, cwd=ROOT
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.strip() == f"error: JOBS = {jobs!r} is not a whole number above 0"
+def test_a_wrong_number_of_jobs_is_one_line(jobs, capsys):
+    assert repro.main([jobs]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"error: JOBS = {jobs!r} is not a whole number above 0\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_reaches_the_stages_and_waits_for_them(project, number):
-    """Each training writes a file when it is interrupted, as ours save their state."""
-    slow = (
-        "import signal, sys, time\n"
-        "def end(*_):\n"
-        "    time.sleep(0.5)\n"
-        "    open(f'saved-{sys.argv[1]}', 'w').close()\n"
-        "    sys.exit(1)\n"
-        "signal.signal(signal.SIGINT, end)\n"
-        "open(f'began-{sys.argv[1]}', 'w').close()\n"
-        "time.sleep(60)\n"
+SLOW = """
+import signal, sys, time
+def end(*_):
+    time.sleep(0.5)
+    open(f'saved-{sys.argv[1]}', 'w').close()
+    sys.exit(1)
+signal.signal(signal.SIGINT, end)
+open(f'began-{sys.argv[1]}', 'w').close()
+time.sleep(60)
+"""
+"""A training that writes a file when it is interrupted, as ours save their state."""
+
+
+def interrupt(process: subprocess.Popen[bytes], folder: Path, number: int, children: int) -> None:
+    """Send a signal when as many of `SLOW` have begun; all of them must save, and no other begin."""
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("began-*"))) < children:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert process.wait(30) == repro.INTERRUPTED
+    assert len(list(folder.glob("saved-*"))) == len(list(folder.glob("began-*"))) == children
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_passed_on_and_the_process_is_waited_for(tmp_path, number):
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "run.py").write_text(
+        "import subprocess, sys\nfrom tools.repro import INTERRUPTED, Children\nchildren = Children()\n"
+        "try:\n    children.call([sys.executable, 'slow.py', 'one'])\n"
+        "except subprocess.CalledProcessError:\n    sys.exit(INTERRUPTED if children.interrupted else 1)\n"
     )
-    (project / "slow.py").write_text(slow)
+    process = subprocess.Popen([sys.executable, "run.py"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    interrupt(process, tmp_path, number, 1)
+
+
+@pytest.mark.e2e
+def test_an_interruption_reaches_the_stages_and_waits_for_them(project):
+    (project / "slow.py").write_text(SLOW)
     pipeline = re.sub(r"cmd: python -c \"import time.*", "cmd: python slow.py ${item.recipe}", PIPELINE)
     (project / "dvc.yaml").write_text(pipeline)
     process = subprocess.Popen([sys.executable, ROOT / "tools/repro.py", "2"], cwd=project, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while len(list(project.glob("began-*"))) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(number)
-    assert process.wait(30) == 130
-    assert len(list(project.glob("saved-*"))) == 2
-    assert len(list(project.glob("began-*"))) == 2
+    interrupt(process, project, signal.SIGTERM, 2)
 
 
 def test_what_dvc_says_of_a_broken_pipeline_is_shown(project):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -17,17 +18,32 @@ def of(stage: str) -> set[str]:
     return {path.as_posix() for path in used_files(stage, ROOT)}
 
 
+LOADING = """
+import importlib, json, sys
+loaded = {}
+for stage in sys.argv[1:]:
+    for name in [name for name in sys.modules if name.split('.')[0] in ('lvm_core', 'stages')]:
+        del sys.modules[name]
+    importlib.import_module(f'stages.{stage}')
+    ours = [module for name, module in sys.modules.items() if name.split('.')[0] in ('lvm_core', 'stages')]
+    loaded[stage] = [module.__file__ for module in ours if module.__file__]
+print(json.dumps(loaded))
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """The files that Python itself loads with each script, each as if it were the first, in one process."""
+    command = [sys.executable, "-c", LOADING, *stage_scripts(ROOT)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
 @pytest.mark.parametrize("stage", stage_scripts(ROOT))
-def test_every_module_that_is_loaded_is_listed(stage):
-    """Python itself says which modules the import of a script loads."""
-    code = (
-        f"import sys, stages.{stage}\n"
-        "ours = [m for name, m in sys.modules.items() if name.split('.')[0] in ('lvm_core', 'stages')]\n"
-        "print('\\n'.join(m.__file__ for m in ours if getattr(m, '__file__', None)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    loaded = {Path(file).relative_to(ROOT).as_posix() for file in done.stdout.split()} - {"lvm_core/__init__.py"}
-    assert loaded <= of(stage)
+def test_every_module_that_is_loaded_is_listed(loaded, stage):
+    files = {Path(file).relative_to(ROOT).as_posix() for file in loaded[stage]} - {"lvm_core/__init__.py"}
+    assert f"stages/{stage}.py" in files
+    assert files <= of(stage)
 
 
 @pytest.mark.parametrize("stage", ["train", "train_variant", "embed", "score"])
