@@ -47,7 +47,7 @@ class Run:
 def main(paths: Sequence[str]) -> int:
     """Print the table of these records, side by side (default: the newest one); the exit code."""
     try:
-        print(table([read_run(Path(path)) for path in paths or [newest(RUNS)]]))
+        print(table([read_run(Path(path)) for path in paths or [str(newest(RUNS))]]))
     except LvmError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -93,7 +93,7 @@ def test_each_recipe_is_told_and_each_process_is_recorded(tmp_path):
     history = [{"epoch": 1}, {"epoch": 2, "dev_recall_at_5": 0.32849, "dev_cosine": 0.5274}]
     write_model(tmp_path, json.dumps({"epoch": 2, "history": history}))
     subprocess.run(["dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
-    command = [sys.executable, ROOT / "tools/repro.py", "1"]
+    command = [sys.executable, str(ROOT / "tools/repro.py"), "1"]
     said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert [line for line in said.splitlines() if "recipes left" in line] == [
         "p1: R@5 0.328, cosine 0.527 on dev; 1 of 2 recipes left, about 1 min to the end",
