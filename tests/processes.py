@@ -93,7 +93,8 @@ def fork_stage(arguments: Sequence[str], folder: Path, **environment: str) -> Fo
 
 def stage_code(arguments: Sequence[str]) -> str:
     """Python code that runs a stage as `python -m <arguments>` does."""
-    return f"import runpy, sys; sys.argv = {list(arguments)}; runpy.run_module({arguments[0]!r}, run_name='__main__')"
+    argv, module = ["-m", *arguments[1:]], arguments[0]
+    return f"import runpy, sys; sys.argv = {argv}; runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
 
 
 def start(command: list[str], folder: Path) -> subprocess.Popen[str]:

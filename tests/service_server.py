@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -28,7 +26,8 @@ from lvm_core.encoder import Encoder
 from lvm_core.files import sha256_of, write_npy, write_parquet
 from lvm_core.models import ModelParams, build_model
 from lvm_core.params import validate
-from tests.paths import ROOT
+from tests.processes import Process, fork_stage
+from tests.processes import start as start_process
 
 ENCODER = "all-MiniLM-L6-v2"
 DIMENSION = 384
@@ -154,7 +153,7 @@ class Answer:
 class Running:
     """A service that runs."""
 
-    process: subprocess.Popen[str]
+    process: Process
     port: int
     lines: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -216,14 +215,18 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "lvm_core.service", *map(str, arguments)]
 
 
-def start(folder: Path, *arguments: str | Path, model: str = "models/small", bank: str = "bank") -> Running:
-    """Start a service in a folder on a free port; returns when it listens, which is before it is ready."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment["PYTHONUNBUFFERED"] = "1"
-    line = command("--model", model, "--bank", bank, "--port", "0", "--threads", "1", *arguments)
-    process = subprocess.Popen(
-        line, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+def start(
+    folder: Path, *arguments: str | Path, model: str = "models/small", bank: str = "bank", fresh: bool = False
+) -> Running:
+    """Start a service in a folder on a free port; returns when it listens, which is before it is ready.
+
+    It has the libraries already unless it is to be `fresh`.
+    """
+    line = ["--model", model, "--bank", bank, "--port", "0", "--threads", "1", *map(str, arguments)]
+    if fresh:
+        process: Process = start_process(command(*line), folder)
+    else:
+        process = fork_stage(["lvm_core.service", *line], folder)
     assert process.stdout is not None
     first = process.stdout.readline()
     if " for http://" not in first:
@@ -239,7 +242,7 @@ def _keep(stream: Any, lines: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *arguments: str | Path, **where: str) -> Iterator[Running]:
+def serving(folder: Path, *arguments: str | Path, **where: Any) -> Iterator[Running]:
     """A ready service, ended afterwards; its log must hold no traceback."""
     running = start(folder, *arguments, **where)
     try:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -17,8 +15,11 @@ from lvm_core.bank import load_bank
 from lvm_core.checkpoint import load_model
 from lvm_core.client import Client, ServiceError, main
 from lvm_core.errors import LvmError
+from tests.calling import run_stage
 from tests.paths import ROOT
 from tests.service_server import CITIES, DIMENSION, EIFFEL
+
+pytestmark = pytest.mark.xdist_group("service")
 
 GONE = "http://127.0.0.1:9"  # a port nobody listens on
 
@@ -188,9 +189,7 @@ def test_other_addresses_are_refused(address):
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "lvm_core.client", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
+    return run_stage(["lvm_core.client", *arguments], ROOT)
 
 
 def test_command_line(service):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,20 +87,27 @@ def lab(tmp_path: Path) -> Path:
 # --- the real corpora ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Run:
+SAMPLE = {"corpus.max_train_articles": 50, "corpus.max_ood_articles": 24}
+
+
+@pytest.fixture(scope="module", params=["some articles", pytest.param("all", marks=pytest.mark.soak)])
+def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("real")
-    lengths = {"corpus.min_chars": 120, "corpus.max_chars": 800}
-    return good_run(folder, {"data.train": "sotu", "data.ood": "wikipedia", **lengths})
+    changes = {"data.train": "sotu", "data.ood": "wikipedia", "corpus.min_chars": 120, "corpus.max_chars": 800}
+    return good_run(folder, changes | (SAMPLE if request.param == "some articles" else {}))
 
 
 def test_real_corpora_have_the_articles_and_lengths_expected(real: Run) -> None:
     counts = real.metrics
-    assert counts["train"]["articles"] == {"read": 249, "kept": 249, "too_short": 0}
-    assert counts["ood"]["articles"]["read"] == 106
-    assert 80 <= counts["ood"]["articles"]["kept"] <= 106
-    assert 25_000 < counts["train"]["chunks"]["kept"] < 30_000
-    assert 4_500 < counts["ood"]["chunks"]["kept"] < 7_000
+    if (kept := counts["train"]["articles"]["kept"]) == SAMPLE["corpus.max_train_articles"]:
+        assert counts["ood"]["articles"]["kept"] == SAMPLE["corpus.max_ood_articles"]
+    else:
+        assert kept == counts["train"]["articles"]["read"] == 249
+        assert counts["ood"]["articles"]["read"] == 106
+        assert 80 <= counts["ood"]["articles"]["kept"] <= 106
+        assert 25_000 < counts["train"]["chunks"]["kept"] < 30_000
+        assert 4_500 < counts["ood"]["chunks"]["kept"] < 7_000
+    assert counts["train"]["articles"]["too_short"] == 0
     lengths = real.chunks["text"].str.len()
     assert lengths.between(120, 800).all()
     assert 350 < lengths.mean() < 550
@@ -123,7 +131,9 @@ def test_bank_tables_fit_together(real: Run) -> None:
 
 def test_splits_are_by_article_and_ood_is_the_other_source(real: Run) -> None:
     sizes = real.articles.groupby("split").size().to_dict()
-    assert sizes == {"train": 174, "dev": 25, "val": 50, "ood": real.metrics["ood"]["articles"]["kept"]}
+    kept = {source: real.metrics[source]["articles"]["kept"] for source in ("train", "ood")}
+    held_out = {"dev": round(0.1 * kept["train"]), "val": round(0.2 * kept["train"])}
+    assert sizes == {"train": kept["train"] - sum(held_out.values()), **held_out, "ood": kept["ood"]}
     assert ((real.articles["source"] == "wikipedia") == (real.articles["split"] == "ood")).all()
     for split in SPLITS:
         mine = real.articles[real.articles["split"] == split]
@@ -153,7 +163,7 @@ def test_no_markup_stage_direction_or_salutation_is_left(real: Run, source: str,
 
 
 def test_progress_is_shown(real: Run) -> None:
-    assert "corpus wikipedia: 106/106 articles" in real.errors
+    assert re.search(r"corpus wikipedia: (\d+)/\1 articles", real.errors)
 
 
 def test_a_limit_takes_usable_articles_spread_over_the_source(tmp_path: Path) -> None:

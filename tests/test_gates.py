@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lvm_core.fivecat.headline import MORE
@@ -211,9 +212,15 @@ def test_the_lower_end_is_the_harder_one_to_pass_with(value, rival, spread):
     assert not (low.passed and high.passed)  # surely above and surely below at once
 
 
+@cache
+def params_in_force():
+    return load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)
+
+
+@settings(max_examples=15)
 @given(st.permutations(["m", "copy_last", "context_mean", "linear5", "corpus_mean", "random"]))
 def test_the_order_of_the_rows_does_not_matter(order):
-    params = load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)
+    params = params_in_force()
     values = {name: {key: len(name) / 20 for key in KEYS} for name in order}
     rows = {name: judgement(values[name], 0.05, seed=len(name)) for name in order}
     results, sorted_results = (

@@ -15,6 +15,8 @@ from lvm_core.service.limits import Settings
 from lvm_core.service.loading import load_parts
 from lvm_core.service.schemas import ChatRequest, RetrieveRequest
 
+pytestmark = pytest.mark.xdist_group("service")
+
 TEXT = "The treaty was signed in the spring and the senate ratified it in the month of June after a long debate."
 
 

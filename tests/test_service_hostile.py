@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.hostile import RAW, Request, check, requests, throw
 from tests.service_server import EIFFEL
 
+pytestmark = pytest.mark.xdist_group("service")
+
 quiet = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
@@ -26,7 +28,7 @@ def connection(service):
         yield connection
 
 
-@settings(quiet, max_examples=300)
+@settings(quiet, max_examples=100)
 @given(request=requests)
 def test_generated_requests(service, connection, request):
     check(service, connection, request)

@@ -13,6 +13,8 @@ from lvm_core.checkpoint import load_model
 from lvm_core.service.limits import BODY_BYTES, CHARACTERS, VECTORS
 from tests.service_server import CITIES, DIMENSION, EIFFEL, SENTENCES, together
 
+pytestmark = pytest.mark.xdist_group("service")
+
 ROME = [sentence.format("Rome") for sentence in SENTENCES]
 
 

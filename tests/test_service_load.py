@@ -15,6 +15,8 @@ from lvm_core.service.limits import Settings
 from lvm_core.service.state import Refused, Service
 from tests.service_server import EIFFEL, ask, together
 
+pytestmark = pytest.mark.xdist_group("service")
+
 CLIENTS = 16
 
 
@@ -49,7 +51,7 @@ def batches(service):
     return count, count - alone
 
 
-@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(60, marks=pytest.mark.soak)])
 def test_sixteen_clients(service, seconds):
     service.post("/chat", {"messages": [EIFFEL]})
     before = batches(service)

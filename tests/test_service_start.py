@@ -19,7 +19,7 @@ from lvm_core.files import write_json, write_npy
 from lvm_core.reading import read_json
 from lvm_core.service.listening import listen
 from tests.calling import one_clear_line, run_stage
-from tests.processes import catches, finish, start, wait_for
+from tests.processes import catches, start, wait_for
 from tests.service_server import (
     EIFFEL,
     ask,
@@ -28,11 +28,12 @@ from tests.service_server import (
     together,
     write_calibration,
     write_model,
-    write_text_bank,
     write_vector_bank,
 )
 from tests.service_server import start as start_service
 from tests.test_service_load import hammer
+
+pytestmark = pytest.mark.xdist_group("service")
 
 DIMENSION = 16
 
@@ -136,10 +137,9 @@ def test_a_calibration_that_does_not_fit(folder, service_folder):
     assert "calibration.json: calibration = []: " in refusal(folder)
 
 
-def test_an_encoder_that_is_not_the_banks(folder):
-    info = write_text_bank(folder / "bank")
+def test_an_encoder_that_is_not_the_banks(folder, service_folder):
+    shutil.copytree(service_folder, folder, dirs_exist_ok=True)
     edit(folder / "bank/bank.json", weights_sha256="0" * 64)
-    write_model(folder / "models/small", info)
     edit(folder / "models/small/model.json", encoder_sha256="0" * 64)
     assert "with other weights (000000000000)" in refusal(folder)
     edit(folder / "bank/bank.json", encoder="nowhere")
@@ -148,7 +148,7 @@ def test_an_encoder_that_is_not_the_banks(folder):
 
 def test_from_starting_to_the_end_without_an_encoder(vectors_folder):
     """Health while loading and after it, text refused in words, and a request half sent when SIGTERM comes."""
-    running = start_service(vectors_folder, "--queue", "1", "--max-batch", "1")
+    running = start_service(vectors_folder, "--queue", "1", "--max-batch", "1", fresh=True)
     body = json.dumps({"contexts": [[[0.5] * DIMENSION] * 5] * 40}).encode()
     try:
         first = running.get("/health")
@@ -169,7 +169,7 @@ def test_from_starting_to_the_end_without_an_encoder(vectors_folder):
             assert (answer.status, "imported vectors" in answer.json["error"]) == (422, True)
         assert len(running.post("/retrieve", {"vector": [1.0] * DIMENSION}).json["candidates"]) == 5
 
-        statuses, _ = hammer(running, 2.0, "/predict", body)
+        statuses, _ = hammer(running, 0.7, "/predict", body)
         assert set(statuses) == {200, 429}
 
         halves = [running.connect() for _ in range(4)]
@@ -201,9 +201,9 @@ def test_an_answer_does_not_wait_for_an_acknowledgement():
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_loading(vectors_folder, number):
-    running = start_service(vectors_folder)
+@pytest.mark.parametrize(("number", "fresh"), [(signal.SIGTERM, True), (signal.SIGINT, False)])
+def test_a_signal_while_loading(vectors_folder, number, fresh):
+    running = start_service(vectors_folder, fresh=fresh)
     assert running.stop(number) == 0
     assert running.lines[-1] == "service: ended\n"
     assert not running.errors
@@ -219,14 +219,16 @@ def test_ctrl_c_while_importing(vectors_folder):
 
 
 def test_help_tells_the_options(vectors_folder):
-    assert "--max-batch" in finish(start(command("--help"), vectors_folder))
+    done = run_stage(["lvm_core.service", "--help"], vectors_folder)
+    assert done.returncode == 0
+    assert "--max-batch" in done.stdout
 
 
 @pytest.mark.soak
 def test_ready_soon_and_running_requests_finish_at_sigterm(service_folder, tmp_path):
     """The same of real text: requests that are being worked on when SIGTERM comes are answered."""
     begun = time.monotonic()
-    with serving(service_folder) as running:
+    with serving(service_folder, fresh=True) as running:
         seconds = time.monotonic() - begun
         print(f"ready after {seconds:.1f} s")
         assert seconds < 60  # 15 on a quiet machine
