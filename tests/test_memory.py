@@ -22,7 +22,8 @@ import torch
 from lvm_core.dev_metrics import dev_metrics_on
 from lvm_core.trainer import start_training, train_phase
 from tests.training import small_recipe
-recipe = small_recipe(train={"epochs": {"a": 1, "b": 1, "c": 1}, "batch_size": 1024})
+narrow = {"d_model": 8, "layers": 1, "heads": 2, "ffn": 8}
+recipe = small_recipe(narrow, {"epochs": {"a": 1, "b": 1, "c": 1}, "batch_size": 1024})
 before = peak()
 bank = load_bank("data/bank")
 state = start_training(recipe, bank.info.dimension, torch.device("cpu"))
