@@ -36,8 +36,8 @@ def measure(quick: bool) -> Iterator[Line]:
     def embed() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "vectors.npy"
-            encode_parts(texts, ours, Path(folder))
-            write_vectors(texts, ours, path, Path(folder), dtype="float32", features=processor_features())
+            parts = encode_parts(texts, ours, Path(folder))
+            write_vectors(texts, parts, ours, path, Path(folder), dtype="float32", features=processor_features())
             made["ours"] = np.load(path)
 
     timed = in_turn(plain, embed, 1 if quick else 3)

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 BATCHES_PER_SHARD = 8
 """Batches between two saved points: a kill loses at most that much work."""
+TOKENIZED_AT_ONCE = 4096
+"""Texts, to bound the memory of their tokens."""
+
+
+Parts = list[tuple[int, list[int]]]
+"""Number and positions of the texts of each saved part, longest texts first."""
 
 
 class EncoderParams(Group):
@@ -97,6 +103,23 @@ class Encoder:
             raise LvmError(f"encoder {self.name}: text {bad[0]} of this batch has no finite, non-zero vector")
         return vectors / norms
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """What a forward pass costs, by text: its tokens, or its characters if the encoder has no tokenizer that tells.
+
+        A batch is padded to its longest text: batches of like numbers of characters held a third more tokens.
+        """
+        import transformers
+
+        tokenizer = self._model.tokenizer
+        if not isinstance(tokenizer, transformers.PreTrainedTokenizerBase):
+            return [len(text) for text in texts]
+        counts: list[int] = []
+        for start in range(0, len(texts), TOKENIZED_AT_ONCE):
+            part = list(texts[start : start + TOKENIZED_AT_ONCE])
+            found = tokenizer(part, truncation=True, max_length=self._model.max_seq_length)
+            counts += [len(ids) for ids in found["input_ids"]]
+        return counts
+
     def fingerprint(self, texts: Sequence[str], features: Sequence[str]) -> str:
         """Hash of everything that shapes `encode(texts)`: names the folder of saved work."""
         import torch
@@ -109,11 +132,11 @@ class Encoder:
         return fingerprint(*parts, *texts)
 
 
-def encode_parts(texts: Sequence[str], encoder: Encoder, shards: Path, ranks: Ranks = ALONE) -> None:
+def encode_parts(texts: Sequence[str], encoder: Encoder, shards: Path, ranks: Ranks = ALONE) -> Parts:
     """Encode `texts` into files of some batches each, those that are not there yet.
 
-    Texts are sorted by length so that a batch needs little padding. With several processes each takes every so manieth
-    file; which texts share a batch does not depend on their number, so that the bytes do not either.
+    Texts are sorted by their tokens so that a batch needs little padding. With several processes each takes every so
+    manieth file; which texts share a batch does not depend on their number, so that the bytes do not either.
 
     Args:
         texts: N texts.
@@ -121,30 +144,43 @@ def encode_parts(texts: Sequence[str], encoder: Encoder, shards: Path, ranks: Ra
         shards: folder of saved work, named by `encoder.fingerprint(texts, features)`.
         ranks: the processes that share the work; returns when all have done theirs.
 
+    Returns:
+        All parts, for `write_vectors`.
+
     Raises:
         LvmError: the encoder's vectors are not usable, a file cannot be written, or another process was lost.
     """
-    parts = _parts(texts, encoder)[ranks.rank :: ranks.size]
-    there = [len(part) for number, part in parts if find_sealed(shards / _name(number)) is not None]
+    parts = _parts(texts, encoder)
+    own = parts[ranks.rank :: ranks.size]
+    there = [len(part) for number, part in own if find_sealed(shards / _name(number)) is not None]
     if there and ranks.first:
-        print(f"embed: {len(there)} of {len(parts)} saved parts found in {shards}, going on from there", flush=True)
-    progress = Progress("embed", sum(len(part) for _, part in parts), "chunks", done=sum(there))
-    for number, part in parts:
+        print(f"embed: {len(there)} of {len(own)} saved parts found in {shards}, going on from there", flush=True)
+    progress = Progress("embed", sum(len(part) for _, part in own), "chunks", done=sum(there))
+    for number, part in own:
         made = find_sealed(shards / _name(number)) is None
         saved_array(shards / _name(number), lambda: encoder.encode([texts[i] for i in part]))  # noqa: B023 - called now
         if made:
             progress.update(len(part))
     progress.close()
     ranks.wait()
+    return parts
 
 
 def write_vectors(
-    texts: Sequence[str], encoder: Encoder, path: str | Path, shards: Path, *, dtype: str, features: Sequence[str]
+    texts: Sequence[str],
+    parts: Parts,
+    encoder: Encoder,
+    path: str | Path,
+    shards: Path,
+    *,
+    dtype: str,
+    features: Sequence[str],
 ) -> BankInfo:
     """Join what `encode_parts` saved into a .npy file, one unit row a text, in the order given.
 
     Args:
         texts: N texts.
+        parts: from `encode_parts`.
         encoder: the encoder.
         shards: as for `encode_parts`.
         path: of the .npy file to write.
@@ -156,7 +192,7 @@ def write_vectors(
     """
     with atomic_path(path) as temporary:
         out = np.lib.format.open_memmap(temporary, "w+", dtype=np.dtype(dtype), shape=(len(texts), encoder.dimension))
-        for number, part in _parts(texts, encoder):
+        for number, part in parts:
             rows = saved_array(shards / _name(number), lambda: encoder.encode([texts[i] for i in part]))  # noqa: B023
             out[part] = rows.astype(dtype)
         out.flush()
@@ -172,9 +208,10 @@ def write_vectors(
     )
 
 
-def _parts(texts: Sequence[str], encoder: Encoder) -> list[tuple[int, list[int]]]:
-    """Number and positions of the texts of each saved part, longest texts first."""
-    order = sorted(range(len(texts)), key=lambda index: (-len(texts[index]), index))
+def _parts(texts: Sequence[str], encoder: Encoder) -> Parts:
+    """The parts of `texts`: which of them share a batch, and which batches a file."""
+    lengths = encoder.lengths(texts)
+    order = sorted(range(len(texts)), key=lambda index: (-lengths[index], index))
     size = encoder.batch_size * BATCHES_PER_SHARD
     return [(start, order[start : start + size]) for start in range(0, len(order), size)]
 

@@ -41,6 +41,13 @@ Vectors = torch.Tensor | MappedVectors
 """What training gathers from, by rows."""
 
 
+def rows_of(vectors: Vectors, rows: torch.Tensor) -> torch.Tensor:
+    """Rows [...] int64 on the vectors' device -> [..., D] float32."""
+    if isinstance(vectors, MappedVectors):
+        return vectors[rows].float()
+    return vectors.index_select(0, rows.flatten()).view(*rows.shape, -1).float()
+
+
 def training_vectors(bank: Bank, device: torch.device, where: Where) -> Vectors:
     """The bank's vectors for training on `device`; the choice changes the speed and no result.
 

@@ -13,7 +13,7 @@ from lvm_core.batching import Articles, article_batches, candidates_of, future_o
 from lvm_core.corruption import corrupt_last_slot
 from lvm_core.errors import LvmError
 from lvm_core.losses import LOSSES, Batch, Candidates
-from lvm_core.mapped import Vectors
+from lvm_core.mapped import Vectors, rows_of
 from lvm_core.models import LatentModel
 from lvm_core.ranks import Share
 from lvm_core.recipe import Recipe
@@ -116,10 +116,8 @@ class TrainingWindows:
         """
         needs = {need for name in weighted for need in LOSSES[name].needs}
         ahead = self.recipe.train.target_offset - 1
-        offsets = torch.arange(-CONTEXT, 1, device=rows.device)
-        offsets[CONTEXT] += ahead
-        chunks = self.vectors[rows[:, None] + offsets].float()  # [B, 6, D]
-        contexts, targets = chunks[:, :CONTEXT], chunks[:, CONTEXT]
+        contexts = rows_of(self.vectors, rows[:, None] + torch.arange(-CONTEXT, 0, device=rows.device))  # [B, 5, D]
+        targets = rows_of(self.vectors, rows + ahead)  # [B, D]
         parts: dict[str, Any] = {"share": share}
         given = self._corrupted(contexts, at, step, share)
         if given is not contexts:
@@ -129,7 +127,7 @@ class TrainingWindows:
         if "future" in needs:
             steps = max(self._option(name, "steps", 1) for name in weighted) - 1
             after, has = future_of((rows + ahead).cpu().numpy(), steps, self._articles())
-            parts["future"] = self.vectors[torch.from_numpy(after).to(rows.device)].float()
+            parts["future"] = rows_of(self.vectors, torch.from_numpy(after).to(rows.device))
             parts["has_future"] = torch.from_numpy(has).to(rows.device)
         if "scale" in needs and model.normaliser is not None:
             parts["scale"] = model.normaliser.scale
@@ -137,17 +135,23 @@ class TrainingWindows:
             parts["predict"] = lambda contexts: self._run(model, contexts)
         if "samples" in needs:
             count = max(self._option(name, "samples", 0) for name in weighted)
-            with self._autocast():
+            with self.autocast():
                 drawn = cast(DrawsSamples, model).samples(given, count)
             parts["samples"] = drawn.float()
         raw = self._run(model, given) if "raw" in needs else torch.zeros_like(targets)
         return Batch(raw, given, targets, **parts)
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.rows.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+    def autocast(self, enabled: bool = True) -> torch.autocast:
+        """The model's arithmetic (`enabled`), or float32.
+
+        Weights that were cast are kept until the outermost block is left: entered around a step and left within it for
+        all but the model, they are cast once a step, however often the model is called.
+        """
+        bf16 = enabled and self.precision == "bf16"
+        return torch.autocast(self.rows.device.type, dtype=torch.bfloat16, enabled=bf16)
 
     def _run(self, model: LatentModel, contexts: torch.Tensor) -> torch.Tensor:
-        with self._autocast():
+        with self.autocast():
             raw: torch.Tensor = model(contexts)
         return raw.float()
 
@@ -163,7 +167,7 @@ class TrainingWindows:
 
     def _candidates(self, rows: torch.Tensor) -> Candidates:
         found = candidates_of(rows.cpu().numpy(), self._articles(), self.recipe.train.target_offset - 1)
-        chunks = self.vectors[torch.from_numpy(found.rows).to(rows.device)].float()
+        chunks = rows_of(self.vectors, torch.from_numpy(found.rows).to(rows.device))
         allowed, target = (torch.from_numpy(part).to(rows.device) for part in (found.allowed, found.target))
         return Candidates(chunks, allowed, target)
 

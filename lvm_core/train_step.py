@@ -41,8 +41,9 @@ class Step(nn.Module):
         weights = in_force(terms, at)
         set_share(self.model, share)
         own = rows if share is None else share.of(rows)
-        batch = self.windows.forward(self._called[0], own, list(weights), at, step, share)
-        return total_loss(batch, terms, weights)
+        with self.windows.autocast(), self.windows.autocast(enabled=False):
+            batch = self.windows.forward(self._called[0], own, list(weights), at, step, share)
+            return total_loss(batch, terms, weights)
 
 
 def step_function(model: LatentModel, windows: TrainingWindows, ranks: Ranks) -> LossOf:

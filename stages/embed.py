@@ -48,9 +48,9 @@ def main() -> None:
             print(f"embed: {len(texts):,} chunks, {encoder.name} ({shape})", flush=True)
         features, path = processor_features(), f"{BANK}/vectors.npy"
         with shared_folder(ranks, "embed", encoder.fingerprint(texts, features)) as shards:
-            encode_parts(texts, encoder, shards, ranks)
+            parts = encode_parts(texts, encoder, shards, ranks)
             if ranks.first:
-                info = write_vectors(texts, encoder, path, shards, dtype=settings.dtype, features=features)
+                info = write_vectors(texts, parts, encoder, path, shards, dtype=settings.dtype, features=features)
                 info.write(BANK)
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lvm_core.hardware import processor_features
+from lvm_core.hardware import bf16_is_faster, processor_features
 from tests.shell import environment
 
 SUM = """
@@ -77,3 +77,19 @@ def test_what_makes_a_processor_another_one_is_recorded(tmp_path, monkeypatch):
         *("avx2", "avx512_bf16", "avx512f"),
         *("MKL_CBWR=COMPATIBLE", "OPENBLAS_CORETYPE=Haswell"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "faster"),
+    [
+        ("AuthenticAMD", "avx2 avx512f avx512_bf16", True),
+        ("GenuineIntel", "avx2 avx512f avx512_bf16", False),
+        ("GenuineIntel", "avx2 avx512f avx512_bf16 amx_bf16", True),
+        ("AuthenticAMD", "avx2", False),
+    ],
+)
+def test_bf16_is_chosen_where_it_is_the_faster_arithmetic(tmp_path, vendor, flags, faster):
+    info = tmp_path / "cpuinfo"
+    info.write_text(f"vendor_id\t: {vendor}\nflags\t: fpu {flags}\n")
+    assert bf16_is_faster(info) is faster
+    assert not bf16_is_faster(tmp_path / "none")

@@ -1,4 +1,4 @@
-"""Attention over the context, with an optional bias of its logits, on torch's fused kernel where that is faster."""
+"""Attention over the context, with an optional bias of its logits."""
 
 from __future__ import annotations
 
@@ -34,34 +34,62 @@ class Attention(nn.Module):
         Returns:
             [B, Q, d].
         """
-        width = query.shape[-1]
-        if query is memory:
-            q, k, v = F.linear(query, self.in_weight, self.in_bias).chunk(3, dim=-1)
-        else:
-            q = F.linear(query, self.in_weight[:width], self.in_bias[:width])
-            k, v = F.linear(memory, self.in_weight[width:], self.in_bias[width:]).chunk(2, dim=-1)
-        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))  # [B, heads, T, d/heads]
-        mask = None if bias is None else logit_mask(bias, query.shape[1]).to(q.dtype)
-        causal = bias is None and query.shape[1] > 1
-        if self.training and self.dropout.pool is not None:
-            mixed = self._mixed(q, k, v, logit_mask(torch.zeros(k.shape[2]), k.shape[2]) if causal else mask)
-        else:
-            rate = self.dropout.probability if self.training else 0.0
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate, is_causal=causal)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        mixed = self._one(query, memory, bias) if query.shape[1] == 1 else self._all(query, memory, bias)
+        out: torch.Tensor = self.out(mixed)
+        return out
 
-    def _mixed(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Attention written out, [B, heads, Q, d/heads]: with dropout, a processor is slower in the fused kernel."""
-        logits = (q * (1.0 / math.sqrt(q.shape[-1]))) @ k.transpose(2, 3)
-        if mask is not None:
-            logits = logits + mask.to(logits.dtype)
-        mixed: torch.Tensor = self.dropout(logits.softmax(-1)) @ v
-        return mixed
+    def _one(self, query: torch.Tensor, memory: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """A single query: [B, 1, d] of the values, without keys and values of the memory.
+
+        q (W_k m) = (q W_k) m, and the weights mix the memory before W_v does: the same function at a fifth of the
+        products. The keys' offset adds one number to all logits of a query, which the softmax takes out again.
+        """
+        batch, _, width = query.shape
+        weight, offset = self.in_weight.view(3, self.heads, -1, width), self.in_bias.view(3, self.heads, -1)
+        q = F.linear(query[:, 0], self.in_weight[:width], self.in_bias[:width])
+        q = q.view(batch, self.heads, -1).transpose(0, 1)  # [heads, B, d/heads]
+        asked = torch.bmm(q, weight[1]).transpose(0, 1)  # [B, heads, d]
+        logits = torch.bmm(asked, memory.transpose(1, 2)) * (1.0 / math.sqrt(width // self.heads))  # [B, heads, T]
+        weights = self.dropout((logits if bias is None else logits + bias.to(logits.dtype)).softmax(-1))
+        mixed = torch.bmm(weights.to(memory.dtype), memory).transpose(0, 1)  # [heads, B, d]
+        values = torch.bmm(mixed, weight[2].transpose(1, 2)).transpose(0, 1)  # [B, heads, d/heads]
+        # Weights that dropout has scaled no longer sum to 1, and each brings its share of the values' offset.
+        values = values + weights.sum(2, keepdim=True).to(values.dtype) * offset[2].to(values.dtype)
+        return values.reshape(batch, 1, width)
+
+    def _all(self, query: torch.Tensor, memory: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """A query at every position: [B, T, d]."""
+        batch, length, width = query.shape
+
+        def split(packed: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            """[B, T, n d] -> n times [B, heads, T, d/heads], with one copy for all."""
+            parts = packed.view(batch, length, -1, self.heads, width // self.heads)
+            return parts.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
+
+        if query is memory:
+            q, k, v = split(F.linear(query, self.in_weight, self.in_bias))
+        else:
+            (q,) = split(F.linear(query, self.in_weight[:width], self.in_bias[:width]))
+            k, v = split(F.linear(memory, self.in_weight[width:], self.in_bias[width:]))
+        if self.training and self.dropout.pool is not None:
+            mask = logit_mask(torch.zeros(length) if bias is None else bias, length)
+            mixed = self._mixed(q, k, v, mask)
+        else:
+            mask = None if bias is None else logit_mask(bias, length).to(q.dtype)
+            rate = self.dropout.probability if self.training else 0.0
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate, is_causal=bias is None)
+        return mixed.transpose(1, 2).flatten(2)
+
+    def _mixed(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Attention written out, [B, heads, T, d/heads]: with dropout, a processor is slower in the fused kernel."""
+        shape = q.shape
+        q, k, v = q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1)
+        logits = torch.baddbmm(mask.to(q.dtype), q, k.transpose(1, 2), alpha=1.0 / math.sqrt(q.shape[-1]))
+        weights = self.dropout(logits.softmax(-1).view(*shape[:2], *logits.shape[1:]))
+        return torch.bmm(weights.flatten(0, 1), v).view(shape)
 
 
 def logit_mask(bias: torch.Tensor, queries: int) -> torch.Tensor:
-    """[T] bias of the last position -> [Q, T] added to all logits: causal, and biased in the last row."""
-    if queries == 1:
-        return bias[None]
+    """[T] bias of the last position -> [T, T] added to all logits: causal, and biased in the last row."""
     causal = torch.full((queries - 1, len(bias)), float("-inf"), dtype=bias.dtype, device=bias.device).triu(1)
     return torch.cat([causal, bias[None]])

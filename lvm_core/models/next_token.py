@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, model_validator
 from torch import nn
-from torch.nn import functional as F
 
 from lvm_core.models.attention import Attention
 from lvm_core.models.base import FamilyParams, LatentModel
@@ -53,8 +52,8 @@ class ReaderLayer(nn.Module):
 
     def forward(self, x: torch.Tensor, memory: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """[NEXT] [B, 1, d] and the context [B, T, d] -> [B, 1, d]; `bias` is [T]."""
-        x = self.norms[0](x + self.dropout(self.attention(x, memory, bias)))
-        return self.norms[1](x + self.dropout(self.down(self.dropout(F.relu(self.up(x))))))
+        x = self.norms[0](self.dropout.onto(x, self.attention(x, memory, bias)))
+        return self.norms[1](self.dropout.onto(x, self.down(self.dropout.after_relu(self.up(x)))))
 
 
 class NextToken(LatentModel):

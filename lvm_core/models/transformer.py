@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, model_validator
 from torch import nn
-from torch.nn import functional as F
 
 from lvm_core.models.attention import Attention
 from lvm_core.models.base import LatentModel, RampedValue
@@ -63,9 +62,9 @@ class DecoderLayer(nn.Module):
     ) -> torch.Tensor:
         """[B, T, d] -> [B, T, d], or [B, 1, d] with `last_only`; `bias` [T] is that of both attentions."""
         query = x[:, -1:] if last_only else x
-        x = self.norms[0](query + self.dropout(self.self_attention(query, x, bias)))
-        x = self.norms[1](x + self.dropout(self.cross_attention(x, memory, bias)))
-        return self.norms[2](x + self.dropout(self.down(self.dropout(F.relu(self.up(x))))))
+        x = self.norms[0](self.dropout.onto(query, self.self_attention(query, x, bias)))
+        x = self.norms[1](self.dropout.onto(x, self.cross_attention(x, memory, bias)))
+        return self.norms[2](self.dropout.onto(x, self.down(self.dropout.after_relu(self.up(x)))))
 
 
 class Transformer(LatentModel):
