@@ -48,10 +48,15 @@ def model_directory(recipe: str, kind: str) -> Path:
     return phase_directory(recipe, kind)
 
 
+AFTER_B = "after_b"
+"""Folder within a recipe's evaluation in `evaluation_directory("c")`: of its model after phase B."""
+
+
 def evaluation_directory(kind: str) -> Path:
     """Folder of the evaluations of one kind, with a folder (tables of windows, summary) for each row.
 
     Args:
-        kind: a phase (`a`, `b`, `c`), a variant, `references`, or `references-reversed`.
+        kind: a phase (`a`, or `c`, in whose folders that of `b` lies: `AFTER_B`), a variant, `references`, or
+            `references-reversed`.
     """
     return Path("data/evaluation") / kind

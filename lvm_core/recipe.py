@@ -93,10 +93,18 @@ class Recipe(Group):
         return self
 
 
-def write_recipe(directory: str | Path, recipe: Recipe) -> None:
-    """Write `<directory>/<name>.yaml`."""
+def write_recipe(directory: str | Path, recipe: Recipe, code: str = "") -> None:
+    """Write `<directory>/<name>.yaml`.
+
+    Args:
+        directory: to write into.
+        recipe: to write.
+        code: a comment that names the code which trains it (`sources.code_line`).
+    """
     text = yaml.safe_dump(recipe.model_dump(), sort_keys=False)
-    write_text(Path(directory) / f"{recipe.name}.yaml", f"# Resolved from {PARAMS_FILE} by stages/resolve.py.\n{text}")
+    write_text(
+        Path(directory) / f"{recipe.name}.yaml", f"# Resolved from {PARAMS_FILE} by stages/resolve.py.\n{code}{text}"
+    )
 
 
 def read_recipe(path: str | Path) -> Recipe:

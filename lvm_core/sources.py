@@ -62,6 +62,16 @@ def listing(files: list[Path], root: Path) -> str:
     return "".join(f"{sha256_of(root / file)}  {file.as_posix()}\n" for file in files)
 
 
+def code_line(stage: str, root: Path) -> str:
+    """A comment that names the code of a stage by the hash of its listing in data/sources, for a file that it reads.
+
+    Raises:
+        LvmError: there is no such listing (names it).
+    """
+    listed = Path("data/sources") / f"{stage}.txt"
+    return f"# Code of stages/{stage}.py ({listed.as_posix()}): {sha256_of(root / listed)}\n"
+
+
 def imported_modules(path: Path) -> set[str]:
     """Names of the modules of `PACKAGES` that a file imports, and of what it imports from them (module or not).
 

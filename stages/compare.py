@@ -13,7 +13,8 @@ from lvm_core.comparison.rows import comparison_csv
 from lvm_core.comparison.text import comparison_text
 from lvm_core.errors import run_stage
 from lvm_core.figures import comparison_figure, offset_profile_figure
-from lvm_core.files import write_csv, write_json, write_text
+from lvm_core.files import atomic_directory, write_csv, write_json, write_text
+from lvm_core.fivecat.headline import measured_headlines
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.frontier.answer import frontier_table
 from lvm_core.gates.params import GatesParams, sets_of
@@ -46,6 +47,10 @@ def main() -> None:
     between = chapters(done, gates, frontier, claims)
     table = comparison_csv(rows, list(gates.sets))
     write_csv("metrics/comparison.csv", table)
+    for phase, summaries in done.after.items():
+        with atomic_directory(f"metrics/stage_{phase}") as directory:
+            for name, summary in summaries.items():
+                write_json(directory / f"{name}.json", measured_headlines(summary))
     write_json("metrics/comparison.json", done.json)
     page = comparison_text(rows, done.about, *details.window_counts(done.summaries), between)
     write_text("metrics/comparison.md", page)

@@ -1,52 +1,45 @@
 """Evaluate a recipe's model on val and ood: `python -m stages.evaluate RECIPE KIND`.
 
-KIND is the phase after which (a, b, c), or a variant (reversed, seed-<number>).
+KIND is `c`, the final model and the one after phase B, or a variant (reversed, seed-<number>).
 """
 
 from __future__ import annotations
 
-from lvm_core.bank import load_bank
 from lvm_core.errors import LvmError, run_stage
 from lvm_core.files import write_json
 from lvm_core.fivecat.headline import headlines
 from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.layout import REVERSED, evaluation_directory, model_directory
+from lvm_core.layout import AFTER_B, evaluation_directory, model_directory
 from lvm_core.params import Device, Seed, Threads, load_group
 from lvm_core.settings import read_settings
 
-METRICS = {"a": "metrics/stage_a", "b": "metrics/stage_b", "c": "metrics"}
-
 
 def main(recipe: str, kind: str) -> None:
-    """Load the model, check that it fits the bank, evaluate it, write the tables (of phases, the figures too)."""
+    """Load the model, check that it fits the bank, evaluate it, write the tables (of the final model, figures too)."""
     params = read_settings("evaluate")
     directory = model_directory(recipe, kind)
+    if kind in ("a", "b"):
+        raise LvmError(
+            f"KIND = {kind!r}: after phase A stages.gate evaluates, and kind c has the model after phase B too"
+        )
     evaluate_params = load_group(params, "evaluate", EvaluateParams)
     seed: int = load_group(params, "seed", Seed)
     threads: int = load_group(params, "threads", Threads)
-    wanted_device: str = load_group(params, "device", Device)
+    device: str = load_group(params, "device", Device)
+    left_out = load_group(params, "left_out_after_phases", list[str])
 
     # Heavy imports come after the parameters are known to be good.
-    from lvm_core.checkpoint import load_model
-    from lvm_core.fivecat.evaluate import evaluate_splits
-    from lvm_core.fivecat.predictor import from_callable
+    from lvm_core.fivecat.directory import ModelJudge
     from lvm_core.fivecat.store import write_evaluations
-    from lvm_core.hardware import resolve_device, use_threads
-    from lvm_core.reversal import reversed_bank
+    from lvm_core.hardware import use_threads
 
     use_threads(threads)
-    device = resolve_device(wanted_device)
-    bank, model = load_bank("data/bank"), load_model(directory).to(device)
-    bank = reversed_bank(bank) if kind == REVERSED else bank
-    if model.info.dimension != bank.info.dimension:
-        reads, holds = (f"{info.dimension}-d vectors of {info.encoder}" for info in (model.info, bank.info))
-        raise LvmError(f"{directory}: reads {reads}, data/bank holds {holds}; train the recipe on this bank")
-    predictor = from_callable(model.predict_raw, recipe)
-    evaluations = evaluate_splits(bank, predictor, evaluate_params, seed=seed, device=device)
-    write_evaluations(evaluation_directory(kind) / recipe, evaluations)
-    summaries = {split: done.summary for split, done in evaluations.items()}
-    if kind in METRICS:
-        write_json(f"{METRICS[kind]}/{recipe}.json", headlines(summaries))
+    judge = ModelJudge.of_bank("data/bank", kind, evaluate_params, seed, device)
+    evaluations = judge.evaluate(directory, recipe)
+    within = {AFTER_B: judge.evaluate(model_directory(recipe, "b"), recipe, left_out)} if kind == "c" else {}
+    write_evaluations(evaluation_directory(kind) / recipe, evaluations, within=within)
+    if kind == "c":
+        write_json(f"metrics/{recipe}.json", headlines({split: done.summary for split, done in evaluations.items()}))
 
 
 if __name__ == "__main__":

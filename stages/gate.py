@@ -1,29 +1,50 @@
-"""Hold a recipe against its set of gates after phase A: `python -m stages.gate RECIPE`."""
+"""Evaluate a recipe after phase A and hold it against its set of gates: `python -m stages.gate RECIPE`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from lvm_core.comparison.read import read_judgements
-from lvm_core.decision import decision_file, write_decision
+from lvm_core.decision import Decision, decision_file, write_decision
 from lvm_core.errors import run_stage
 from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.gates.after_phases import decide, missed_names, outcome_text
 from lvm_core.gates.judge import judge_row
 from lvm_core.gates.params import GatesParams, rivals_of, sets_of
-from lvm_core.layout import evaluation_directory
-from lvm_core.params import Seed, Threads, load_group, set_threads
+from lvm_core.layout import evaluation_directory, phase_directory
+from lvm_core.params import Device, Seed, Threads, load_group
 from lvm_core.settings import read_settings
 
 
 def main(recipe: str) -> None:
-    """Judge the recipe as the comparison does, write whether it goes on (always, under the policy `report`)."""
+    """Evaluate what the gates read, judge as the comparison does, write whether the recipe goes on.
+
+    Under the policy `report` it always does, and no gate is read here: the comparison shows what was passed.
+    """
     params = read_settings("gate", recipe)
-    set_threads(load_group(params, "threads", Threads))
-    gates: GatesParams = load_group(params, "gates", GatesParams)
+    evaluate_params = load_group(params, "evaluate", EvaluateParams)
     seed: int = load_group(params, "seed", Seed)
-    cuts = load_group(params, "evaluate", EvaluateParams).coherence_cuts
-    name = sets_of([recipe], load_group(params, "recipes", dict[str, dict[str, Any]]), gates)[recipe]
+    threads: int = load_group(params, "threads", Threads)
+    device: str = load_group(params, "device", Device)
+    left_out = load_group(params, "left_out_after_phases", list[str])
+    gates = None if params["gates"] == {"policy": "report"} else load_group(params, "gates", GatesParams)
+
+    # Heavy imports come after the parameters are known to be good.
+    from lvm_core.fivecat.directory import ModelJudge
+    from lvm_core.fivecat.store import write_evaluations
+    from lvm_core.hardware import use_threads
+
+    use_threads(threads)
+    judge = ModelJudge.of_bank("data/bank", "a", evaluate_params, seed, device)
+    evaluations = judge.evaluate(phase_directory(recipe, "a"), recipe, left_out)
+    write_evaluations(evaluation_directory("a") / recipe, evaluations)
+    if gates is None:
+        write_decision(decision_file("a", recipe), Decision(goes_on=True, why=None))
+        print(f"gate {recipe}: evaluated after phase A; goes on (policy report)")
+        return
+    own = load_group(params, "recipes", dict[str, dict[str, Any]])
+    name = sets_of([recipe], own, gates)[recipe]
+    cuts = evaluate_params.coherence_cuts
     judgements = read_judgements(evaluation_directory("a"), [recipe], seed, cuts)
     judgements |= read_judgements(evaluation_directory("references"), rivals_of(gates, name), seed, cuts)
     row = judge_row(gates, name, recipe, judgements)

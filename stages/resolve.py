@@ -6,6 +6,8 @@ that a mistake in params.yaml ends a run before DVC has removed any other stage'
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import yaml
 
 from lvm_core.errors import run_stage
@@ -14,6 +16,7 @@ from lvm_core.params import read_params
 from lvm_core.recipe import write_recipe
 from lvm_core.resolve import resolve_recipes, validate_all
 from lvm_core.settings import SETTINGS, write_settings
+from lvm_core.sources import code_line
 
 
 def main() -> None:
@@ -23,9 +26,9 @@ def main() -> None:
     recipes, rules = resolve_recipes(params)
     with atomic_directory("data/recipes") as directory:
         for recipe in recipes:
-            write_recipe(directory, recipe)
+            write_recipe(directory, recipe, code_line("train", Path()))
     with atomic_directory(SETTINGS) as directory:
-        write_settings(directory, params, [recipe.name for recipe in recipes])
+        write_settings(directory, params, [recipe.name for recipe in recipes], Path())
     text = yaml.safe_dump({name: rule.model_dump() for name, rule in rules.items()}, sort_keys=False)
     write_text("data/curricula.yaml", text)
     write_text("data/params_checked", "params.yaml was valid when this was written\n")

@@ -14,7 +14,7 @@ from lvm_core.gates.after_phases import stopped_note
 from lvm_core.gates.judge import judge_gates
 from lvm_core.gates.params import GatesParams
 from lvm_core.gates.results import AfterPhases, SetResult, to_json
-from lvm_core.layout import REFERENCES, REVERSED, evaluation_directory, seed_variant
+from lvm_core.layout import AFTER_B, REFERENCES, REVERSED, evaluation_directory, seed_variant
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Comparison:
         summaries: of every row, by split.
         results: of the gates, by set.
         after_phases: of the recipes.
+        after: summaries of the recipes after phases `a` and `b`, by phase and recipe.
         json: what metrics/comparison.json holds.
     """
 
@@ -35,6 +36,7 @@ class Comparison:
     summaries: dict[str, dict[str, Any]]
     results: dict[str, SetResult]
     after_phases: dict[str, AfterPhases]
+    after: dict[str, dict[str, dict[str, Any]]]
     json: dict[str, Any]
 
 
@@ -63,10 +65,14 @@ def build_comparison(
     """
 
     def judged(kind: str, *names: str, targets_both_ways: bool = False) -> dict[str, Judgement]:
-        directory = evaluation_directory(kind)
-        return read.read_judgements(directory, names, seed, coherence_cuts, targets_both_ways=targets_both_ways)
+        directory, within = (evaluation_directory("c"), AFTER_B) if kind == "b" else (evaluation_directory(kind), "")
+        return read.read_judgements(
+            directory, names, seed, coherence_cuts, within=within, targets_both_ways=targets_both_ways
+        )
 
-    after_a, final = (read.read_summaries(evaluation_directory(phase), list(about)) for phase in ("a", "c"))
+    names = list(about)
+    after_a, final = (read.read_summaries(evaluation_directory(phase), names) for phase in ("a", "c"))
+    after_b = read.read_summaries(evaluation_directory("c"), names, AFTER_B)
     references = read.read_summaries(evaluation_directory("references"), REFERENCES)
     rivals = judged("references", *REFERENCES)
     by_phase = {phase: judged(phase, *about) | rivals for phase in phases.PHASES}
@@ -112,7 +118,7 @@ def build_comparison(
     parts |= {"best_two": rows.best_two(table, judgements), "more": _more(judgements)}
     whole = details.comparison_details(table, summaries, noted, after_a, **parts)
     whole["as_published"] = as_published.beside_ours(table, whole["after_stage_a"], stopped)
-    return Comparison(table, noted, summaries, results, after_phases, whole)
+    return Comparison(table, noted, summaries, results, after_phases, {"a": after_a, "b": after_b}, whole)
 
 
 def _more(judgements: Mapping[str, Judgement]) -> dict[str, dict[str, list[float | None]]]:

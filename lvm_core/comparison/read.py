@@ -48,13 +48,13 @@ def _resolved(name: str) -> Mapping[str, Any]:
     return model
 
 
-def read_summaries(directory: str | Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The `summary.json` of each named folder of `directory`.
+def read_summaries(directory: str | Path, names: Sequence[str], within: str = "") -> dict[str, dict[str, Any]]:
+    """The `summary.json` of each named folder of `directory`, or of the folder `within` each.
 
     Raises:
         LvmError: one is missing (names it).
     """
-    return {name: read_json(Path(directory) / name / "summary.json") for name in names}
+    return {name: read_json(Path(directory) / name / within / "summary.json") for name in names}
 
 
 def read_judgements(
@@ -63,6 +63,7 @@ def read_judgements(
     seed: int,
     coherence_cuts: Sequence[float],
     *,
+    within: str = "",
     targets_both_ways: bool = False,
 ) -> dict[str, Judgement]:
     """All figures of each named folder of `directory` with their bootstrap values, from its tables of windows.
@@ -72,6 +73,7 @@ def read_judgements(
         names: of its folders.
         seed: of the draws of articles.
         coherence_cuts: borders of the coherence bins.
+        within: folder in each of these that holds the tables; empty: they lie in it itself.
         targets_both_ways: keep only windows whose target is one in either direction of the article (it has five chunks
             before and after it), so that two directions are judged on the same targets.
 
@@ -80,7 +82,7 @@ def read_judgements(
     """
     judgements = {}
     for name in names:
-        tables = {split: read_parquet(Path(directory) / name / f"{split}.parquet") for split in SPLITS}
+        tables = {split: read_parquet(Path(directory) / name / within / f"{split}.parquet") for split in SPLITS}
         if targets_both_ways:
             tables = {split: table[has_five_after(table)] for split, table in tables.items()}
         judgements[name] = judge(tables, RESAMPLES, seed, coherence_cuts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,7 @@ def evaluate(
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    leave_out: Collection[str] = (),
     on_batch: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Judge a predictor on the windows of a split, by the definitions of the package.
@@ -80,6 +81,7 @@ def evaluate(
         params: None for the defaults.
         seed: of the shuffled contexts, the foreign chunks and the targets of contrastive accuracy.
         device: on which contexts are handed to the predictor and cosines computed.
+        leave_out: tests of `names.DEAR_TESTS` that are not made; their figures are then undefined.
         on_batch: called after each batch with its number of windows.
 
     Raises:
@@ -92,7 +94,7 @@ def evaluate(
     parts = []
     with torch.inference_mode():
         for batch in iterate_batches(bank, windows, params.batch_size, device):
-            parts.append(_measure(judged, batch, fixed, params))
+            parts.append(_measure(judged, batch, fixed, params, leave_out))
             if on_batch:
                 on_batch(len(batch))
     columns = {
@@ -112,12 +114,15 @@ def evaluate_splits(
     seed: int = 0,
     device: torch.device | str = "cpu",
     splits: Sequence[str] = REPORTED_SPLITS,
+    leave_out: Collection[str] = (),
 ) -> dict[str, Evaluation]:
     """`evaluate` on several splits, with progress lines on stderr; evaluations by split."""
     done = {}
     for split in splits:
         progress = Progress(f"{predictor.name} on {split}", len(judged_windows(bank, split, params)), "windows")
-        done[split] = evaluate(bank, split, predictor, params, seed=seed, device=device, on_batch=progress.update)
+        done[split] = evaluate(
+            bank, split, predictor, params, seed=seed, device=device, leave_out=leave_out, on_batch=progress.update
+        )
         progress.close()
     return done
 
@@ -148,7 +153,9 @@ def _prepare(
     )
 
 
-def _measure(predictor: Predictor, batch: Batch, fixed: _Fixed, params: EvaluateParams) -> dict[str, np.ndarray]:
+def _measure(
+    predictor: Predictor, batch: Batch, fixed: _Fixed, params: EvaluateParams, leave_out: Collection[str]
+) -> dict[str, np.ndarray]:
     bank, few = fixed.bank, params.min_candidates
     contexts = batch.contexts()
     predictions, norm = unit_predictions(predictor, contexts, batch.rows)
@@ -156,26 +163,28 @@ def _measure(predictor: Predictor, batch: Batch, fixed: _Fixed, params: Evaluate
     profile = profile_columns(scores, batch)
     own = profile[offset_column(1)]
     strangers = None if fixed.foreign is None else gather_chunks(bank, fixed.foreign[batch.index], batch.chunks.device)
+    dear: dict[str, Callable[[], dict[str, np.ndarray]]] = {
+        "order": lambda: order_columns(predictor, batch, own, fixed.shuffled[batch.index], strangers),
+        "rollout": lambda: rollout_columns(predictor, batch, predictions, scores, params.rollout_steps, few),
+        "contrastive": lambda: {
+            "contrastive": contrastive_column(predictions, own, batch.rows, fixed.others, fixed.other_vectors)
+        },
+        "full_bank": lambda: full_bank_columns(bank, predictions, own, batch.rows, few),
+    }
+    if not params.full_bank:
+        leave_out = {*leave_out, "full_bank"}
     measured = {
+        **dict.fromkeys(_measured(params.rollout_steps), np.full(len(batch), np.nan)),
         **retrieval_columns(scores, batch, few),
         **profile,
-        **order_columns(predictor, batch, own, fixed.shuffled[batch.index], strangers),
-        **rollout_columns(predictor, batch, predictions, scores, params.rollout_steps, few),
         "coherence": coherence_of(contexts),
         "raw_norm": norm.cpu().numpy(),
-        "contrastive": contrastive_column(predictions, own, batch.rows, fixed.others, fixed.other_vectors),
         **closeness_columns(predictions, contexts, scores, batch, fixed.centre),
-        **_full_bank(bank, predictions, own, batch.rows, params),
     }
+    for test, columns in dear.items():
+        if test not in leave_out:
+            measured |= columns()
     return {name: values.astype(_kind(name)) for name, values in measured.items()}
-
-
-def _full_bank(
-    bank: Bank, predictions: Tensor, own: np.ndarray, rows: np.ndarray, params: EvaluateParams
-) -> dict[str, np.ndarray]:
-    if params.full_bank:
-        return full_bank_columns(bank, predictions, own, rows, params.min_candidates)
-    return {full_bank_column(k): np.full(len(rows), np.nan) for k in FULL_BANK_RANKS}
 
 
 def _measured(steps: int) -> list[str]:

@@ -65,3 +65,11 @@ def headline(summary: Mapping[str, Any]) -> dict[str, float | None]:
 def headlines(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
     """Headline figures by split."""
     return {split: headline(summary) for split, summary in summaries.items()}
+
+
+def measured_headlines(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """The same without figures that are undefined on these data, or whose test was not made."""
+    return {
+        split: {name: value for name, value in values.items() if value is not None}
+        for split, values in headlines(summaries).items()
+    }

@@ -13,6 +13,14 @@ ABLATIONS = ("shuffle", "reverse", "leave_one_out", "repeat_last", "foreign_last
 `leave_one_out`: context chunk i dropped, a copy of the last one appended, averaged over all i. `repeat_last`: five
 copies of the last chunk. `foreign_last`: the last chunk replaced by a chunk of another article of the split."""
 
+DEAR_TESTS = {
+    "order": ("order_",),
+    "rollout": ("rollout", "published_rollout"),
+    "contrastive": ("contrastive_",),
+    "full_bank": ("full_bank_",),
+}
+"""Tests that cost further forward passes or products with many chunks, and how the names of their figures begin."""
+
 LATE = 1
 """Offset k of the published frame is offset k + LATE of the corrected one."""
 PUBLISHED_OFFSETS = range(-3, 4)

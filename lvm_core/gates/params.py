@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from lvm_core.errors import LvmError
 from lvm_core.fivecat.headline import HEADLINE, MORE
+from lvm_core.fivecat.names import DEAR_TESTS
 from lvm_core.layout import REFERENCES
 from lvm_core.params import PARAMS_FILE, Group, shown
 
@@ -234,6 +235,14 @@ def rivals_of(params: GatesParams, name: str) -> list[str]:
     conditions = [condition for gates in sets for gate in gates.values() for condition in gate.all_of]
     needed = {rival for condition in conditions if condition.minus for rival in condition.minus.best_of}
     return [rival for rival in REFERENCES if rival in needed]
+
+
+def tests_not_read(params: GatesParams, sets: Iterable[str]) -> list[str]:
+    """Those of `DEAR_TESTS` whose figures no condition of these sets, or of the sets they count, reads in any frame."""
+    names = {other for name in sets for other in (name, *counted_sets(params.sets[name]))}
+    conditions = [condition for name in names for gate in params.sets[name].values() for condition in gate.all_of]
+    read = {figure for one in conditions for figure in (one.figure, one.published) if figure is not None}
+    return [test for test, begins in DEAR_TESTS.items() if not any(figure.startswith(begins) for figure in read)]
 
 
 def counted_sets(gates: dict[str, Gate]) -> list[str]:
