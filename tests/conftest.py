@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -92,6 +93,18 @@ def place(trained_ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     shutil.copytree(trained_ladder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def second_attempts(trained_ladder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What becomes of its recipe `second` and its retries."""
+    from tests.ladder_run import SECOND, go_up
+
+    folder = tmp_path_factory.mktemp("attempts")
+    shutil.copytree(trained_ladder, folder, dirs_exist_ok=True)
+    with contextlib.chdir(folder):
+        attempts: dict[str, Any] = go_up(SECOND)["attempts"]
+    return attempts
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,8 @@ def test_the_recipe_of_the_readme_is_valid():
 
 def test_the_mistake_of_the_readme_says_what_the_readme_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("lr: 0.0005", "lr: 5e-4"))
+    rate = read_params(ROOT / "params.yaml")["train"]["lr"]
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace(f"lr: {rate}", "lr: 5e-4"))
     with pytest.raises(LvmError) as error:
         validate_all(read_params())
     assert f"error: {error.value}" in (ROOT / "README.md").read_text()

@@ -25,6 +25,7 @@ from lvm_core.resolve import resolve_recipes, validate_all
 from tests.paths import ROOT
 from tests.training import small_bank, small_recipe
 
+SIZE = read_params(ROOT / "params.yaml")["model"]["d_model"]
 RAISE = {"model.pos_scalar": 0.05, "model.last_slot_bias.beta_max": 0.2}
 BIASED = {"pos_scalar": 0.1, "last_slot_bias": {"kind": "learnable", "beta_max": 0.6}}
 
@@ -92,7 +93,7 @@ def resolved_with(**changes):
         (
             {"rungs": [{"recipe": "p1", "retries": 1, "raise": {"model.d_model": 1, "train.lr": 0.5}}]},
             [
-                "ladder.rungs.0.raise: recipe p1 in retry 1: model.d_model = 193, train.lr = 0.5005: ",
+                f"ladder.rungs.0.raise: recipe p1 in retry 1: model.d_model = {SIZE + 1}, train.lr = 0.5",
                 "multiple of heads",
             ],
         ),

@@ -20,6 +20,8 @@ from lvm_core.reading import read_json
 from lvm_core.resume import ROOT as PROGRESS
 from tests.ladder_run import ALWAYS, RECIPES, SECOND, exactly, go_up
 
+pytestmark = pytest.mark.xdist_group("ladder")
+
 
 def stopped_by_enforce(name):
     """The pipeline's final model of a recipe, as it is after the gates have stopped it after phase A."""
@@ -85,8 +87,8 @@ def test_a_retry_that_diverges_has_failed_and_the_ladder_goes_on(place, monkeypa
     assert not PROGRESS.exists()
 
 
-def test_one_that_passes_and_diverges_later_is_not_selected(place, monkeypatch):
-    gates = exactly(go_up(SECOND)["attempts"]["second-retry-1"])
+def test_one_that_passes_and_diverges_later_is_not_selected(place, second_attempts, monkeypatch):
+    gates = exactly(second_attempts["second-retry-1"])
     diverging(monkeypatch, "ladder-second-retry-1-c")
     found = go_up(SECOND, gates=gates)
     assert list(found["attempts"]) == ["second", "second-retry-1", "second-retry-2"]

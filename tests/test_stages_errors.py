@@ -6,10 +6,13 @@ import pytest
 
 from lvm_core.files import write_json, write_text
 from lvm_core.imported import ImportInfo
+from lvm_core.params import read_params
 from lvm_core.reading import read_parquet
 from tests.calling import one_clear_line, run_stage, settle
 from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank
+
+LR = read_params(ROOT / "params.yaml")["train"]["lr"]
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def test_data_stages_in_a_row(folder):
 @pytest.mark.parametrize(
     ("stage", "old", "new", "words"),
     [
-        ("resolve", "lr: 0.0005", "lr: 5e-4", "train.lr = '5e-4'"),
+        ("resolve", f"lr: {LR}", "lr: 5e-4", "train.lr = '5e-4'"),
         ("resolve", "pos_scalar: 0.03", "pos_scaler: 0.03", "pos_scaler = 0.03: unknown key"),
         ("embed", "batch_size: 64\n  dtype", "batch_size: 0\n  dtype", "encoder.batch_size = 0"),
         ("embed", "model: all-MiniLM-L6-v2", "model: all-mpnet-base-v9", "encoder.model = 'all-mpnet-base-v9'"),
