@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from lvm_core.bank import load_bank
-from tests.calling import run_stage
 from tests.forms import run_import, sample, set_data, use, write_samples
+from tests.pipeline import TINY, change_params, copy_project, walk
 
 
 @pytest.fixture(scope="module")
@@ -76,24 +77,18 @@ def test_windows_without_ids_never_leak_between_splits(tmp_path, way):
 
 @pytest.mark.parametrize(("form", "ood"), [("plain", True), ("sequences", False)])
 def test_all_stages_run_on_vectors_and_figures_that_are_undefined_are_empty(written, tmp_path, form, ood):
-    folder = use(written, tmp_path, f"{form}_train.npz", f"{form}_ood.npz" if ood else None)
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    params |= {"names": ["p5"], "time_direction": [], "service": params["service"] | {"models": []}}
-    params["curriculum"]["min_windows"] = 1
-    params["train"] |= {"epochs": {"a": 1, "b": 1, "c": 1}, "seeds": []}
-    params["model"] |= {"d_model": 16, "ffn": 16}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    stages = ["import_vectors", "corpus", "embed", "resolve", "diagnose", "score", "curriculum"]
-    runs = [*([name] for name in stages), ["train", "p5", "a"], ["evaluate", "p5", "a"], ["references"], ["gate", "p5"]]
-    runs += [[stage, "p5", phase] for phase in "bc" for stage in ("train", "evaluate")]
-    runs += [["frontier"], ["ladder"], ["calibrate", "selected"], ["compare"], ["report"]]
-    for name, *arguments in runs:
-        done = run_stage([f"stages.{name}", *arguments], folder)
-        assert done.returncode == 0, (name, done.stderr)
-    table = pd.read_csv(folder / "metrics/comparison.csv", index_col="name")
+    copy_project(tmp_path, TINY | {"names": ["p5"], "time_direction": [], "service": {"models": []}})
+    files = {"train": f"corpora/{form}_train.npz", "ood": f"corpora/{form}_ood.npz" if ood else None}
+    (tmp_path / "corpora").mkdir()
+    for name in filter(None, files.values()):
+        shutil.copy(written[0] / Path(name).name, tmp_path / name)
+    small = {"model": {"d_model": 16, "ffn": 16}, "train": {"seeds": [], "repeat": []}}
+    change_params(tmp_path, small | {"data": {"kind": "vectors", **files}})
+    walk(tmp_path)
+    table = pd.read_csv(tmp_path / "metrics/comparison.csv", index_col="name")
     assert table["val_cosine"].notna().all()
     assert table["val_recall_at_5"].isna().all() == (form == "plain")
     assert table["ood_cosine"].isna().all() == (not ood)
-    text = (folder / "metrics/comparison.md").read_text()
+    text = (tmp_path / "metrics/comparison.md").read_text()
     assert "`-`: undefined on these data; [diagnosis.md](diagnosis.md) says why." in text
-    assert "nan" not in text + (folder / "metrics/curriculum_check.md").read_text()
+    assert "nan" not in text + (tmp_path / "metrics/curriculum_check.md").read_text()
