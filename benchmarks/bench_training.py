@@ -97,7 +97,7 @@ def _against_bare(bank: Bank, size: str, threads: int, steps: int, rounds: int) 
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.precision == "bf16"):
                 raw = model(batch[:, :5])
             loss = 0.5 * (raw.float() - batch[:, 5]).square().sum(dim=1).mean()
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, recipe.train.clip)
             optimizer.step()
@@ -204,7 +204,7 @@ def _losses(state: TrainState, recipe: Recipe, bank: Bank, batches: list[Tensor]
     loss_of = step_function(model, windows, ALONE)
     for step, rows in enumerate(batches):
         loss = loss_of(rows, 0.0, step)
-        state.optimizer.zero_grad(set_to_none=True)
+        state.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(list(model.parameters()), recipe.train.clip)
         state.optimizer.step()

@@ -29,7 +29,7 @@ from lvm_core.ranks import ALONE, Ranks
 from lvm_core.recipe import Recipe
 from lvm_core.resume import ROOT, fingerprint, progress_folder, shared_folder
 from lvm_core.train_resume import StateFile, phase_key
-from lvm_core.trainer import TrainState, optimizer_tensors, restore_optimizer, start_training, train_phase
+from lvm_core.trainer import TrainState, start_training, train_phase
 
 PREVIOUS = {"b": "a", "c": "b"}
 GATED = ("a",)
@@ -110,7 +110,7 @@ def begin_phase(recipe: Recipe, phase: str, info: BankInfo, device: torch.device
     left = _left_by(before, info)
     try:
         state.model.load_state_dict(load_tensors(before / "last.safetensors"))
-        restore_optimizer(state.optimizer, load_tensors(before / "optimizer.safetensors"))
+        state.optimizer.restore(load_tensors(before / "optimizer.safetensors"))
     except (RuntimeError, KeyError, ValueError) as error:
         raise LvmError(f"{before}: does not fit recipe {recipe.name} ({error}); run `dvc repro`") from error
     state.history, state.epoch = list(left.history), recipe.train.epochs.before(phase)
@@ -207,4 +207,4 @@ def end_phase(state: TrainState, recipe: Recipe, phase: str, info: BankInfo, pre
         save_model(temporary, state.best, model_info)
         if phase in PREVIOUS.values():
             save_tensors(temporary / "last.safetensors", state.model.state_dict())
-            save_tensors(temporary / "optimizer.safetensors", optimizer_tensors(state.optimizer))
+            save_tensors(temporary / "optimizer.safetensors", state.optimizer.tensors())

@@ -17,7 +17,7 @@ from lvm_core.files import sha256_of
 from lvm_core.hardware import processor_features
 from lvm_core.recipe import Recipe
 from lvm_core.resume import find_sealed, fingerprint, keep_sealed, source_sha256
-from lvm_core.trainer import TrainState, optimizer_tensors, restore_optimizer
+from lvm_core.trainer import TrainState
 
 SAVE_SECONDS = 5.0
 """Shortest time between two saved points."""
@@ -86,7 +86,7 @@ class StateFile:
         device = state.loss_sum.device
         tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
-        tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(state.optimizer).items()}
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in state.optimizer.tensors().items()}
         tensors |= {"loss_sum": state.loss_sum, "random": torch.get_rng_state()}
         if device.type == "cuda":
             tensors["random_cuda"] = torch.cuda.get_rng_state(device)
@@ -94,8 +94,7 @@ class StateFile:
             **{"epoch": state.epoch, "step": state.step, "history": state.history},
             **{"best_epoch": state.best_epoch, "best_value": state.best_value},
         }
-        rate = state.optimizer.param_groups[0]["lr"]
-        notes = {"position": json.dumps(position), "lr": json.dumps(rate)}
+        notes = {"position": json.dumps(position), "lr": json.dumps(state.optimizer.lr)}
         keep_sealed(self.path, lambda path: save_tensors(path, tensors, notes))
         end = time.monotonic()
         self._due = end + max(SAVE_SECONDS, (end - start) / SAVE_SHARE)
@@ -117,13 +116,12 @@ class StateFile:
             return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
         state.model.load_state_dict(part("model."))
-        restore_optimizer(state.optimizer, part("optimizer."))
+        state.optimizer.restore(part("optimizer."))
         state.best = {name: tensor.to(device) for name, tensor in part("best.").items()}
         state.loss_sum = tensors["loss_sum"].to(device)
         for name, value in notes["position"].items():
             setattr(state, name, value)
-        for group in state.optimizer.param_groups:
-            group["lr"] = notes["lr"]  # for the history, if no step of the epoch is left
+        state.optimizer.lr = notes["lr"]  # for the history, if no step of the epoch is left
         torch.set_rng_state(tensors["random"])
         if "random_cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random_cuda"], device)

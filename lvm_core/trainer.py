@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
+from lvm_core.adamw import AdamW
 from lvm_core.interrupts import uninterrupted
 from lvm_core.mapped import Vectors
 from lvm_core.models import LatentModel, build_model
@@ -22,7 +22,6 @@ from lvm_core.recipe import Recipe
 from lvm_core.schedules import rate_factor
 from lvm_core.train_batch import TrainingWindows, epoch_seed
 from lvm_core.train_step import LossOf, step_function
-from lvm_core.windows import CONTEXT
 
 DevMetrics = Callable[[nn.Module], dict[str, float]]
 """Measures a model on the dev split: `dev_cosine`, `dev_recall_at_5`, ..."""
@@ -45,7 +44,7 @@ class TrainState:
     """
 
     model: LatentModel
-    optimizer: torch.optim.AdamW
+    optimizer: AdamW
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     best_epoch: int = 0
@@ -70,13 +69,7 @@ def start_training(recipe: Recipe, dimension: int, device: torch.device) -> Trai
     torch.manual_seed(epoch_seed(recipe.seed, 0, 0))
     model = build_model(recipe.model, dimension).to(device)
     train = recipe.train
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=train.lr,
-        betas=(train.beta1, train.beta2),
-        weight_decay=train.weight_decay,
-        fused=True,
-    )
+    optimizer = AdamW(model.parameters(), train.lr, (train.beta1, train.beta2), train.weight_decay)
     return TrainState(model, optimizer)
 
 
@@ -151,7 +144,6 @@ def _train_epoch(
     """The steps of the epoch after `state.epoch` that are still to do, over all windows in a seeded order."""
     train, epoch, device = recipe.train, state.epoch + 1, windows.vectors.device
     model, optimizer = state.model.train(), state.optimizer
-    parameters = list(model.parameters())
     draw_masks(model, epoch_seed(recipe.seed, epoch, 4))
     batches = windows.batches(epoch)
     dev_losses = [1.0 - past[f"dev_{train.best_by}"] for past in state.history]
@@ -165,13 +157,12 @@ def _train_epoch(
     for rows in batches[state.step :]:
         at = epoch - 1 + state.step / len(batches)
         with uninterrupted(), lost_is_one_line():
-            for group in optimizer.param_groups:
-                group["lr"] = train.lr * rate_factor(train.schedule, at, train.epochs.total, dev_losses)
+            optimizer.lr = train.lr * rate_factor(train.schedule, at, train.epochs.total, dev_losses)
             model.set_ramps(at)
             loss = loss_of(rows, at, state.step)
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(parameters, train.clip)
+            nn.utils.clip_grad_norm_(optimizer.parameters, train.clip)
             optimizer.step()
             state.loss_sum += loss.detach() * len(rows)
             state.step += 1
@@ -190,7 +181,7 @@ def _end_epoch(
     figures = {"train_loss": float(state.loss_sum) / windows, **dev}
     if not math.isfinite(figures[key]):
         raise FloatingPointError(f"{key} of epoch {epoch} is {figures[key]}")
-    lr = state.optimizer.param_groups[0]["lr"]
+    lr = state.optimizer.lr
     with uninterrupted():
         state.history.append({"epoch": epoch, "phase": phase, "lr": lr, **figures})
         if figures[key] > state.best_value:
@@ -201,35 +192,3 @@ def _end_epoch(
     total = recipe.train.epochs.total
     if ranks.first:
         print(f"train {recipe.name} phase {phase}: epoch {epoch}/{total}, lr {lr:.2g}, {shown}", flush=True)
-
-
-@torch.inference_mode()
-def predict_rows(model: nn.Module, vectors: torch.Tensor, targets: np.ndarray, batch_size: int = 4096) -> torch.Tensor:
-    """[W, D] float32 unit predictions of the windows with these target rows."""
-    model.eval()
-    rows = torch.from_numpy(targets).to(vectors.device)
-    window = torch.arange(-CONTEXT, 0, device=rows.device)
-    parts = [F.normalize(model(vectors[part[:, None] + window].float()), dim=1) for part in rows.split(batch_size)]
-    return torch.cat(parts)
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The optimiser's state as named tensors (`<parameter number>.<name>`), for safetensors."""
-    return {
-        f"{index}.{name}": torch.as_tensor(value)
-        for index, values in optimizer.state_dict()["state"].items()
-        for name, value in values.items()
-    }
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Inverse of `optimizer_tensors`.
-
-    Raises:
-        KeyError, ValueError: the tensors are not those of this optimiser.
-    """
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

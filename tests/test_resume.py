@@ -59,10 +59,10 @@ def run_phase(bank, recipe, saver=None, measure=None):
 
 
 def equal_states(left, right):
-    moments = [state.optimizer.state_dict()["state"] for state in (left, right)]
+    moments = [state.optimizer.tensors() for state in (left, right)]
     return (
         same(weights_of(left), weights_of(right))
-        and all(torch.equal(moments[0][i][key], moments[1][i][key]) for i in moments[0] for key in moments[0][i])
+        and same(*moments)
         and left.history == right.history
         and left.best_epoch == right.best_epoch
         and all(torch.equal(left.best[name], right.best[name]) for name in left.best)

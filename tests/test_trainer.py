@@ -10,7 +10,7 @@ from lvm_core.checkpoint import load_tensors, save_tensors
 from lvm_core.dev_metrics import dev_metrics_on
 from lvm_core.errors import LvmError
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.trainer import epoch_seed, optimizer_tensors, restore_optimizer, start_training, train_phase
+from lvm_core.trainer import epoch_seed, start_training, train_phase
 from tests.synthetic import make_bank
 from tests.training import same, small_bank, small_recipe, train, weights_of
 
@@ -37,11 +37,11 @@ def test_phases_from_disk_equal_phases_in_one_go(tmp_path):
     whole = train(bank, recipe, "ab")
     first = train(bank, recipe, "a")
     save_tensors(tmp_path / "weights.safetensors", first.model.state_dict())
-    save_tensors(tmp_path / "moments.safetensors", optimizer_tensors(first.optimizer))
+    save_tensors(tmp_path / "moments.safetensors", first.optimizer.tensors())
 
     resumed = start_training(recipe, bank.info.dimension, torch.device("cpu"))
     resumed.model.load_state_dict(load_tensors(tmp_path / "weights.safetensors"))
-    restore_optimizer(resumed.optimizer, load_tensors(tmp_path / "moments.safetensors"))
+    resumed.optimizer.restore(load_tensors(tmp_path / "moments.safetensors"))
     resumed.history, resumed.epoch = list(first.history), first.epoch
     measure = dev_metrics_on(bank, torch.device("cpu"))
     vectors = torch.from_numpy(np.array(bank.vectors))

@@ -12,9 +12,10 @@ def sinusoid(length: int, width: int) -> torch.Tensor:
 
     Column 2i holds sin(t / 10000^(2i/width)), column 2i+1 the cosine.
     """
-    position = torch.arange(length, dtype=torch.float32)[:, None]
-    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10_000.0) / width))
-    table = torch.zeros(length, width)
+    # On the processor, whatever the default device: on `meta` torch would import its compiler for a range.
+    position = torch.arange(length, dtype=torch.float32, device="cpu")[:, None]
+    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32, device="cpu") * (-math.log(10_000.0) / width))
+    table = torch.zeros(length, width, device="cpu")
     table[:, 0::2] = torch.sin(position * rate)
     table[:, 1::2] = torch.cos(position * rate)[:, : width // 2]
     return table

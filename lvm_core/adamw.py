@@ -1,0 +1,80 @@
+"""torch's fused AdamW in its functional form.
+
+The class `torch.optim.AdamW` is the same arithmetic, but makes each process import the compiler (torch._dynamo), which
+takes two seconds, and looks up its groups at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch.optim.adamw import adamw
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What is kept of each parameter, under the names that torch gives them."""
+
+
+class AdamW:
+    """Decoupled weight decay (Loshchilov and Hutter 2019) over all parameters alike.
+
+    Attributes:
+        lr: learning rate of the next step.
+    """
+
+    def __init__(
+        self, parameters: Iterable[torch.nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float
+    ) -> None:
+        self.lr, self.betas, self.weight_decay = lr, betas, weight_decay
+        self.parameters = list(parameters)
+        self._moments: dict[int, dict[str, torch.Tensor]] = {}
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Change every parameter that has a gradient, in place."""
+        ready = [index for index, parameter in enumerate(self.parameters) if parameter.grad is not None]
+        for index in ready:
+            if index not in self._moments:
+                self._moments[index] = _fresh(self.parameters[index])
+        parameters = [self.parameters[index] for index in ready]
+        step, average, square = ([self._moments[index][name] for index in ready] for name in MOMENTS)
+        adamw(
+            [parameter.detach() for parameter in parameters],
+            [parameter.grad for parameter in parameters if parameter.grad is not None],
+            *(average, square, [], step),
+            fused=True,
+            **{"amsgrad": False, "beta1": self.betas[0], "beta2": self.betas[1], "lr": self.lr},
+            **{"weight_decay": self.weight_decay, "eps": 1e-8, "maximize": False},
+        )
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The moments as named tensors (`<parameter number>.<name>`), for safetensors."""
+        return {f"{index}.{name}": value for index, kept in self._moments.items() for name, value in kept.items()}
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Inverse of `tensors`; what is given is copied.
+
+        Raises:
+            ValueError: the tensors are not those of these parameters.
+        """
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for index in sorted({int(key.split(".", 1)[0]) for key in tensors}):
+            if index >= len(self.parameters):
+                raise ValueError(f"there is no parameter {index}")
+            moments[index] = kept = _fresh(self.parameters[index])
+            for name, value in kept.items():
+                given = tensors.get(f"{index}.{name}")
+                if given is None or given.shape != value.shape:
+                    raise ValueError(f"{index}.{name} is missing, or is not of the size of its parameter")
+                value.copy_(given)
+        self._moments = moments
+
+
+def _fresh(parameter: torch.Tensor) -> dict[str, torch.Tensor]:
+    like = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+    return {"step": torch.zeros((), device=parameter.device), "exp_avg": like, "exp_avg_sq": like.clone()}
