@@ -16,6 +16,7 @@ from lvm_core.bank import load_bank
 from lvm_core.comparison.columns import columns
 from lvm_core.layout import REFERENCES
 from lvm_core.reading import read_npy, read_parquet
+from lvm_core.sources import code_line
 from tests.calling import run_line
 from tests.documents import blocks
 from tests.paths import ROOT
@@ -54,6 +55,12 @@ def test_every_phase_leaves_what_the_next_one_needs(text_run):
     assert model.info.recipe["losses"] == yaml.safe_load((text_run / "data/recipes/p5.yaml").read_text())["losses"]
     curves = pd.read_csv(text_run / "plots/training/p5.csv")
     assert curves["epoch"].tolist() == [1, 2, 3]
+
+
+def test_files_that_stages_read_once_a_recipe_name_their_code(text_run):
+    files = {"train": "data/recipes/p1.yaml", "gate": "data/settings/gate/p1.yaml"}
+    for stage, file in {**files, "evaluate": "data/settings/evaluate.yaml"}.items():
+        assert code_line(stage, text_run) in (text_run / file).read_text()
 
 
 def test_the_comparison_keeps_its_contract(text_run):
