@@ -26,7 +26,7 @@ RECIPES = ("p1", "p5", "contrast")
 SEED = 43
 """The further seed with which p1 is trained."""
 
-TINY = {
+TINY: dict[str, Any] = {
     **{"names": list(RECIPES), "threads": 1, "time_direction": ["p1"], "service": {"models": ["p1"]}},
     **{"data": {"train": HOME, "ood": ELSEWHERE}, "corpus": {"max_chars": 300}, "curriculum": {"min_windows": 1}},
     "model": {"d_model": 64, "ffn": 128},

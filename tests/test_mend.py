@@ -66,7 +66,8 @@ def test_nothing_to_mend(project, mend):
 
 def test_a_lock_cut_anywhere_is_read_by_dvc_or_mended_and_nothing_is_computed_again(project, mend):
     whole = (project / "dvc.lock").read_text()
-    mended, read = [], []
+    mended: list[int] = []
+    read: list[int] = []
     for place in range(0, len(whole), 7):
         (project / "dvc.lock").write_text(whole[:place])
         (mended if mend("--quiet").stdout else read).append(place)
