@@ -15,6 +15,10 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """What is kept of each parameter, under the names that torch gives them."""
 
 
+EPSILON = 1e-8
+"""Added to the root of the second moment; torch's default."""
+
+
 class AdamW:
     """Decoupled weight decay (Loshchilov and Hutter 2019) over all parameters alike.
 
@@ -46,10 +50,18 @@ class AdamW:
         adamw(
             [parameter.detach() for parameter in parameters],
             [parameter.grad for parameter in parameters if parameter.grad is not None],
-            *(average, square, [], step),
+            average,
+            square,
+            [],
+            step,
             fused=True,
-            **{"amsgrad": False, "beta1": self.betas[0], "beta2": self.betas[1], "lr": self.lr},
-            **{"weight_decay": self.weight_decay, "eps": 1e-8, "maximize": False},
+            amsgrad=False,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            eps=EPSILON,
+            maximize=False,
         )
 
     def tensors(self) -> dict[str, torch.Tensor]:

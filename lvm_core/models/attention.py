@@ -72,8 +72,7 @@ class Attention(nn.Module):
             (q,) = split(F.linear(query, self.in_weight[:width], self.in_bias[:width]))
             k, v = split(F.linear(memory, self.in_weight[width:], self.in_bias[width:]))
         if self.training and self.dropout.pool is not None:
-            mask = logit_mask(torch.zeros(length) if bias is None else bias, length)
-            mixed = self._mixed(q, k, v, mask)
+            mixed = self._mixed(q, k, v, logit_mask(torch.zeros(length) if bias is None else bias, length))
         else:
             mask = None if bias is None else logit_mask(bias, length).to(q.dtype)
             rate = self.dropout.probability if self.training else 0.0
