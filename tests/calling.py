@@ -18,6 +18,8 @@ from lvm_core.files import write_text
 from lvm_core.hardware import use_threads
 from lvm_core.params import read_params
 from lvm_core.settings import settings_of
+from lvm_core.sources import stage_scripts
+from tests.paths import ROOT
 
 
 @dataclass
@@ -62,6 +64,12 @@ def settle(folder: Path, stage: str, recipe: str | None = None) -> None:
     settings = settings_of(read_params(folder / "params.yaml"), stage, recipe)
     name = f"{stage}/{recipe}.yaml" if recipe else f"{stage}.yaml"
     write_text(folder / "data/settings" / name, yaml.safe_dump(settings))
+
+
+def list_code(folder: Path) -> None:
+    """Write a listing for each stage's script, as the stage `sources` does, in a folder without code."""
+    for script in stage_scripts(ROOT):
+        write_text(folder / f"data/sources/{script}.txt", f"{script}\n")
 
 
 def one_clear_line(done: Done) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 import yaml
 
 from lvm_core.params import TOP_LEVEL
-from lvm_core.settings import KEYS
-from lvm_core.sources import stage_scripts
+from lvm_core.settings import KEYS, ONCE_A_RECIPE
+from lvm_core.sources import code_line, stage_scripts, used_files
+from tests.calling import list_code, one_clear_line, run_stage
 from tests.paths import ROOT
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
@@ -18,22 +22,73 @@ def script_of(stage: str) -> str:
     return STAGES[stage]["cmd"].split()[2].removeprefix("stages.")
 
 
-CODE_NAMED_IN = {
-    "resolve": "data/sources",  # the listings of all
-    "train": "data/recipes/${item.recipe}.yaml",
-    "gate": "data/settings/gate/${item.recipe}.yaml",
-    "evaluate": "data/settings/evaluate.yaml",
-}
-"""Of what runs once a recipe `resolve` names the code in a file that the stage reads anyway (test_pipeline)."""
+@pytest.fixture(scope="module")
+def resolved(tmp_path_factory):
+    """A folder in which the stage `resolve` has run, with listings that stand for the code."""
+    folder = tmp_path_factory.mktemp("resolved")
+    shutil.copy(ROOT / "params.yaml", folder)
+    list_code(folder)
+    resolve(folder)
+    return folder
+
+
+def resolve(folder: Path) -> dict[str, str]:
+    """Run the stage; the texts that it has written."""
+    done = run_stage(["stages.resolve"], folder)
+    assert done.returncode == 0, done.stderr
+    return written(folder)
+
+
+def written(folder: Path) -> dict[str, str]:
+    outs = [path for out in STAGES["resolve"]["outs"] for path in (folder / out, *(folder / out).rglob("*"))]
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in outs if path.is_file()}
+
+
+def listing(script: str) -> str:
+    return f"data/sources/{script}.txt"
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "sources"])
-def test_a_stage_depends_on_the_listing_of_its_own_code_and_on_no_code_directly(stage):
-    script = script_of(stage)
-    named = CODE_NAMED_IN.get(script, f"data/sources/{script}.txt")
-    listings = [dep for dep in STAGES[stage]["deps"] if dep.startswith(("lvm_core", "stages", "data/sources"))]
-    assert named in STAGES[stage]["deps"]
-    assert listings in ([named], [])
+def test_a_stage_depends_on_its_own_code_in_one_way_and_on_no_code_directly(resolved, stage):
+    """On the listing; of what runs once for every recipe, by its hash in the file that `resolve` writes for it."""
+    script, deps = script_of(stage), STAGES[stage]["deps"]
+    code = [dep for dep in deps if dep.startswith(("lvm_core", "stages", "data/sources"))]
+    one_of_each = [resolved / dep.replace("${item.recipe}", "p1") for dep in deps]
+    named = [path for path in one_of_each if path.is_file() and code_line(script, resolved) in path.read_text()]
+    if script == "resolve":  # it writes the hashes of them all
+        assert code == ["data/sources"]
+    elif STAGES[stage].get("matrix", {}).get("recipe") == "${names}" or script in ONCE_A_RECIPE:
+        assert (code, len(named)) == ([], 1)
+    else:
+        assert (code, named) == ([listing(script)], [])
+
+
+def test_an_edit_to_the_code_changes_the_files_of_its_own_stages_and_no_others(resolved, tmp_path):
+    shutil.copytree(resolved, tmp_path, dirs_exist_ok=True)
+    before = written(tmp_path)
+    of_recipes = {name for name in before if name.startswith("data/recipes/")}
+    of_gates = {name for name in before if name.startswith("data/settings/gate/")}
+    touched = {"train": of_recipes, "gate": of_gates, "evaluate": {"data/settings/evaluate.yaml"}, "report": set()}
+    assert {"train", *ONCE_A_RECIPE} <= touched.keys()
+    for script, own in touched.items():
+        (tmp_path / listing(script)).write_text("edited")
+        after = resolve(tmp_path)
+        assert before.keys() == after.keys()
+        assert {name for name in before if before[name] != after[name]} == own
+        assert {name: yaml.safe_load(after[name]) for name in sorted(own)[:2]} == {
+            name: yaml.safe_load(before[name]) for name in sorted(own)[:2]
+        }
+        before = after
+
+
+def test_a_listing_that_is_missing_is_named(resolved, tmp_path):
+    shutil.copytree(resolved, tmp_path, dirs_exist_ok=True)
+    before = written(tmp_path)
+    for script in ("train", *ONCE_A_RECIPE):
+        (tmp_path / listing(script)).rename(tmp_path / "away")
+        assert listing(script) in one_clear_line(run_stage(["stages.resolve"], tmp_path))
+        (tmp_path / "away").rename(tmp_path / listing(script))
+    assert written(tmp_path).keys() == before.keys()
 
 
 def test_the_listings_are_made_from_all_of_the_code():
@@ -54,7 +109,12 @@ def test_training_knows_of_the_gates_only_what_they_decided():
     assert [name for name, stage in STAGES.items() if decision in stage.get("outs", [])] == ["gate_a"]
     assert "data/settings/gate/${item.recipe}.yaml" in STAGES["gate_a"]["deps"]
     assert [name for name, stage in STAGES.items() if decision in stage["deps"]] == ["train_b"]
-    assert not [dep for phase in "abc" for dep in STAGES[f"train_{phase}"]["deps"] if dep.startswith("lvm_core/gates")]
+    assert not [file for file in used_files("train", ROOT) if file.as_posix().startswith("lvm_core/gates")]
+
+
+def test_a_recipe_has_at_most_five_stages():
+    """DVC reads and writes all of dvc.lock after each; variants of a recipe are further models."""
+    assert len([stage for stage in STAGES.values() if stage.get("matrix", {}).get("recipe") == "${names}"]) <= 5
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if script_of(stage) in KEYS])

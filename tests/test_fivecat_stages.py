@@ -1,29 +1,40 @@
-"""The two stages as DVC runs them, in a folder with params.yaml and data/bank."""
+"""The stages `references` and `evaluate`, in a folder with params.yaml and data/bank."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 
 import stages.evaluate
-from lvm_core.checkpoint import ModelInfo, load_model, save_model
+from lvm_core.checkpoint import load_model
 from lvm_core.errors import LvmError
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.headline import HEADLINE, headline
-from lvm_core.layout import REFERENCES
-from lvm_core.models import build_model
-from lvm_core.models.transformer import TransformerParams
+from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.gates.params import REQUIRED_SETS
+from lvm_core.layout import AFTER_B, REFERENCES
 from lvm_core.params import TOP_LEVEL
 from lvm_core.reading import read_json, read_parquet
 from lvm_core.references import copy_last
 from tests.calling import Done, run_stage, settle
 from tests.synthetic import make_bank, write_bank
+from tests.training import write_untrained
 
 BANK = make_bank({"train": [20] * 4, "dev": [14, 16], "val": [16, 22, 9], "ood": [18, 25]})
+
+
+GATES: dict[str, Any] = {
+    "policy": "report",
+    "in_force": "certified",
+    "sets": {
+        name: {"a": {"all_of": [{"split": "val", "figure": "order_shuffle", "below": 0}]}} for name in REQUIRED_SETS
+    },
+}
+"""Gates that read order, and no other test that could be left out after phase B."""
 
 
 @pytest.fixture
@@ -36,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 def write_params(folder: Path, **changes: Any) -> None:
     params: dict[str, Any] = dict.fromkeys(TOP_LEVEL, 0)
     params |= {"profile": "default", "profiles": {"default": {}}, "seed": 3, "threads": 1, "device": "cpu"}
-    params |= {"names": ["p1", "p5"], "evaluate": {"batch_size": 32}}
+    params |= {"names": ["p1", "p5"], "evaluate": {"batch_size": 32}, "recipes": {"p1": {}, "p5": {}}, "gates": GATES}
     (folder / "params.yaml").write_text(yaml.safe_dump(params | changes), encoding="utf-8")
     settle(folder, "evaluate")
 
@@ -74,56 +85,46 @@ def test_references_stage_says_what_is_wrong(folder: Path) -> None:
     assert not (folder / "metrics").exists()
 
 
-def write_model(directory: Path, dimension: int) -> None:
-    torch.manual_seed(0)
-    params = TransformerParams(
-        family="transformer", d_model=16, layers=1, heads=2, ffn=32, dropout=0.1, pos_scalar=None
-    )
-    module = build_model(params, dimension)
-    info = ModelInfo(
-        recipe={},
-        phase="c",
-        epoch=1,
-        dimension=dimension,
-        encoder="synthetic",
-        encoder_sha256="",
-        data_sha256="",
-        precision="fp32",
-        processor_features=[],
-        n_parameters=0,
-        architecture=params.model_dump(),
-    )
-    save_model(directory, module.state_dict(), info)
-
-
-def check_evaluation(folder: Path, phase: str, models: str, metrics: str) -> None:
-    summary = read_json(folder / "data" / "evaluation" / phase / "p5" / "summary.json")
-    assert read_json(folder / metrics / "p5.json") == {split: headline(summary[split]) for split in ("val", "ood")}
-    assert len(read_parquet(folder / "data" / "evaluation" / phase / "p5" / "ood.parquet")) == len(BANK.targets("ood"))
-    direct = evaluate(BANK, "val", load_model(folder / models / "p5").predict_raw, seed=3).summary
-    assert summary["val"]["cosine"] == pytest.approx(direct["cosine"], abs=1e-6)
-    assert summary["val"]["order"]["shuffle"] == pytest.approx(direct["order"]["shuffle"], abs=1e-6)
+def assert_values_of(model: Path, summary: Any, leave_out: Sequence[str] = ()) -> None:
+    """A summary on disk is that of this model."""
+    predict = load_model(model).predict_raw
+    for split in ("val", "ood"):
+        direct = evaluate(BANK, split, predict, EvaluateParams(batch_size=32), seed=3, leave_out=leave_out)
+        assert summary[split] == direct.summary
 
 
 def test_evaluate_stage(folder: Path) -> None:
-    write_model(folder / "data" / "models" / "p5", 16)
+    """The final model as a whole, and in the same folder the model after phase B as far as a gate reads it."""
+    final, after_b = folder / "data/models/p5", folder / "data/phases/b/p5"
+    for seed, directory in enumerate((final, after_b)):
+        write_untrained(directory, 16, seed)
     done = run_stage(["stages.evaluate", "p5", "c"], folder)
     assert done.returncode == 0, done.stderr
-    check_evaluation(folder, "c", "data/models", "metrics")
+    evaluation = folder / "data/evaluation/c/p5"
+    of_final, of_b = (read_json(evaluation / name / "summary.json") for name in ("", AFTER_B))
+    assert_values_of(final, of_final)
+    assert_values_of(after_b, of_b, ["rollout", "contrastive", "full_bank"])
+    assert None not in of_b["val"]["order"].values()
+    assert of_b["val"]["rollout"]["cosine"] is None
+    for name in ("", AFTER_B):
+        assert len(read_parquet(evaluation / name / "ood.parquet")) == len(BANK.targets("ood"))
+    assert read_json(folder / "metrics/p5.json") == {split: headline(of_final[split]) for split in ("val", "ood")}
+    assert [path.name for path in folder.glob("metrics/**/*")] == ["p5.json"]
 
 
 def call_evaluate(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:
-    """The stage's `main` in this process (a new one takes seconds), which keeps its own number of threads."""
+    """The stage's `main`, which keeps this process's number of threads."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr("lvm_core.hardware.use_threads", lambda threads: None)
     stages.evaluate.main(*arguments)
 
 
 @pytest.mark.parametrize("phase", ["a", "b"])
-def test_evaluate_stage_after_a_phase(folder: Path, phase: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_model(folder / "data" / "phases" / phase / "p5", 16)
-    call_evaluate(monkeypatch, folder, "p5", phase)
-    check_evaluation(folder, phase, f"data/phases/{phase}", f"metrics/stage_{phase}")
+def test_what_another_stage_evaluates_is_refused_in_one_line(folder: Path, phase: str) -> None:
+    write_untrained(folder / "data/phases" / phase / "p5", 16)
+    done = run_stage(["stages.evaluate", "p5", phase], folder)
+    assert_one_line_error(done, f"KIND = '{phase}'", "after phase A stages.gate evaluates", "kind c")
+    assert not (folder / "data/evaluation").exists()
 
 
 @pytest.mark.parametrize(
@@ -133,12 +134,17 @@ def test_evaluate_stage_after_a_phase(folder: Path, phase: str, monkeypatch: pyt
         (("p5", "d"), "phases are a, b, c"),
         (("p1", "c"), "data/models/p1/model.json"),
         (("p5", "c"), "data/models/p5: reads 8-d .* data/bank holds 16-d"),
+        (("p3", "c"), "data/phases/b/p3: reads 8-d .* data/bank holds 16-d"),
+        (("p4", "c"), "data/phases/b/p4/model.json"),
     ],
 )
 def test_evaluate_stage_says_what_is_wrong(
     folder: Path, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_model(folder / "data" / "models" / "p5", 8)
+    write_untrained(folder / "data/models/p5", 8)
+    write_untrained(folder / "data/phases/b/p3", 8)
+    for name in ("p3", "p4"):
+        write_untrained(folder / "data/models" / name, 16)
     with pytest.raises(LvmError, match=message):
         call_evaluate(monkeypatch, folder, *arguments)
     assert not (folder / "data" / "evaluation").exists()

@@ -1,8 +1,9 @@
-"""The gates after phase A: what they decide under each policy, and what training does with the decision."""
+"""The gates after phase A: what they read and decide under each policy, and what training does with the decision."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,14 +11,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from lvm_core.bank import load_bank
 from lvm_core.checkpoint import load_model
 from lvm_core.comparison.phases import judge_phases
 from lvm_core.decision import Decision, decision_file, read_decision, write_decision
 from lvm_core.errors import LvmError
 from lvm_core.files import write_json
-from lvm_core.fivecat.evaluate import evaluate_splits
+from lvm_core.fivecat.evaluate import evaluate, evaluate_splits
 from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.fivecat.predictor import from_callable
 from lvm_core.fivecat.store import write_evaluations
 from lvm_core.gates.after_phases import after_phases_text, decide, stopped_note
 from lvm_core.gates.judge import judge_gates, judge_row
@@ -25,11 +26,12 @@ from lvm_core.gates.params import FIGURES, GatesParams, rivals_of, set_of, sets_
 from lvm_core.layout import REFERENCES, phase_directory
 from lvm_core.params import load_group, read_params
 from lvm_core.references import copy_last
-from tests.calling import one_clear_line, run_stage, settle
+from lvm_core.settings import SETTINGS
+from tests.calling import list_code, one_clear_line, run_stage, settle
 from tests.paths import ROOT
-from tests.synthetic import make_bank
+from tests.synthetic import make_bank, write_bank
 from tests.test_gates import ALWAYS, judgement, one_gate
-from tests.training import small_bank, small_recipe, write_inputs
+from tests.training import small_bank, small_recipe, write_inputs, write_untrained
 
 PARAMS = read_params(ROOT / "params.yaml")
 GATES: GatesParams = load_group(PARAMS, "gates", GatesParams)
@@ -51,82 +53,118 @@ SETS = {
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory):
-    """A project with the evaluations that the stage reads, of `p1` and of one reference."""
+def project(tmp_path_factory):
+    """A folder with what the stage reads: a bank, `p1` after phase A, and the evaluation of one reference."""
     folder = tmp_path_factory.mktemp("gates")
     bank = make_bank({"train": [30], "val": [30] * 4, "ood": [25] * 4})
-    for kind, predictor in (("a", from_callable(lambda c: c[:, -1] + c[:, 0], "p1")), ("references", copy_last())):
-        done = evaluate_splits(bank, predictor, EvaluateParams(full_bank=False))
-        write_evaluations(folder / "data/evaluation" / kind / predictor.name, done)
+    write_bank(bank, folder / "data/bank")
+    write_untrained(folder / phase_directory("p1", "a"), 16)
+    done = evaluate_splits(bank, copy_last(), EvaluateParams(full_bank=False))
+    write_evaluations(folder / "data/evaluation/references/copy_last", done)
     return folder
 
 
-def ask(folder, recipe="p1", own=None, **gates):
-    """Run the stage with these values of `gates` and this set of the recipe's own."""
+def prepare(folder, own=None, sets=None, **gates):
+    """Write params.yaml with these values of `gates`, these sets beside `SETS`, and this set of `p1`'s own."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["gates"] |= gates
-    params["gates"]["sets"] |= SETS
+    params["gates"]["sets"] |= SETS | (sets or {})
     if own:
-        params["recipes"][recipe]["gates"] = own
+        params["recipes"]["p1"]["gates"] = own
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    settle(folder, "gate", recipe)
-    return run_stage(["stages.gate", recipe], folder)
+
+
+def ask(folder, **changes):
+    """Run the stage under `prepare`."""
+    prepare(folder, **changes)
+    settle(folder, "gate", "p1")
+    return run_stage(["stages.gate", "p1"], folder)
 
 
 def decided(folder):
     return read_decision(folder / decision_file("a", "p1"))
 
 
+def summary(folder):
+    return json.loads((folder / "data/evaluation/a/p1/summary.json").read_text())
+
+
+def wanting(limit, figure="margin"):
+    return {"mine": {"wants": {"all_of": [{"split": "val", "figure": figure, "at_least": limit}]}}}
+
+
 # ---- the decision ----
 
 
-def test_under_report_everybody_goes_on_and_a_threshold_changes_no_byte(evaluated):
+def test_under_report_everybody_goes_on_and_no_limit_changes_a_byte(project):
+    """Of what the stage reads and of what it decides."""
     written = set()
-    for name in SETS:
-        done = ask(evaluated, policy="report", in_force=name)
+    limits = [{"in_force": "mine", "sets": wanting(limit)} for limit in (-2.0, 2.0)]
+    for change in ({"in_force": "easy"}, {"in_force": "easy", "own": "hard"}, *limits):
+        done = ask(project, policy="report", **change)
         assert done.returncode == 0, done.stderr
-        written.add((evaluated / decision_file("a", "p1")).read_bytes())
-    assert written == {b'{\n  "goes_on": true,\n  "why": null\n}\n'}
+        assert done.stdout == "gate p1: evaluated after phase A; goes on (policy report)\n"
+        files = (decision_file("a", "p1"), SETTINGS / "gate/p1.yaml", "data/evaluation/a/p1/summary.json")
+        written.add(tuple((project / path).read_bytes() for path in files))
+    ((decision, _, _),) = written
+    assert decision == b'{\n  "goes_on": true,\n  "why": null\n}\n'
 
 
-def test_what_was_passed_is_said_under_report_too(evaluated):
-    done = ask(evaluated, policy="report", in_force="hard")
+def test_under_enforce_limits_are_read(project):
+    read = set()
+    for limit in (-2.0, 2.0):
+        done = ask(project, policy="enforce", in_force="mine", sets=wanting(limit))
+        assert done.returncode == 0, done.stderr
+        assert decided(project).goes_on == (limit < 0)
+        read.add((project / SETTINGS / "gate/p1.yaml").read_bytes())
+    assert len(read) == 2
+
+
+def test_under_enforce_a_gate_that_is_failed_stops(project):
+    done = ask(project, policy="enforce", in_force="hard")
     assert done.stdout == (
-        "gate p1: passed 1 of 2 of hard after phase A; not passed: margin; goes on (policy report)\n"
+        "gate p1: passed 1 of 2 of hard after phase A; not passed: margin; goes no further (policy enforce)\n"
     )
-
-
-def test_under_enforce_a_gate_that_is_failed_stops(evaluated):
-    done = ask(evaluated, policy="enforce", in_force="hard")
-    assert "goes no further (policy enforce)" in done.stdout
-    found = decided(evaluated)
+    found = decided(project)
     assert not found.goes_on
-    margin = judge_margin(evaluated)
+    margin = f"{round(summary(project)['val']['margin'], 4):g}"
     assert found.why == f"hard: margin (val margin = {margin}, needs >= 2)"  # nothing of the one that is only reported
-    assert ask(evaluated, policy="enforce", in_force="easy").returncode == 0
-    assert decided(evaluated) == Decision(goes_on=True, why=None)
+    done = ask(project, policy="enforce", in_force="easy")
+    assert done.stdout == "gate p1: passed 1 of 1 of easy after phase A; goes on (policy enforce)\n"
+    assert decided(project) == Decision(goes_on=True, why=None)
 
 
-def judge_margin(folder):
-    summary = json.loads((folder / "data/evaluation/a/p1/summary.json").read_text())
-    return f"{round(summary['val']['margin'], 4):g}"
+def test_a_recipes_own_set_comes_before_the_one_in_force(project):
+    ask(project, policy="enforce", in_force="easy", own="hard")
+    assert not decided(project).goes_on
+    ask(project, policy="enforce", in_force="hard", own="easy")
+    assert decided(project).goes_on
 
 
-def test_a_recipes_own_set_comes_before_the_one_in_force(evaluated):
-    ask(evaluated, policy="enforce", in_force="easy", own="hard")
-    assert not decided(evaluated).goes_on
-    ask(evaluated, policy="enforce", in_force="hard", own="easy")
-    assert decided(evaluated).goes_on
+def test_references_are_read_only_where_a_condition_needs_them_and_decides(project, tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in ("bank", "phases"):
+        (tmp_path / "data" / name).symlink_to(project / "data" / name)
+    assert ask(tmp_path, policy="report", in_force="duel").returncode == 0
+    assert ask(tmp_path, policy="enforce", in_force="hard").returncode == 0
+    line = one_clear_line(ask(tmp_path, policy="enforce", in_force="duel"))
+    assert "data/evaluation/references/copy_last" in line
+    assert ask(project, policy="enforce", in_force="duel").returncode == 0
+    assert decided(project).goes_on
 
 
-def test_references_are_read_only_where_a_condition_needs_them(evaluated, tmp_path):
-    folder = tmp_path / "without"
-    (folder / "data/evaluation").mkdir(parents=True)
-    (folder / "data/evaluation/a").symlink_to(evaluated / "data/evaluation/a")
-    assert ask(folder, in_force="hard").returncode == 0
-    assert "data/evaluation/references/copy_last" in one_clear_line(ask(folder, in_force="duel"))
-    assert ask(evaluated, in_force="duel", policy="enforce").returncode == 0
-    assert decided(evaluated).goes_on
+@pytest.mark.parametrize("policy", ["report", "enforce"])
+def test_the_model_after_phase_a_is_measured_as_far_as_a_gate_reads_it(project, policy):
+    """And what is measured is what a whole evaluation would find."""
+    model = load_model(project / phase_directory("p1", "a"))
+    params = load_group(PARAMS, "evaluate", EvaluateParams)
+    whole = evaluate(load_bank(project / "data/bank"), "val", model.predict_raw, params, seed=PARAMS["seed"]).summary
+    for figure, rolled in (("rollout", True), ("margin", False)):
+        assert ask(project, policy=policy, in_force="mine", sets=wanting(-2.0, figure)).returncode == 0
+        found = summary(project)["val"]
+        assert found["rollout"]["cosine"] == (whole["rollout"]["cosine"] if rolled else None)
+        assert (found["contrastive_accuracy"], found["full_bank"]["windows"]) == (None, 0)
+        assert (found["profile"], found["retrieval"]) == (whole["profile"], whole["retrieval"])
 
 
 def test_a_gate_that_applies_but_cannot_be_told_stops_too():
@@ -138,22 +176,53 @@ def test_a_gate_that_applies_but_cannot_be_told_stops_too():
     assert decide(params, "certified", nothing).goes_on
 
 
+@pytest.fixture(scope="module")
+def resolved(tmp_path_factory):
+    """A folder in which the stage `resolve` has run, under `report`."""
+    folder = tmp_path_factory.mktemp("resolved")
+    list_code(folder)
+    prepare(folder, in_force="mine", sets=wanting(0.1))
+    assert run_stage(["stages.resolve"], folder).returncode == 0
+    return folder
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"in_force": "mine"}, "gates.in_force = 'mine': there is no such set in gates.sets (certified, "),
         ({"policy": "maybe"}, "gates.policy = 'maybe': input should be 'report' or 'enforce'"),
         ({"own": "mine"}, "recipes.p1.gates = 'mine': there is no such set in gates.sets (certified, "),
-        ({"own": ["certified"]}, "recipes.p1.gates = \"['certified']\""),
+        ({"own": ["certified"]}, "recipes.p1.gates = ['certified']: there is no such set in gates.sets (certified, "),
     ],
 )
-def test_each_mistake_is_one_line_and_changes_nothing(evaluated, changes, words):
-    ask(evaluated)
-    before = (evaluated / decision_file("a", "p1")).read_bytes()
-    line = one_clear_line(ask(evaluated, **changes))
+def test_each_mistake_is_one_line_and_changes_nothing(resolved, changes, words):
+    """Said by `resolve`, before anything runs: under `report` the stage itself reads no gate."""
+    prepare(resolved, **changes)
+    before = contents(resolved)
+    line = one_clear_line(run_stage(["stages.resolve"], resolved))
     assert "params.yaml: " in line
     assert words in line
-    assert (evaluated / decision_file("a", "p1")).read_bytes() == before
+    assert contents(resolved) == before
+
+
+@pytest.mark.parametrize("policy", ["report", "enforce"])
+def test_another_limit_changes_only_the_settings_of_stages_that_read_it(resolved, tmp_path, policy):
+    """Of the gate stages only under `enforce`; what training reads never."""
+    shutil.copytree(resolved, tmp_path, dirs_exist_ok=True)
+    found = [] if policy == "enforce" else [contents(resolved / "data")]
+    for limit in (0.1, 0.2)[len(found) :]:
+        prepare(tmp_path, policy=policy, in_force="mine", sets=wanting(limit))
+        assert run_stage(["stages.resolve"], tmp_path).returncode == 0
+        found.append(contents(tmp_path / "data"))
+    read_by = {"settings/compare.yaml", "settings/ladder.yaml"}
+    if policy == "enforce":
+        read_by |= {f"settings/gate/{name}.yaml" for name in PARAMS["names"]}
+    assert found[0].keys() == found[1].keys()
+    assert {name for name in found[0] if found[0][name] != found[1][name]} == read_by
 
 
 @pytest.mark.parametrize(
@@ -167,9 +236,9 @@ def test_a_damaged_decision_is_one_line(tmp_path, text):
         read_decision(path)
 
 
-def test_the_stage_starts_without_torch():
-    """It runs once a recipe, and torch alone would take longer than its work."""
-    code = "import sys, stages.gate; sys.exit('torch' in sys.modules)"
+def test_the_stage_reads_its_settings_before_it_imports_torch():
+    """A mistake in them is said at once."""
+    code = "import sys, stages.gate, stages.evaluate; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -14,7 +14,8 @@ import yaml
 from lvm_core import load_model
 from lvm_core.bank import load_bank
 from lvm_core.comparison.columns import columns
-from lvm_core.layout import REFERENCES
+from lvm_core.fivecat.headline import measured_headlines
+from lvm_core.layout import AFTER_B, REFERENCES
 from lvm_core.reading import read_npy, read_parquet
 from lvm_core.sources import code_line
 from tests.calling import run_line
@@ -77,8 +78,10 @@ def test_the_comparison_keeps_its_contract(text_run):
     for name in RECIPES:
         metrics = json.loads((text_run / f"metrics/{name}.json").read_text())
         assert metrics["val"]["recall_at_5"] == pytest.approx(table.loc[name, "val_recall_at_5"], abs=1e-6)
-        assert (text_run / f"metrics/stage_a/{name}.json").is_file()
-        assert (text_run / f"metrics/stage_b/{name}.json").is_file()
+        for phase, folder in (("a", f"a/{name}"), ("b", f"c/{name}/{AFTER_B}")):
+            summary = json.loads((text_run / f"data/evaluation/{folder}/summary.json").read_text())
+            written = json.loads((text_run / f"metrics/stage_{phase}/{name}.json").read_text())
+            assert written == measured_headlines(summary)
     details = json.loads((text_run / "metrics/comparison.json").read_text())
     assert details["frame"] == "corrected"
     assert [row["name"] for row in details["rows"]] == table.index.tolist()

@@ -66,6 +66,17 @@ def test_a_resolved_recipe_survives_its_file(params, tmp_path):
         assert read_recipe(tmp_path / f"{recipe.name}.yaml") == recipe
 
 
+def test_a_recipes_file_names_the_code_that_trains_it(params, tmp_path):
+    """Its hash is the stage's only dependency on code: other code is another file, of the same recipe."""
+    recipe = resolved(params)["p1"]
+    texts = []
+    for code in ("# one\n", "# other\n"):
+        write_recipe(tmp_path, recipe, code)
+        assert read_recipe(tmp_path / "p1.yaml") == recipe
+        texts.append((tmp_path / "p1.yaml").read_text())
+    assert texts[0] != texts[1] == texts[0].replace("# one\n", "# other\n")
+
+
 def test_a_damaged_recipe_file_is_named(params, tmp_path):
     write_recipe(tmp_path, resolve_recipes(params)[0][0])
     path = tmp_path / "p1.yaml"

@@ -8,7 +8,7 @@ from lvm_core.files import write_json, write_text
 from lvm_core.imported import ImportInfo
 from lvm_core.params import read_params
 from lvm_core.reading import read_parquet
-from tests.calling import one_clear_line, run_stage, settle
+from tests.calling import list_code, one_clear_line, run_stage, settle
 from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank
 
@@ -22,6 +22,7 @@ def folder(tmp_path):
         make_bank({"train": [60] * 6, "dev": [20] * 2, "val": [20] * 2, "ood": [20] * 2}), tmp_path / "data/bank"
     )
     ImportInfo("text").write(tmp_path / "data/imported")
+    list_code(tmp_path)
     return tmp_path
 
 

@@ -64,6 +64,8 @@ OWN_DROPOUT = {"lstm", "gru", "amn", "contrast"}  # amn has none
         ("model.dropout=0.3", set(RECIPES) - OWN_DROPOUT, set()),
         ("train.seeds=[]", set(), set()),
         ("evaluate.rollout_steps=4", set(), set()),
+        ("gates.policy=enforce", set(), set()),
+        ("recipes.p5_1.gates=certified", set(), set()),
         ("seed=7", set(RECIPES), set()),
     ],
 )
@@ -102,7 +104,7 @@ def as_after_a_run(tmp_path_factory):
     sh(f"git diff --binary HEAD | git -C {folder} apply --allow-empty", ROOT)
     choice = (f"names=[{','.join(SHOWN)}]", "time_direction=[p1]", "train.repeat=[contrast]", "train.seeds=[43]")
     apply_overrides(folder / "params.yaml", choice)
-    sh("python -m stages.resolve", folder)
+    sh("python -m stages.sources && python -m stages.resolve", folder)
     with Repo(folder) as repo:
         paths = sorted({Path(path.fs_path) for stage in repo.index.stages for path in (*stage.deps, *stage.outs)})
     for path in sorted(paths, key=lambda path: path.suffix == ""):  # files first: some are in folders of the list

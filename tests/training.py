@@ -54,6 +54,17 @@ def same(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> bool:
     return left.keys() == right.keys() and all(np.array_equal(left[name], right[name]) for name in left)
 
 
+def write_untrained(directory: Path, dimension: int, seed: int = 0) -> None:
+    """A model folder with the weights that a small model begins with."""
+    from lvm_core.checkpoint import ModelInfo, save_model
+    from lvm_core.models import build_model
+
+    torch.manual_seed(seed)
+    params = small_recipe(model={"d_model": 16, "layers": 1, "heads": 2, "ffn": 32}).model
+    info = ModelInfo({}, "c", 1, dimension, "synthetic", "", "", "fp32", [], 0, params.model_dump())
+    save_model(directory, build_model(params, dimension).state_dict(), info)
+
+
 def write_inputs(root: Path, bank: Bank, recipe: Recipe) -> None:
     """Everything that `stages/train.py` reads, under `root`."""
     from lvm_core.decision import Decision, decision_file, write_decision
