@@ -105,4 +105,4 @@ def test_plain_transformer_is_the_first_version(pos_scalar, bf16, training):
     assert all(torch.equal(tensor, before) for tensor, before in zip(weights, was_weights, strict=True))
     for result, before in zip(results, was, strict=True):
         distance = torch.linalg.vector_norm(result - before) / torch.linalg.vector_norm(before)
-        assert distance < (0.03 if bf16 else 1e-5)
+        assert distance < (0.05 if bf16 else 1e-5)  # a bf16 number is off by up to 2^-9 of itself, at every operation
