@@ -17,7 +17,8 @@ quick: env ## the same pipeline on a small corpus, in a clone in build/quick: no
 	git diff --binary HEAD | git -C $(QUICK) apply --allow-empty
 	git -C $(QUICK) config user.name quick && git -C $(QUICK) config user.email quick@localhost
 	rm $(QUICK)/dvc.lock # of other inputs; DVC writes the whole file anew after each stage
-	cd $(QUICK) && dvc exp run --name quick -S profile=quick -S 'names=[p1,p5,contrast]' -S 'train.seeds=[]'
+	cd $(QUICK) && dvc exp run --quiet --name parameters -S profile=quick -S 'names=[p1,p5,contrast]' -S 'train.seeds=[]' resolve
+	cd $(QUICK) && python tools/repro.py $(JOBS) && dvc exp save --quiet --name quick && dvc exp remove --quiet parameters
 	@echo "quick: see $(QUICK)/metrics/comparison.md"
 
 serve: env ## the selected model over HTTP on port 9007 (MODEL=p1: another one; PORT=9008: elsewhere)
