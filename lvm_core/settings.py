@@ -15,7 +15,7 @@ import yaml
 
 from lvm_core.errors import LvmError
 from lvm_core.files import write_text
-from lvm_core.gates.params import GatesParams, sets_of, tests_not_read
+from lvm_core.gates.params import GatesParams, sets_of, unread_tests
 from lvm_core.params import PARAMS_FILE, load_group
 from lvm_core.sources import code_line
 from lvm_core.yaml_text import read_yaml
@@ -51,7 +51,7 @@ def settings_of(params: dict[str, Any], stage: str, recipe: str | None = None) -
     if "left_out_after_phases" in KEYS[stage]:
         gates: GatesParams = load_group(params, "gates", GatesParams)
         sets = sets_of(params["names"], params["recipes"], gates)
-        chosen["left_out_after_phases"] = tests_not_read(gates, sets.values())
+        chosen["left_out_after_phases"] = unread_tests(gates, sets.values())
         if stage == "gate" and gates.policy == "report":
             return chosen | {"gates": {"policy": "report"}, "recipes": {}}
     if stage in OF_RECIPES:

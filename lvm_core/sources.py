@@ -69,6 +69,8 @@ def code_line(stage: str, root: Path) -> str:
         LvmError: there is no such listing (names it).
     """
     listed = Path("data/sources") / f"{stage}.txt"
+    if not (root / listed).is_file():
+        raise LvmError(f"{listed}: is missing; run `dvc repro sources`")
     return f"# Code of stages/{stage}.py ({listed.as_posix()}): {sha256_of(root / listed)}\n"
 
 

@@ -12,7 +12,7 @@ from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import from_callable
 from lvm_core.fivecat.resampled import judge
 from lvm_core.gates.params import FIGURES, GatesParams
-from lvm_core.gates.params import tests_not_read as not_read
+from lvm_core.gates.params import unread_tests as not_read
 from lvm_core.params import load_group, read_params, validate
 from lvm_core.settings import settings_of
 from tests.paths import ROOT

@@ -237,7 +237,7 @@ def rivals_of(params: GatesParams, name: str) -> list[str]:
     return [rival for rival in REFERENCES if rival in needed]
 
 
-def tests_not_read(params: GatesParams, sets: Iterable[str]) -> list[str]:
+def unread_tests(params: GatesParams, sets: Iterable[str]) -> list[str]:
     """Those of `DEAR_TESTS` whose figures no condition of these sets, or of the sets they count, reads in any frame."""
     names = {other for name in sets for other in (name, *counted_sets(params.sets[name]))}
     conditions = [condition for name in names for gate in params.sets[name].values() for condition in gate.all_of]
