@@ -50,10 +50,22 @@ def test_every_profile_is_valid(tmp_path, profile):
 
 
 def test_a_profile_is_laid_over_the_other_values(tmp_path):
+    plain = read_params(edited(tmp_path, {}))
     params = read_params(edited(tmp_path, {"profile": "quick"}))
-    assert params["train"]["epochs"] == {"a": 1, "b": 1, "c": 1}
-    assert params["train"]["lr"] == 0.0005
+    assert params["train"]["epochs"] == {"a": 1, "b": 1, "c": 1} != plain["train"]["epochs"]
+    assert params["train"]["lr"] == plain["train"]["lr"]
     assert params["corpus"]["max_train_articles"] == 12
+
+
+def test_the_published_size_has_the_published_batches_and_rate(tmp_path):
+    recipes = {one.name: one for one in resolve_recipes(read_params(edited(tmp_path, {"profile": "paper"})))[0]}
+    before_p5 = ("p1", "v1", "v3", "p2", "p2_free", "p3", "p4", "p4_published")
+    from_p5_on = ("p5", "p5_nuclear", "p5_forward_gain", "p5_1", "p5_1_sim", "p6", "p6_shifted")
+    for size, names in ((64, before_p5), (32, from_p5_on)):
+        for name in names:
+            found = recipes[name]
+            assert (found.train.batch_size, found.train.lr) == (size, 0.0005), name
+            assert (found.model.d_model, found.model.ffn) == (512, 2048), name
 
 
 @pytest.mark.parametrize(
