@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-BATCHES_PER_SHARD = 8
+BATCHES_PER_SHARD = 32
 """Batches between two saved points: a kill loses at most that much work."""
 TOKENIZED_AT_ONCE = 4096
 """Texts, to bound the memory of their tokens."""
