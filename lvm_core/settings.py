@@ -48,6 +48,8 @@ def settings_of(params: dict[str, Any], stage: str, recipe: str | None = None) -
         LvmError: a recipe names a set of gates that there is not.
     """
     chosen = {key: params[key] for key in KEYS[stage] if key in params}
+    if stage in ONCE_A_RECIPE:
+        chosen["threads"] = params["train"]["threads"]  # several recipes run side by side, evaluations too
     if "left_out_after_phases" in KEYS[stage]:
         gates: GatesParams = load_group(params, "gates", GatesParams)
         sets = sets_of(params["names"], params["recipes"], gates)

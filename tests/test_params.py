@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import reduce
 from operator import getitem
+from typing import Any
 
 import pytest
 import yaml
@@ -63,7 +64,7 @@ def test_the_published_size_has_the_published_batches_and_rate(tmp_path):
     from_p5_on = ("p5", "p5_nuclear", "p5_forward_gain", "p5_1", "p5_1_sim", "p6", "p6_shifted")
     for size, names in ((64, before_p5), (32, from_p5_on)):
         for name in names:
-            found = recipes[name]
+            found: Any = recipes[name]
             assert (found.train.batch_size, found.train.lr) == (size, 0.0005), name
             assert (found.model.d_model, found.model.ffn) == (512, 2048), name
 

@@ -45,16 +45,18 @@ class Attention(nn.Module):
         products. The keys' offset adds one number to all logits of a query, which the softmax takes out again.
         """
         batch, _, width = query.shape
-        weight, offset = self.in_weight.view(3, self.heads, -1, width), self.in_bias.view(3, self.heads, -1)
-        q = F.linear(query[:, 0], self.in_weight[:width], self.in_bias[:width])
+        of_query, of_keys, of_values = self.in_weight.chunk(3)
+        query_offset, _, offset = self.in_bias.chunk(3)
+        q = F.linear(query[:, 0], of_query, query_offset)
         q = q.view(batch, self.heads, -1).transpose(0, 1)  # [heads, B, d/heads]
-        asked = torch.bmm(q, weight[1]).transpose(0, 1)  # [B, heads, d]
+        asked = torch.bmm(q, of_keys.view(self.heads, -1, width)).transpose(0, 1)  # [B, heads, d]
         logits = torch.bmm(asked, memory.transpose(1, 2)) * (1.0 / math.sqrt(width // self.heads))  # [B, heads, T]
         weights = self.dropout((logits if bias is None else logits + bias.to(logits.dtype)).softmax(-1))
         mixed = torch.bmm(weights.to(memory.dtype), memory).transpose(0, 1)  # [heads, B, d]
-        values = torch.bmm(mixed, weight[2].transpose(1, 2)).transpose(0, 1)  # [B, heads, d/heads]
+        values = torch.bmm(mixed, of_values.view(self.heads, -1, width).transpose(1, 2)).transpose(0, 1)
         # Weights that dropout has scaled no longer sum to 1, and each brings its share of the values' offset.
-        values = values + weights.sum(2, keepdim=True).to(values.dtype) * offset[2].to(values.dtype)
+        offset = offset.view(self.heads, -1).to(values.dtype)
+        values = values + weights.sum(2, keepdim=True).to(values.dtype) * offset  # [B, heads, d/heads]
         return values.reshape(batch, 1, width)
 
     def _all(self, query: torch.Tensor, memory: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -69,8 +71,13 @@ class Attention(nn.Module):
         if query is memory:
             q, k, v = split(F.linear(query, self.in_weight, self.in_bias))
         else:
-            (q,) = split(F.linear(query, self.in_weight[:width], self.in_bias[:width]))
-            k, v = split(F.linear(memory, self.in_weight[width:], self.in_bias[width:]))
+            parts = [width, 2 * width]
+            (query_weight, memory_weight), (query_bias, memory_bias) = (
+                self.in_weight.split(parts),
+                self.in_bias.split(parts),
+            )
+            (q,) = split(F.linear(query, query_weight, query_bias))
+            k, v = split(F.linear(memory, memory_weight, memory_bias))
         if q.device.type == "cpu":
             mixed = self._mixed(q, k, v, logit_mask(torch.zeros(length) if bias is None else bias, length))
         else:
