@@ -48,6 +48,7 @@ def write_params(folder: Path, **changes: Any) -> None:
     params: dict[str, Any] = dict.fromkeys(TOP_LEVEL, 0)
     params |= {"profile": "default", "profiles": {"default": {}}, "seed": 3, "threads": 1, "device": "cpu"}
     params |= {"names": ["p1", "p5"], "evaluate": {"batch_size": 32}, "recipes": {"p1": {}, "p5": {}}, "gates": GATES}
+    params["train"] = {"threads": 1}
     (folder / "params.yaml").write_text(yaml.safe_dump(params | changes), encoding="utf-8")
     settle(folder, "evaluate")
 

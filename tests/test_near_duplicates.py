@@ -22,7 +22,7 @@ from lvm_core.fivecat.window_sets import canonical_windows
 from lvm_core.reading import read_json, read_npy
 from lvm_core.references import context_mean
 from lvm_core.windows import context_rows
-from tests.calling import run_stage
+from tests.calling import list_code, run_stage
 from tests.paths import ROOT
 from tests.synthetic import bank_of, make_bank, walk, write_bank
 
@@ -72,6 +72,7 @@ def test_no_window_trained_on_has_its_answer_in_its_context(seed):
 def test_the_stage_leaves_them_out_and_says_how_many(tmp_path):
     bank = bank_with_repeats()
     write_bank(bank, tmp_path / "data/bank")
+    list_code(tmp_path)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["names"], params["time_direction"], params["service"]["models"] = ["p1"], ["p1"], ["p1"]
     params["train"]["seeds"], params["train"]["repeat"] = [], []

@@ -69,7 +69,7 @@ def test_data_stages_in_a_row(folder):
     [
         ("resolve", f"lr: {LR}", "lr: 5e-4", "train.lr = '5e-4'"),
         ("resolve", "pos_scalar: 0.03", "pos_scaler: 0.03", "pos_scaler = 0.03: unknown key"),
-        ("embed", "batch_size: 64\n  dtype", "batch_size: 0\n  dtype", "encoder.batch_size = 0"),
+        ("embed", "batch_size: 16 #", "batch_size: 0 #", "encoder.batch_size = 0"),
         ("embed", "model: all-MiniLM-L6-v2", "model: all-mpnet-base-v9", "encoder.model = 'all-mpnet-base-v9'"),
         ("score", "threads: 2", "threads: two", "threads = 'two'"),
         ("diagnose", "near_duplicate: 0.95", "near_duplicate: 95", "diagnosis.near_duplicate = 95"),
