@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from lvm_core.losses.batch import Batch, Candidates
-from lvm_core.losses.registry import LOSSES, Loss, LossTerm, Terms, in_force, total_loss
+from lvm_core.losses.registry import FUNCTIONS, LOSSES, Loss, LossTerm, Terms, in_force, total_loss
 
-__all__ = ["LOSSES", "Batch", "Candidates", "Loss", "LossTerm", "Terms", "in_force", "total_loss"]
+__all__ = ["FUNCTIONS", "LOSSES", "Batch", "Candidates", "Loss", "LossTerm", "Terms", "in_force", "total_loss"]

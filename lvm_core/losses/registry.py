@@ -1,6 +1,6 @@
 """Every loss that a recipe can name, with the options it has in params.yaml and what the trainer has to gather for it.
 
-A new loss is a pure function of a `Batch` and an entry in `LOSSES`.
+A new loss is a pure function of a `Batch` and an entry in `LOSSES` and `FUNCTIONS`.
 """
 
 from __future__ import annotations
@@ -93,38 +93,47 @@ class Energy(LossTerm):
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss that a recipe can name.
+    """What a recipe can say of a loss; the function of the same name is in `lvm_core.train.losses`."""
 
-    Attributes:
-        function: of the batch and, by keyword, the options of the term; a scalar.
-        term: type of its entry in params.yaml.
-        needs: what of the batch it reads beside contexts and targets.
-        source: where it comes from.
-    """
-
-    function: Callable[..., torch.Tensor]
     term: type[LossTerm]
-    needs: frozenset[Need]
+    """Type of its entry in params.yaml."""
     source: str
+    """Where it comes from."""
+    needs: frozenset[Need]
+    """What of the batch it reads beside contexts and targets."""
 
 
-def _loss(function: Callable[..., torch.Tensor], term: type[LossTerm], source: str, *needs: Need) -> Loss:
-    return Loss(function, term, frozenset(needs), source)
+def _loss(term: type[LossTerm], source: str, *needs: Need) -> Loss:
+    return Loss(term, source, frozenset(needs))
 
 
 LOSSES: dict[str, Loss] = {
-    "mse": _loss(mse, LossTerm, "P1 (prior results, section 3.0)", "raw"),
-    "mse_normalised": _loss(mse_normalised, LossTerm, "Large Concept Model (anchors, section 1.1)", "raw", "scale"),
-    "cosine": _loss(cosine, LossTerm, "ours", "raw"),
-    "guard_previous": _loss(guard_previous, Guard, "L_dir (prior results, section 3.0)", "raw"),
-    "guard_context": _loss(guard_context, Guard, "L_ac (prior results, section 3.0)", "raw"),
-    "micro_ranking": _loss(micro_ranking, MicroRanking, "P5.1 (prior results, section 3.3)", "raw"),
-    "rollout": _loss(rollout, FreeRun, "what P4 meant (prior results, section 3.1)", "raw", "future", "predict"),
-    "smoothness": _loss(smoothness, Smoothness, "what P4 ran (prior results, section 3.1)", "raw", "predict"),
-    "article_softmax": _loss(article_softmax, ArticleSoftmax, "ours, after InfoNCE (1807.03748)", "raw", "candidates"),
-    "energy": _loss(energy, Energy, "CALM (anchors, section 1.3)", "samples"),
+    "mse": _loss(LossTerm, "P1 (prior results, section 3.0)", "raw"),
+    "mse_normalised": _loss(LossTerm, "Large Concept Model (anchors, section 1.1)", "raw", "scale"),
+    "cosine": _loss(LossTerm, "ours", "raw"),
+    "guard_previous": _loss(Guard, "L_dir (prior results, section 3.0)", "raw"),
+    "guard_context": _loss(Guard, "L_ac (prior results, section 3.0)", "raw"),
+    "micro_ranking": _loss(MicroRanking, "P5.1 (prior results, section 3.3)", "raw"),
+    "rollout": _loss(FreeRun, "what P4 meant (prior results, section 3.1)", "raw", "future", "predict"),
+    "smoothness": _loss(Smoothness, "what P4 ran (prior results, section 3.1)", "raw", "predict"),
+    "article_softmax": _loss(ArticleSoftmax, "ours, after InfoNCE (1807.03748)", "raw", "candidates"),
+    "energy": _loss(Energy, "CALM (anchors, section 1.3)", "samples"),
 }
 """Every loss a recipe can name."""
+
+FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
+    "mse": mse,
+    "mse_normalised": mse_normalised,
+    "cosine": cosine,
+    "guard_previous": guard_previous,
+    "guard_context": guard_context,
+    "micro_ranking": micro_ranking,
+    "rollout": rollout,
+    "smoothness": smoothness,
+    "article_softmax": article_softmax,
+    "energy": energy,
+}
+"""Each loss as a function of a batch and, by keyword, the options of its term; a scalar. Keys as in `LOSSES`."""
 
 
 def _as_mapping(name: str, value: Any) -> dict[str, Any]:
@@ -175,5 +184,5 @@ def total_loss(batch: Batch, terms: Mapping[str, LossTerm], weights: Mapping[str
         weights: from `in_force`.
     """
     return torch.stack(
-        [weight * LOSSES[name].function(batch, **terms[name].options()) for name, weight in weights.items()]
+        [weight * FUNCTIONS[name](batch, **terms[name].options()) for name, weight in weights.items()]
     ).sum()
