@@ -25,7 +25,7 @@ serve: env ## the selected model over HTTP on port 9007 (MODEL=p1: another one; 
 	python -m lvm_core.service --model data/models/$(MODEL) --port $(PORT)
 
 recipes: env ## every recipe of params.yaml: architecture, losses, curriculum, parameters, epochs
-	@python -m lvm_core.recipe_table
+	@python -m tools.recipes
 
 test: env lint ## format, lint, types and all tests; what needs a browser or curl is skipped where there is none, and named
 	python -m pytest -n 2 --dist loadgroup --durations=25

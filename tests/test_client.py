@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from lvm_core.bank import load_bank
-from lvm_core.checkpoint import load_model
-from lvm_core.client import Client, ServiceError, main
-from lvm_core.errors import LvmError
+from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.errors import LvmError
+from lvm_core.service.client import Client, ServiceError, main
 from tests.calling import run_stage
 from tests.paths import ROOT
 from tests.service_server import CITIES, DIMENSION, EIFFEL
@@ -189,7 +189,7 @@ def test_other_addresses_are_refused(address):
 
 
 def run(*arguments):
-    return run_stage(["lvm_core.client", *arguments], ROOT)
+    return run_stage(["lvm_core.service.client", *arguments], ROOT)
 
 
 def test_command_line(service):

@@ -8,16 +8,16 @@ import pytest
 import yaml
 
 from docs.refresh import documents
-from lvm_core.errors import LvmError
-from lvm_core.params import read_params
-from lvm_core.resolve import resolve_recipes, validate_all
+from lvm_core.config import read_params
+from lvm_core.config.resolve import resolve_recipes, validate_all
+from lvm_core.runtime.errors import LvmError
 from tests.documents import blocks
 from tests.paths import ROOT
 
 DOCUMENTS = ["README.md", "docs/pipeline.md", "docs/how-to-read-the-numbers.md", "docs/scale.md", "corpora/README.md"]
 DOCUMENTS += ["docs/reliability.md", "docs/speed.md", "SECURITY.md"]
 E2E = ["test_pipeline.py", "test_e2e.py", "test_e2e_vectors.py"]
-OF_THE_SERVICE = ("curl ", "python -m lvm_core.client")  # run by test_service_readme
+OF_THE_SERVICE = ("curl ", "python -m lvm_core.service.client")  # run by test_service_readme
 RUN_ELSEWHERE = {
     "make test": ".ci/run",
     "python -m benchmarks gpu": "test_benchmarks",  # with --quick

@@ -17,9 +17,9 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from lvm_core import load_model
 from lvm_core.bank import load_bank
-from lvm_core.interrupts import MESSAGE
+from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.interrupts import MESSAGE
 from tests.paths import ROOT
 from tests.shell import environment, sh, stages_run
 

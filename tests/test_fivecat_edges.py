@@ -12,14 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lvm_core.errors import LvmError
-from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.headline import HEADLINE, headline
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.fivecat.store import write_evaluations
-from lvm_core.params import validate
-from lvm_core.reading import read_json, read_parquet
-from lvm_core.references import article_centroid, context_mean, copy_last, oracle
+from lvm_core.config import validate
+from lvm_core.config.figures import HEADLINE, headline
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.fivecat.evaluate import evaluate, write_evaluations
+from lvm_core.fivecat.references import article_centroid, context_mean, copy_last, oracle
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.readers import read_json, read_parquet
 from tests.synthetic import bank_of, make_bank
 
 

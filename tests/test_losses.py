@@ -9,13 +9,23 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lvm_core.losses import FUNCTIONS, LOSSES, Batch, Candidates, in_force, total_loss
-from lvm_core.losses.energy import energy
-from lvm_core.losses.guards import guard_context, guard_previous
-from lvm_core.losses.ranking import article_softmax, micro_ranking
-from lvm_core.losses.regression import cosine, mse, mse_normalised
-from lvm_core.losses.rollout import rollout, smoothness
-from lvm_core.recipe import Recipe
+from lvm_core.config.recipe import LOSSES, Recipe, in_force
+from lvm_core.train.losses import (
+    FUNCTIONS,
+    Batch,
+    Candidates,
+    article_softmax,
+    cosine,
+    energy,
+    guard_context,
+    guard_previous,
+    micro_ranking,
+    mse,
+    mse_normalised,
+    rollout,
+    smoothness,
+    total_loss,
+)
 from tests.training import small_recipe
 
 OPTIONS: dict[str, dict[str, Any]] = {

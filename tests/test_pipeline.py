@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from lvm_core import load_model
 from lvm_core.bank import load_bank
-from lvm_core.comparison.columns import columns
-from lvm_core.fivecat.headline import measured_headlines
-from lvm_core.layout import AFTER_B, REFERENCES
-from lvm_core.reading import read_npy, read_parquet
-from lvm_core.sources import code_line
+from lvm_core.comparison.read import columns
+from lvm_core.config.figures import measured_headlines
+from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.files import AFTER_B, REFERENCES
+from lvm_core.runtime.readers import read_npy, read_parquet
+from lvm_core.runtime.sources import code_line
 from tests.calling import run_line
 from tests.documents import blocks
 from tests.paths import ROOT

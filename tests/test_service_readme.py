@@ -25,7 +25,7 @@ COMMANDS = [
 def test_a_command_of_the_readme_is_answered(command, service, tmp_path):
     here = f"127.0.0.1:{service.port}"
     shown = command.replace("127.0.0.1:9007", here)
-    if "lvm_core.client" in shown:
+    if "lvm_core.service.client" in shown:
         shown += f" --url http://{here}"
     done = subprocess.run(
         shown,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lvm_core.errors import LvmError
-from lvm_core.sources import imported_modules, listing, stage_scripts, used_files
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.sources import imported_modules, listing, stage_scripts, used_files
 from tests.paths import ROOT
 
 
@@ -49,7 +49,7 @@ def test_every_module_that_is_loaded_is_listed(loaded, stage):
 @pytest.mark.parametrize("stage", ["train", "train_variant", "embed", "score"])
 def test_an_edit_to_a_figure_or_the_comparison_does_not_retrain(stage):
     late = (
-        "lvm_core/figures.py",
+        "lvm_core/report/figures.py",
         "lvm_core/comparison/",
         "lvm_core/gates/judge",
         "lvm_core/report/",

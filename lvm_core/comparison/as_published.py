@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field
 
-from lvm_core.params import Group, validate
+from lvm_core.config import Group, validate
 
 FILE = "as_published.yaml"
+
 OURS = ("val_published_margin", "val_recall_at_5")
 """Figures of our row that stand beside a published one: the margin on their tape, and masked R@5."""
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lvm_core.corpus.article import Article, Source
+from lvm_core.config import PARAMS_FILE
+from lvm_core.config.groups import CorpusParams, DataParams, SplitParams
+from lvm_core.corpus import Article, Source
 from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs
-from lvm_core.corpus.params import CorpusParams, DataParams, SplitParams
-from lvm_core.corpus.sources import check_distinct, open_source
-from lvm_core.errors import LvmError
-from lvm_core.params import PARAMS_FILE
-from lvm_core.progress import Progress
+from lvm_core.corpus.packages import check_distinct, open_source
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.progress import Progress
 from lvm_core.windows import CONTEXT, assign_splits
 
 if TYPE_CHECKING:

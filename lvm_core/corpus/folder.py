@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lvm_core.corpus.article import Article, Document, Source
-from lvm_core.errors import LvmError
+from lvm_core.corpus import Article, Document, Source
+from lvm_core.runtime.errors import LvmError
 
 SUFFIXES = (".jsonl", ".md", ".txt")
 

@@ -13,17 +13,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvm_core.command_line import Parser, run_command
-from lvm_core.errors import LvmError
-from lvm_core.fivecat.headline import HEADLINE
+from lvm_core.config.figures import HEADLINE
+from lvm_core.runtime.cli import Parser, run_command
+from lvm_core.runtime.errors import LvmError
 
 if TYPE_CHECKING:  # torch and pandas take seconds to load, which --help and a typing mistake should not
     from lvm_core.bank import Bank
-    from lvm_core.checkpoint import LoadedModel
+    from lvm_core.config.groups import EvaluateParams
     from lvm_core.fivecat.evaluate import Evaluation
-    from lvm_core.fivecat.params import EvaluateParams
     from lvm_core.fivecat.predictor import Predictor
-    from lvm_core.fivecat.resampled import Judgement
+    from lvm_core.fivecat.statistics import Judgement
+    from lvm_core.models.checkpoint import LoadedModel
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -41,14 +41,13 @@ def main(arguments: Sequence[str]) -> None:
         raise LvmError(f"--json {given.json}: must be a file in a folder that is there")  # said before the work
 
     from lvm_core.bank import load_bank, require_content
-    from lvm_core.checkpoint import load_model
-    from lvm_core.files import write_json
     from lvm_core.fivecat.evaluate import evaluate_splits
     from lvm_core.fivecat.predictor import from_callable
-    from lvm_core.fivecat.resampled import judge
-    from lvm_core.hardware import resolve_device, use_threads
-    from lvm_core.references import context_mean, copy_last
-    from lvm_core.statistics import RESAMPLES
+    from lvm_core.fivecat.references import context_mean, copy_last
+    from lvm_core.fivecat.statistics import RESAMPLES, judge
+    from lvm_core.models.checkpoint import load_model
+    from lvm_core.runtime.files import write_json
+    from lvm_core.runtime.hardware import resolve_device, use_threads
 
     use_threads(threads)
     device = resolve_device(given.device)
@@ -92,8 +91,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _settings(given: argparse.Namespace) -> tuple[EvaluateParams, int, int]:
     """Parameters of the evaluation, seed and threads: of the command line, else of --params, else the defaults."""
     from lvm_core.bank import SPLITS
-    from lvm_core.fivecat.params import EvaluateParams
-    from lvm_core.params import Device, Seed, Threads, load_group, read_params, validate
+    from lvm_core.config import Device, Seed, Threads, load_group, read_params, validate
+    from lvm_core.config.groups import EvaluateParams
 
     unknown = [split for split in given.split or () if split not in SPLITS]
     if unknown:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvm_core.errors import LvmError
+from lvm_core.runtime.errors import LvmError
 
 Predict = Callable[[Tensor, np.ndarray], Tensor]
 

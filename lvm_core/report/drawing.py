@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lvm_core.figures import STYLE
+from lvm_core.report.figures import STYLE
 
 # Colours that no picture would use stand for the page's; `_as_variables` puts the page's variables in their place.
 INK, MUTED, GRID, SHADE = "#010101", "#010102", "#010103", "#010104"

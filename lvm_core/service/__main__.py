@@ -1,21 +1,95 @@
-"""Serve a model: `python -m lvm_core.service --model data/models/selected --port 9007`."""
+"""Starting and ending the server: command line, sockets, signals."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvm_core.command_line import Parser, run_command
-from lvm_core.errors import LvmError
-from lvm_core.params import PARAMS_FILE, load_group, read_params, set_threads
-from lvm_core.service.limits import Settings
-from lvm_core.service.listening import address_of, listen
+import uvicorn
 
-if TYPE_CHECKING:  # torch and the encoder take seconds to load, which a typing mistake should not
+from lvm_core.config import PARAMS_FILE, load_group, read_params
+from lvm_core.runtime.cli import Parser, run_command
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.hardware import set_threads
+from lvm_core.service.app import make_app
+from lvm_core.service.schemas import Settings
+from lvm_core.service.state import Service
+
+if TYPE_CHECKING:
     from lvm_core.service.loading import Parts
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; connections made over it send small packets at once.
+
+    Raises:
+        LvmError: the port is taken, or the address is not ours.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise LvmError(f"--host {host} --port {port}: cannot be listened on ({error.strerror}); name another") from None
+    # Inherited by the connections, for which asyncio does not set it (it does for sockets made with IPPROTO_TCP named):
+    # else the second packet of every answer waits 40 ms for the client to acknowledge the first.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """The address of a listening socket, to be opened in a browser."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, for which a signal is a good end once the running requests are finished."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, without raising the signal anew at the end."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def serve(service: Service, listening: socket.socket) -> None:
+    """Answer at once, load in the background, and return after SIGTERM or Ctrl-C when the last request is answered.
+
+    Raises:
+        LvmError: the service could not be loaded.
+    """
+    config = uvicorn.Config(
+        make_app(service),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(service.settings.patience),
+        timeout_keep_alive=30,
+    )
+    server = Server(config)
+
+    def ready(seconds: float) -> None:
+        print(f"service: ready after {seconds:.1f} s; open {address_of(listening)}", flush=True)
+
+    def failed() -> None:
+        server.should_exit = True
+
+    service.start(ready, failed)
+    server.run(sockets=[listening])
+    service.close()
+    if service.error is not None:
+        raise service.error
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,7 +105,7 @@ def main(arguments: Sequence[str]) -> None:
     settings = _settings(asked)
     set_threads(settings.threads)
     try:
-        from lvm_core.service.server import serve
+        pass
         from lvm_core.service.state import Service
     except ImportError as error:
         raise LvmError(f"the service needs {error.name}: pip install 'lvm-lab[service]'") from None
@@ -73,8 +147,7 @@ def _settings(asked: argparse.Namespace) -> Settings:
     """The command line over params.yaml (where there is one) over the defaults."""
     values: dict[str, Any] = {"threads": asked.threads, "queue": asked.queue, "max_batch": asked.max_batch}
     if PARAMS_FILE.is_file():
-        from lvm_core.continuation.params import ServiceParams
-        from lvm_core.corpus.params import CorpusParams
+        from lvm_core.config.groups import CorpusParams, ServiceParams
 
         params = read_params()
         service: ServiceParams = load_group(params, "service", ServiceParams)
@@ -94,7 +167,7 @@ def _check_model(directory: Path) -> None:
 
 def _loader(asked: argparse.Namespace, settings: Settings) -> Callable[[], Parts]:
     def load() -> Parts:
-        from lvm_core.hardware import use_threads
+        from lvm_core.runtime.hardware import use_threads
         from lvm_core.service.loading import load_parts
 
         use_threads(settings.threads)

@@ -11,22 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from lvm_core.continuation.confidence import CROWD, lead
-from lvm_core.continuation.context import Context
-from lvm_core.continuation.decoding import Candidate
-from lvm_core.continuation.params import Fill
+from lvm_core.config.groups import Fill
 from lvm_core.corpus.chunker import join_short, split_long
-from lvm_core.errors import LvmError
+from lvm_core.runtime.errors import LvmError
 from lvm_core.service.batching import Job
-from lvm_core.service.limits import Settings
+from lvm_core.service.confidence import CROWD, lead
 from lvm_core.service.loading import Parts
-from lvm_core.service.schemas import ChatRequest, PredictRequest, RetrieveRequest
+from lvm_core.service.nearest import Candidate, Context
+from lvm_core.service.schemas import ChatRequest, PredictRequest, RetrieveRequest, Settings
 from lvm_core.windows import CONTEXT
 
 NOTE = (
     "Of predictions on held-out text that stood out as much, this share had the true next chunk among the five nearest "
     "of the bank. Indicative only for text unlike the training text."
 )
+
 NO_NOTE = "No confidence: none was measured for this model and this kind of context."
 
 

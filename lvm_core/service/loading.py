@@ -8,14 +8,12 @@ from pathlib import Path
 import torch
 
 from lvm_core.bank import Bank, load_bank, require_content
-from lvm_core.checkpoint import LoadedModel, load_model
-from lvm_core.continuation.confidence import Calibration, find_calibration, load_calibration
-from lvm_core.continuation.context import Filler
-from lvm_core.continuation.decoding import Catalogue, Decoder, NearestChunk
-from lvm_core.continuation.nearest import Index
-from lvm_core.encoder import Encoder
-from lvm_core.errors import LvmError
-from lvm_core.files import sha256_of
+from lvm_core.bank.encoder import Encoder
+from lvm_core.models.checkpoint import LoadedModel, load_model
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import sha256_of
+from lvm_core.service.confidence import Calibration, find_calibration, load_calibration
+from lvm_core.service.nearest import Catalogue, Decoder, Filler, Index, NearestChunk
 
 BATCH = 32
 """Texts that the encoder takes at a time."""
@@ -59,7 +57,7 @@ def load_parts(model_directory: Path, bank_directory: Path, calibration_file: Pa
     """Load everything and check that it fits together.
 
     Args:
-        model_directory: as `lvm_core.checkpoint.load_model` reads it.
+        model_directory: as `lvm_core.models.checkpoint.load_model` reads it.
         bank_directory: of the bank the model was trained on.
         calibration_file: None: `find_calibration`.
 

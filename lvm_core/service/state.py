@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from lvm_core.errors import LvmError
-from lvm_core.service import limits
+from lvm_core.runtime.errors import LvmError
+from lvm_core.service import schemas
 from lvm_core.service.batching import Batcher, Busy, Stopping
-from lvm_core.service.limits import Settings
-from lvm_core.service.schemas import ChatRequest, PredictRequest, RetrieveRequest
-from lvm_core.service.telemetry import Telemetry
+from lvm_core.service.schemas import ChatRequest, PredictRequest, RetrieveRequest, Settings
 
 RECENT_SECONDS = 60.0
 """For so long a failure of ours shows in /health."""
@@ -164,13 +163,13 @@ class Service:
             },
             "calibration": {"curves": len(parts.calibration.curves)} if parts.calibration else None,
             "limits": {
-                "body_bytes": limits.BODY_BYTES,
-                "messages": limits.MESSAGES,
-                "characters": limits.CHARACTERS,
+                "body_bytes": schemas.BODY_BYTES,
+                "messages": schemas.MESSAGES,
+                "characters": schemas.CHARACTERS,
                 "steps": self.settings.steps,
-                "candidates": limits.CANDIDATES,
-                "retrieved": limits.RETRIEVED,
-                "contexts": limits.VECTORS,
+                "candidates": schemas.CANDIDATES,
+                "retrieved": schemas.RETRIEVED,
+                "contexts": schemas.VECTORS,
                 "queue": self.settings.queue,
             },
             "fill": self.settings.fill,
@@ -259,7 +258,7 @@ def figures_of(folder: Path | None, recipe: str) -> dict[str, Any]:
     Raises:
         LvmError: the file is damaged (names it).
     """
-    from lvm_core.reading import read_json
+    from lvm_core.runtime.readers import read_json
 
     path = folder / f"{recipe}.json" if folder is not None and "/" not in recipe else None
     raw = read_json(path) if path is not None and path.is_file() else None
@@ -268,3 +267,40 @@ def figures_of(folder: Path | None, recipe: str) -> dict[str, Any]:
     wanted = ("recall_at_5", "recall_at_1", "mrr", "cosine", "full_bank_recall_at_5")
     splits = [split for split in ("val", "ood") if isinstance(raw.get(split), dict)]
     return {split: {key: raw[split][key] for key in wanted if key in raw[split]} for split in splits}
+
+
+SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.3, 0.6, 1.2, 5.0, 30.0)
+
+SIZES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Telemetry:
+    """Counters of one service (a registry of its own, so that tests can start several)."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "lvm_requests_total", "Requests by route and status", ["route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "lvm_request_seconds", "Time from request to answer", ["route"], buckets=SECONDS, registry=self.registry
+        )
+        self.batches = Histogram(
+            "lvm_batch_size", "Requests worked on together", ["kind"], buckets=SIZES, registry=self.registry
+        )
+        self.waiting = Gauge("lvm_queue_depth", "Requests that wait", registry=self.registry)
+        self.ready = Gauge("lvm_ready", "1 when requests are answered", registry=self.registry)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count an answer."""
+        self.requests.labels(route, str(status)).inc()
+        self.seconds.labels(route).observe(seconds)
+
+    def batch(self, kind: str, size: int) -> None:
+        """Count a batch."""
+        self.batches.labels(kind).observe(size)
+
+    def text(self, waiting: int) -> bytes:
+        """Everything, as /metrics answers it."""
+        self.waiting.set(waiting)
+        return generate_latest(self.registry)

@@ -1,0 +1,244 @@
+"""The groups of params.yaml that shape data, evaluation and service."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from lvm_core.config import Group
+from lvm_core.windows import CONTEXT
+
+
+class DataParams(Group):
+    """Where the data come from.
+
+    Attributes:
+        kind: `text` (chunked and encoded here) or `vectors` (brought by the user).
+        train: source of the splits train, dev and val. Text: a name of `READERS`, or a folder. Vectors: a file, or a
+            folder of files.
+        ood: source of the split ood, another one; null, with vectors, for none.
+        encoder: name of the encoder of the vectors brought, for the record; null if unknown.
+    """
+
+    kind: Literal["text", "vectors"]
+    train: Annotated[str, Field(min_length=1)]
+    ood: Annotated[str, Field(min_length=1)] | None
+    encoder: Annotated[str, Field(min_length=1)] | None
+
+    @field_validator("train", "ood")
+    @classmethod
+    def _is_a_path(cls, value: str | None) -> str | None:
+        if value is not None and "\0" in value:
+            raise PydanticCustomError("null_character", "holds a null character, which no path has")
+        return value
+
+    @field_validator("ood", "encoder")
+    @classmethod
+    def _fits_the_kind(cls, value: str | None, info: ValidationInfo) -> str | None:
+        text = info.data.get("kind") == "text"
+        if text and info.field_name == "ood" and value is None:
+            raise PydanticCustomError("missing_ood", "must be another source than data.train when data.kind is 'text'")
+        if text and info.field_name == "encoder" and value is not None:
+            raise PydanticCustomError("foreign_encoder", "is for data.kind 'vectors'; of text set encoder.model")
+        return value
+
+
+class CorpusParams(Group):
+    """How articles become chunks.
+
+    Attributes:
+        min_chars: shortest chunk.
+        max_chars: longest chunk; more than twice `min_chars`, so that any longer text divides into allowed pieces.
+        min_chunks: articles with fewer chunks are left out; at least one window's worth.
+        short: what happens to a paragraph under `min_chars`: `join` it to the next one, or `drop` it.
+        max_train_articles: take this many articles of the training source, spread evenly; null for all. At least
+            three, because train, dev and val need one each.
+        max_ood_articles: the same for the other source.
+    """
+
+    min_chars: Annotated[int, Field(ge=1)]
+    max_chars: Annotated[int, Field(ge=3, le=1_000_000)]
+    min_chunks: Annotated[int, Field(ge=CONTEXT + 1)]
+    short: Literal["join", "drop"]
+    max_train_articles: Annotated[int, Field(ge=3)] | None
+    max_ood_articles: Annotated[int, Field(ge=1)] | None
+
+    @field_validator("max_chars")
+    @classmethod
+    def _room_for_two(cls, value: int, info: ValidationInfo) -> int:
+        shortest = info.data.get("min_chars")
+        if shortest is not None and value <= 2 * shortest:
+            raise PydanticCustomError(
+                "too_small",
+                "must be more than twice corpus.min_chars = {shortest}, so that a longer text divides into chunks",
+                {"shortest": shortest},
+            )
+        return value
+
+
+class SplitParams(Group):
+    """Shares of the training source's articles; the rest is `train`.
+
+    Attributes:
+        dev: share for `dev`, which chooses.
+        val: share for `val`, which only reports.
+    """
+
+    dev: Annotated[float, Field(gt=0, lt=1)]
+    val: Annotated[float, Field(gt=0, lt=1)]
+
+    @field_validator("val")
+    @classmethod
+    def _leaves_some(cls, value: float, info: ValidationInfo) -> float:
+        dev = info.data.get("dev")
+        if dev is not None and dev + value >= 1:
+            raise PydanticCustomError("too_large", "leaves nothing to train on with split.dev = {dev}", {"dev": dev})
+        return value
+
+
+Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
+
+Positive = Annotated[float, Field(gt=0.0)]
+
+
+class EvaluateParams(Group):
+    """How predictors are judged; the defaults are those of the design.
+
+    Attributes:
+        batch_size: windows a batch; changes speed and memory, never the figures.
+        rollout_steps: H, how often predictions are fed back (published: 5).
+        coherence_cuts: the two borders of the coherence bins low | normal | high (published: 0.45 and 0.55).
+        min_candidates: windows with fewer candidates are left out of retrieval, and counted.
+        contrastive_targets: number of the split's targets that contrastive accuracy compares with; 0 leaves it out.
+        full_bank: whether to measure retrieval among all chunks of the bank too (the dearest figure on a large bank).
+        near_duplicate: windows whose target has this cosine or more with a chunk of its context are left out of every
+            figure (`metrics/diagnosis.json` has their share, by `diagnosis.near_duplicate`); None: none is.
+        ridge_strengths: penalties of the `ridge` reference to choose from on `dev`, a training window
+            (`references.fit_ridge`).
+    """
+
+    batch_size: int = Field(default=256, ge=1, le=65_536)
+    rollout_steps: int = Field(default=5, ge=1, le=100)
+    coherence_cuts: list[Cosine] = Field(default=[0.45, 0.55], min_length=2, max_length=2)
+    min_candidates: int = Field(default=10, ge=1)
+    contrastive_targets: int = Field(default=1000, ge=0, le=1_000_000)
+    full_bank: bool = True
+    near_duplicate: float | None = Field(default=None, gt=0.0, le=1.0)
+    ridge_strengths: list[Positive] = Field(default=[1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1], min_length=1)
+
+    @field_validator("coherence_cuts")
+    @classmethod
+    def _rising(cls, cuts: list[float]) -> list[float]:
+        if not cuts[0] < cuts[1]:
+            raise ValueError("must be two rising cosines, like [0.45, 0.55]")
+        return cuts
+
+    @field_validator("ridge_strengths")
+    @classmethod
+    def _distinct(cls, strengths: list[float]) -> list[float]:
+        if len(set(strengths)) != len(strengths):
+            raise ValueError("must not repeat a strength")
+        return strengths
+
+
+Fill = Literal["neighbours", "repeat"]
+"""How a context of fewer than five chunks is filled up (`lvm_core.service.nearest`)."""
+
+
+class ServiceParams(Group):
+    """Parameters of the service.
+
+    Attributes:
+        models: names of the recipes whose confidence is calibrated, beside the selected model's.
+        fill: strategy for contexts of fewer than five chunks, unless a request names another.
+        steps: most chunks ahead that a request may ask for; confidence is calibrated for each.
+    """
+
+    models: list[str]
+    fill: Fill
+    steps: Annotated[int, Field(ge=1, le=16)]
+
+
+class EncoderParams(Group):
+    """Parameters of the encoder (`encoder` in params.yaml)."""
+
+    model: Annotated[str, Field(min_length=1, description="name of a packaged or locally cached model, or a folder")]
+    batch_size: Annotated[int, Field(ge=1, le=4096, description="chunks a forward pass")]
+    dtype: Annotated[Literal["float32", "float16"], Field(description="of the bank's vectors")]
+
+
+class DiagnosisParams(Group):
+    """Parameters of the diagnosis (`diagnosis` in params.yaml)."""
+
+    max_lag: Annotated[int, Field(ge=CONTEXT, le=1000, description="longest lag of the similarity curve")]
+    near_duplicate: Annotated[float, Field(gt=0.0, le=1.0, description="cosine from which two chunks count as equal")]
+
+
+ScoreName = Literal["distinctness", "forward_gain", "similarity"]
+
+SCORES: tuple[ScoreName, ...] = ("distinctness", "forward_gain", "similarity")
+"""The scores that can order a curriculum, higher first (prior results, section 5)."""
+
+
+class ScoreParams(Group):
+    """Which score orders the curriculum (`score` in params.yaml)."""
+
+    name: Annotated[ScoreName, Field(description="score of the curricula that name no other")]
+
+
+Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
+
+CosineSum = Annotated[float, Field(ge=-2.0, le=2.0)]
+
+
+class TopShares(Group):
+    """Share of the scored windows that phases A and B keep; phase C keeps all."""
+
+    a: Fraction
+    b: Fraction
+
+    @model_validator(mode="after")
+    def _nested(self) -> TopShares:
+        if self.a > self.b:
+            raise ValueError(f"a = {self.a} must not exceed b = {self.b}: phase B contains phase A")
+        return self
+
+
+class Thresholds(Group):
+    """The P5.1 rule: A keeps sim_prev >= sim_a AND adv_prev >= adv_a, B has >= sim_b OR >= adv_b (and all of A)."""
+
+    sim_a: CosineSum
+    adv_a: CosineSum
+    sim_b: CosineSum
+    adv_b: CosineSum
+
+
+class CurriculumParams(Group):
+    """Parameters of all curricula (`curriculum` in params.yaml)."""
+
+    top: TopShares
+    thresholds: Thresholds
+    min_windows: Annotated[int, Field(ge=1, description="a phase with fewer windows is an error")]
+    near_duplicate: Annotated[
+        float | None, Field(gt=0.0, le=1.0, description="windows whose target is this near to a context chunk are out")
+    ]
+
+
+class Rule(Group):
+    """How one recipe's phases are selected: one entry of data/curricula.yaml.
+
+    Attributes:
+        rule: `all` (every window in every phase), `top` (the windows with the highest score) or `thresholds` (P5.1).
+        score: orders the windows under `top`; None under the other rules.
+    """
+
+    rule: Literal["all", "top", "thresholds"]
+    score: ScoreName | None = None
+
+    @model_validator(mode="after")
+    def _score_where_used(self) -> Rule:
+        if (self.rule == "top") != (self.score is not None):
+            raise ValueError("score is needed with rule: top, and only there")
+        return self
