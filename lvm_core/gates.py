@@ -25,14 +25,7 @@ AGAIN = "run `dvc repro compare`"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print one line a gate and a last one with the outcome; the exit code.
-
-    Args:
-        arguments: of the command line.
-
-    Raises:
-        LvmError: an unknown recipe, set or argument, or a file that is missing, damaged or out of date.
-    """
+    """Print one line a gate and a last one with the outcome; the exit code."""
     parser = Parser("python -m lvm_core.gates", USAGE, (__doc__ or "").split("\n\n")[1])
     parser.add_argument("--recipe", required=True, metavar="R", help="a recipe, or a reference predictor")
     parser.add_argument("--set", required=True, metavar="S", help="a set of gates.sets in params.yaml")
@@ -53,11 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def read_row(params: GatesParams, set_name: str, frame: str, name: str) -> RowResult:
-    """The answers of one row, from metrics/comparison.json.
-
-    Raises:
-        LvmError: see `main`.
-    """
+    """The answers of one row, from metrics/comparison.json."""
     if set_name not in params.sets:
         raise LvmError(f"{PARAMS_FILE}: gates.sets has no set {set_name!r}; there are {', '.join(params.sets)}")
     if frame not in frames_of(params, set_name):

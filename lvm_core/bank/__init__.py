@@ -41,27 +41,24 @@ def content_sha256(vectors: np.ndarray, block: int = 65_536) -> str:
 
 @dataclass(frozen=True)
 class BankInfo:
-    """What shaped the vectors of a bank (`bank.json`).
-
-    Attributes:
-        encoder: name of the encoder as given in `encoder.model`; of imported vectors as in `data.encoder`, or "".
-        weights_sha256: of the encoder's weights ("" for imported vectors).
-        precision: arithmetic of the encoder, `bf16` or `fp32` ("" for imported vectors).
-        processor_features: of the machine that encoded and that change the result, sorted (none for imported ones).
-        dimension: D.
-        n_chunks: N.
-        content_sha256: of the vectors' bytes in row order.
-        format_version: of this folder.
-    """
+    """What shaped the vectors of a bank (`bank.json`)."""
 
     encoder: str
+    """Name of the encoder as given in `encoder.model`; of imported vectors as in `data.encoder`, or ""."""
     weights_sha256: str
+    """Of the encoder's weights ("" for imported vectors)."""
     precision: str
+    """Arithmetic of the encoder, `bf16` or `fp32` ("" for imported vectors)."""
     processor_features: list[str]
+    """Of the machine that encoded and that change the result, sorted (none for imported ones)."""
     dimension: Annotated[int, Field(ge=1)]
+    """D of the vectors."""
     n_chunks: Annotated[int, Field(ge=1)]
+    """Number of chunks."""
     content_sha256: str
+    """Of the vectors' bytes in row order."""
     format_version: int = FORMAT_VERSION
+    """Of this folder."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def write(self, directory: str | Path) -> None:
@@ -71,19 +68,16 @@ class BankInfo:
 
 @dataclass(frozen=True)
 class Bank:
-    """An opened bank.
-
-    Attributes:
-        vectors: [N, D] float32 or float16, unit rows, usually memory-mapped.
-        articles: one row an article: `article_id, title, source, split, first_row, n_chunks`.
-        info: what shaped the vectors.
-        directory: where it lies; None for a bank made in memory.
-    """
+    """An opened bank."""
 
     vectors: np.ndarray
+    """[N, D] float32 or float16, unit rows, usually memory-mapped."""
     articles: pd.DataFrame
+    """One row an article: `article_id, title, source, split, first_row, n_chunks`."""
     info: BankInfo
+    """What shaped the vectors."""
     directory: Path | None = field(default=None, compare=False)
+    """Where it lies; None for a bank made in memory."""
 
     def articles_of(self, split: str | Sequence[str]) -> pd.DataFrame:
         """The articles of one split (or several), in bank order."""

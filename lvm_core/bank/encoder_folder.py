@@ -102,10 +102,6 @@ def require_modest(folder: Path) -> None:
 
     transformers builds what config.json describes before it looks at the weights: a few bytes could keep it busy for
     ever, or take all memory.
-
-    Raises:
-        LvmError: as said, or the file cannot be read (names it, the key and the value).
-        Exception: whatever transformers raises at a configuration that it cannot use.
     """
     import torch
     from transformers import AutoConfig, AutoModel
@@ -138,15 +134,7 @@ def _whole_numbers(config: object, key: str = "") -> Iterator[tuple[str, int]]:
 
 
 def require_complete(model: SentenceTransformer, folder: Path) -> None:
-    """Refuse an encoder in whose weights a tensor is missing: transformers puts random numbers in its place.
-
-    Args:
-        model: as loaded.
-        folder: it was loaded from.
-
-    Raises:
-        LvmError: names the missing tensors.
-    """
+    """Refuse an encoder in whose weights a tensor is missing: transformers puts random numbers in its place."""
     body: Any = getattr(model[0], "model", None)
     if not hasattr(type(body), "from_pretrained"):  # not of transformers: sentence-transformers' own are strict
         return

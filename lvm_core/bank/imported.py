@@ -27,23 +27,20 @@ DIRECTORY = Path("data/imported")
 
 @dataclass(frozen=True)
 class ImportInfo:
-    """What `import.json` says.
-
-    Attributes:
-        kind: `text` (nothing is imported) or `vectors`.
-        encoder: name of the vectors' encoder as the user gave it; "" if unknown.
-        dimension: D.
-        n_chunks: N.
-        content_sha256: of the vectors' bytes in row order.
-        sources: counts of what was read, dropped and changed, by origin (`train`, `ood`).
-    """
+    """What `import.json` says."""
 
     kind: str
+    """`text` (nothing is imported) or `vectors`."""
     encoder: str = ""
+    """Name of the vectors' encoder as the user gave it; "" if unknown."""
     dimension: int = 0
+    """D of the vectors."""
     n_chunks: int = 0
+    """Number of chunks."""
     content_sha256: str = ""
+    """Of the vectors' bytes in row order."""
     sources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Counts of what was read, dropped and changed, by origin (`train`, `ood`)."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def write(self, directory: str | Path) -> None:

@@ -19,25 +19,22 @@ from lvm_core.selection.judge import judge_gates
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every row, judged.
-
-    Attributes:
-        rows: complete, in their order.
-        about: a line on each recipe, which says so if it was stopped.
-        summaries: of every row, by split.
-        results: of the gates, by set.
-        after_phases: of the recipes.
-        after: summaries of the recipes after phases `a` and `b`, by phase and recipe.
-        json: what metrics/comparison.json holds.
-    """
+    """Every row, judged."""
 
     rows: list[dict[str, Any]]
+    """Complete, in their order."""
     about: dict[str, str]
+    """A line on each recipe, which says so if it was stopped."""
     summaries: dict[str, dict[str, Any]]
+    """Of every row, by split."""
     results: dict[str, SetResult]
+    """Of the gates, by set."""
     after_phases: dict[str, AfterPhases]
+    """Of the recipes."""
     after: dict[str, dict[str, dict[str, Any]]]
+    """Summaries of the recipes after phases `a` and `b`, by phase and recipe."""
     json: dict[str, Any]
+    """What metrics/comparison.json holds."""
 
 
 def build_comparison(

@@ -40,11 +40,7 @@ class Evidence:
     pos_scalars: Mapping[str, float | None]
 
     def value(self, name: str, figure: str) -> float:
-        """A figure of a row.
-
-        Raises:
-            Undefined: it is undefined on these data.
-        """
+        """A figure of a row."""
         return defined(self.rows[name].get(figure), f"{figure} of {name}")
 
     def articles(self) -> int | None:
@@ -88,11 +84,7 @@ class Claim:
 
 
 def defined(value: float | None, what: str) -> float:
-    """The value itself.
-
-    Raises:
-        Undefined: it is None or not a finite number; the message is `what`.
-    """
+    """The value itself."""
     if value is None or not math.isfinite(value):
         raise Undefined(what)
     return float(value)

@@ -44,11 +44,7 @@ SPREAD = ("val_recall_at_5", "val_cosine", "val_mrr", "ood_recall_at_5", "ood_co
 
 
 def columns(sets: Sequence[str]) -> tuple[str, ...]:
-    """Columns of metrics/comparison.csv (a contract).
-
-    Args:
-        sets: names of the sets of gates.
-    """
+    """Columns of metrics/comparison.csv (a contract)."""
     gates = (column for name in sets for column in (f"gates_{name}", f"gates_{name}_of"))
     figures = (column for x in FIGURES for column in (x, *(f"{x}_{end}" for end in ENDS)))
     return ("name", "kind", "status", *gates, *figures, "seeds", *(f"{x}_sd" for x in SPREAD))
@@ -114,11 +110,7 @@ def _resolved(name: str) -> Mapping[str, Any]:
 
 
 def read_summaries(directory: str | Path, names: Sequence[str], within: str = "") -> dict[str, dict[str, Any]]:
-    """The `summary.json` of each named folder of `directory`, or of the folder `within` each.
-
-    Raises:
-        LvmError: one is missing (names it).
-    """
+    """The `summary.json` of each named folder of `directory`, or of the folder `within` each."""
     return {name: read_json(Path(directory) / name / within / "summary.json") for name in names}
 
 
@@ -129,15 +121,7 @@ def comparison_details(
     after_a: Mapping[str, Mapping[str, Any]],
     **others: Any,
 ) -> dict[str, Any]:
-    """What `metrics/comparison.json` holds.
-
-    Args:
-        rows: of the table, complete.
-        summaries: of every row, by split.
-        about: a line on each recipe.
-        after_a: the recipes' summaries after phase A.
-        others: further parts by name (gates, time_direction, seeds, more).
-    """
+    """What `metrics/comparison.json` holds."""
     details = [
         {**row, "about": about.get(row["name"]), **{split: summaries[row["name"]][split] for split in SPLITS}}
         for row in rows

@@ -29,15 +29,7 @@ def table_row(name: str, kind: str, summary: Mapping[str, Any]) -> dict[str, Any
 def comparison_rows(
     recipes: Mapping[str, Mapping[str, Any]], references: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """All rows, best masked R@5 on val first; undefined last, equal ones by name.
-
-    Args:
-        recipes: summary by name.
-        references: summary by name.
-
-    Raises:
-        LvmError: two rows have the same name.
-    """
+    """All rows, best masked R@5 on val first; undefined last, equal ones by name."""
     both = set(recipes) & set(references)
     if both:
         raise LvmError(f"params.yaml: recipes.{sorted(both)[0]} has the name of a reference predictor; rename it")
@@ -52,12 +44,7 @@ def comparison_rows(
 
 
 def with_intervals(rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, Judgement]) -> list[dict[str, Any]]:
-    """The rows with the 95 % interval of each figure, and with the paired differences to the baselines.
-
-    Args:
-        rows: from `comparison_rows`.
-        judgements: of every row, on the same windows.
-    """
+    """The rows with the 95 % interval of each figure, and with the paired differences to the baselines."""
     point = {row["name"]: row["val_recall_at_5"] for row in rows}
     complete = []
     for row in rows:
@@ -75,16 +62,7 @@ def with_intervals(rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, J
 
 
 def best_two(rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, Judgement]) -> dict[str, Any] | None:
-    """The paired difference in masked R@5 on val of the two best recipes: can they be told apart?
-
-    Args:
-        rows: in their order.
-        judgements: of every row.
-
-    Returns:
-        `names` (better one first), `difference`, `lo`, `hi` (None where there is no interval); None with fewer than two
-        recipes whose R@5 is defined.
-    """
+    """The paired difference in masked R@5 on val of the two best recipes: can they be told apart?"""
     names = [row["name"] for row in rows if row["kind"] == "recipe" and row["val_recall_at_5"] is not None][:2]
     if len(names) < 2:
         return None
@@ -105,12 +83,7 @@ def with_gates(
 
 
 def with_spread(rows: Sequence[Mapping[str, Any]], spread: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with the number of seeds of each recipe and the standard deviations over them, None with one seed.
-
-    Args:
-        rows: of recipes and references.
-        spread: from `variants.seed_spread`, for the recipes that were trained with several.
-    """
+    """The rows with the number of seeds of each recipe and the standard deviations over them, None with one seed."""
     complete = []
     for row in rows:
         several = spread.get(row["name"])
@@ -130,11 +103,7 @@ PHASES = ("a", "b", "c")
 
 
 def read_decisions(names: Sequence[str]) -> dict[str, Decision]:
-    """What the gates decided on each named recipe after phase A.
-
-    Raises:
-        LvmError: a decision is missing or damaged (names the file).
-    """
+    """What the gates decided on each named recipe after phase A."""
     return {name: read_decision(decision_file("a", name)) for name in names}
 
 
@@ -144,14 +113,7 @@ def judge_phases(
     judgements: Mapping[str, Mapping[str, Judgement]],
     decisions: Mapping[str, Decision],
 ) -> dict[str, AfterPhases]:
-    """Hold each recipe against its own set after each phase, in the corrected frame.
-
-    Args:
-        params: the sets.
-        sets: name of the set of each recipe.
-        judgements: by phase and row, the reference predictors among the rows.
-        decisions: of each recipe after phase A.
-    """
+    """Hold each recipe against its own set after each phase, in the corrected frame."""
     found = {}
     for name, chosen in sets.items():
         rows = {phase: judge_row(params, chosen, name, judgements[phase]) for phase in PHASES}
@@ -178,10 +140,6 @@ def time_direction(forward: Mapping[str, Judgement], backward: Mapping[str, Judg
     The articles, the targets and so the draws are the same in both directions and for all rows. Ranks within an article
     are not symmetric, so that predictors which know nothing of time differ too: `beyond_copy_last` (with `_lo`, `_hi`)
     is what a row's difference has beyond that of `copy_last`.
-
-    Args:
-        forward: by row, `copy_last` among them, over the targets that both directions have.
-        backward: the same rows on the reversed articles.
     """
     tables: dict[str, Cells] = {}
     trivial = backward["copy_last"]
@@ -209,16 +167,7 @@ def _with_ends(name: str, value: float | None, draws: np.ndarray, ends: tuple[st
 
 
 def seed_spread(by_seed: Mapping[int, Judgement], copy_last: Judgement) -> dict[str, Any]:
-    """Spread of a recipe's figures over the seeds it was trained with, and what each has beyond `copy_last`.
-
-    Args:
-        by_seed: the recipe's own seed and the others, at least two.
-        copy_last: the reference predictor, on the same windows.
-
-    Returns:
-        `seeds`; by figure, `mean`, `sd` (of the sample: n - 1), `min`, `max`, None where undefined; and
-        `against_copy_last`, for each seed the masked R@5 on val: `recall_at_5`, `difference`, `lo`, `hi` (paired).
-    """
+    """Spread of a recipe's figures over the seeds it was trained with, and what each has beyond `copy_last`."""
     figures = {}
     for key in SPREAD:
         values = [judgement.value[key] for judgement in by_seed.values()]

@@ -107,13 +107,7 @@ def comparison_text(
 
 
 def markdown_table(rows: Sequence[Row], shown: Mapping[str, str], *, mark_best: bool = False) -> list[str]:
-    """Rows of the comparison as a table: name, status, then columns.
-
-    Args:
-        rows: in their order.
-        shown: titles of the columns.
-        mark_best: set the highest value of each column in bold.
-    """
+    """Rows of the comparison as a table: name, status, then columns."""
     best = {
         column: max((row[column] for row in rows if row[column] is not None), default=None)
         for column in shown
@@ -141,12 +135,7 @@ def _cell(row: Row, column: str, *, best: bool) -> str:
 def time_direction_chapter(
     tables: Mapping[str, Mapping[str, Mapping[str, float | None]]], left_out: Sequence[str] = ()
 ) -> list[str]:
-    """The chapter on recipes trained and tested on articles read backwards, as one Markdown text or none.
-
-    Args:
-        tables: from `variants.time_direction`, by row.
-        left_out: recipes that were stopped.
-    """
+    """The chapter on recipes trained and tested on articles read backwards, as one Markdown text or none."""
     heading = ["## Time direction", *(["", left_out_text(left_out)] if left_out else [])]
     if not tables:
         return ["\n".join(heading)] if left_out else []
@@ -176,12 +165,7 @@ def time_direction_chapter(
 
 
 def seeds_chapter(spread: Mapping[str, Mapping[str, Any]], left_out: Sequence[str] = ()) -> list[str]:
-    """The chapter on the spread over seeds, as one Markdown text, or none if no recipe was repeated.
-
-    Args:
-        spread: from `variants.seed_spread`, by recipe.
-        left_out: recipes that were stopped.
-    """
+    """The chapter on the spread over seeds, as one Markdown text, or none if no recipe was repeated."""
     heading = ["## Spread over seeds", *(["", left_out_text(left_out)] if left_out else [])]
     if not spread:
         return ["\n".join(heading)] if left_out else []

@@ -48,15 +48,11 @@ def _wrong(message: str) -> PydanticCustomError:
 
 
 class Rivals(Group):
-    """What is subtracted from a row's figure: `times` the best (highest) of these reference predictors' same figure.
-
-    Attributes:
-        best_of: names of reference predictors. Only these: a recipe may be taken out of `names`, and a gate must not
-            vanish with it.
-        times: factor.
-    """
+    """What is subtracted from a row's figure: `times` the best (highest) of these reference predictors' same figure."""
 
     best_of: Annotated[list[str], Field(min_length=1)]
+    """Names of reference predictors. Only these: a recipe may be taken out of `names`, and a gate must not vanish with
+    it."""
     times: float = 1.0
 
     @field_validator("best_of")
@@ -73,30 +69,25 @@ class Condition(Group):
 
     The number is `figure` of `split`; with `minus`, its lead over rivals; with `distance_to`, its absolute difference
     to the same figure of another split. Or, with `set` in place of all these, the number of gates of that set passed.
-
-    Attributes:
-        split: `val` or `ood`.
-        figure: one of `FIGURES`.
-        published: the figure that takes its place in the published frame; None for the same one.
-        minus: rivals whose figure is subtracted.
-        distance_to: another split.
-        bound: what the limit applies to: the number itself (`point`), or the lower (`lo`) or upper end (`hi`) of its
-            95 % bootstrap interval; differences are taken anew in each draw of articles.
-        set: name of another set, whose gates are counted in the same frame.
-        at_least: limit, like the next three; exactly one is given.
-        above: limit.
-        at_most: limit.
-        below: limit.
     """
 
     split: Split | None = None
+    """`val` or `ood`."""
     figure: str | None = None
+    """One of `FIGURES`."""
     published: str | None = None
+    """The figure that takes its place in the published frame; None for the same one."""
     minus: Rivals | None = None
+    """Rivals whose figure is subtracted."""
     distance_to: Split | None = None
+    """Another split."""
     bound: Bound = "point"
+    """What the limit applies to: the number itself (`point`), or the lower (`lo`) or upper end (`hi`) of its 95 %
+    bootstrap interval; differences are taken anew in each draw of articles."""
     set: str | None = None
+    """Name of another set, whose gates are counted in the same frame."""
     at_least: float | None = None
+    """Limit, like the next three; exactly one is given."""
     above: float | None = None
     at_most: float | None = None
     below: float | None = None
@@ -145,33 +136,27 @@ class Condition(Group):
 
 
 class Gate(Group):
-    """Conditions that must all hold.
-
-    Attributes:
-        all_of: the conditions.
-        report_only: shown, but counted neither for nor against a row.
-    """
+    """Conditions that must all hold."""
 
     all_of: Annotated[list[Condition], Field(min_length=1)]
+    """The conditions."""
     report_only: bool = False
+    """Shown, but counted neither for nor against a row."""
 
 
 GateSet = Annotated[dict[Name, Gate], Field(min_length=1)]
 
 
 class GatesParams(Group):
-    """Sets of gates by name, and what is asked of a recipe after a phase.
-
-    Attributes:
-        sets: must have `REQUIRED_SETS`; more may be added.
-        in_force: name of the set that recipes are held against after each phase, in the corrected frame; a recipe may
-            name another one for itself (`recipes.<name>.gates`).
-        policy: `report`: say who passes; `enforce`: a recipe that fails after phase A goes no further.
-    """
+    """Sets of gates by name, and what is asked of a recipe after a phase."""
 
     sets: dict[Name, GateSet]
+    """Must have `REQUIRED_SETS`; more may be added."""
     in_force: Name = "stage_a"
+    """Name of the set that recipes are held against after each phase, in the corrected frame; a recipe may name another
+    one for itself (`recipes.<name>.gates`)."""
     policy: Literal["report", "enforce"] = "report"
+    """`report`: say who passes; `enforce`: a recipe that fails after phase A goes no further."""
 
     @field_validator("sets")
     @classmethod
@@ -224,16 +209,7 @@ def sets_of(names: Sequence[str], recipes: Mapping[str, Mapping[str, object]], p
 
 
 def check_set(where: str, name: str, sets: Iterable[str]) -> None:
-    """Make sure that a set exists.
-
-    Args:
-        where: dotted key of the name, for the message.
-        name: of the set.
-        sets: names of those there are.
-
-    Raises:
-        LvmError: it does not.
-    """
+    """Make sure that a set exists."""
     if name not in list(sets):  # a list, because YAML may give anything for the name
         raise LvmError(
             f"{PARAMS_FILE}: {where} = {shown(name)}: there is no such set in gates.sets ({', '.join(sets)})"

@@ -12,20 +12,17 @@ from lvm_core.windows import CONTEXT
 
 
 class DataParams(Group):
-    """Where the data come from.
-
-    Attributes:
-        kind: `text` (chunked and encoded here) or `vectors` (brought by the user).
-        train: source of the splits train, dev and val. Text: a name of `READERS`, or a folder. Vectors: a file, or a
-            folder of files.
-        ood: source of the split ood, another one; null, with vectors, for none.
-        encoder: name of the encoder of the vectors brought, for the record; null if unknown.
-    """
+    """Where the data come from."""
 
     kind: Literal["text", "vectors"]
+    """`text` (chunked and encoded here) or `vectors` (brought by the user)."""
     train: Annotated[str, Field(min_length=1)]
+    """Source of the splits train, dev and val. Text: a name of `READERS`, or a folder. Vectors: a file, or a folder of
+    files."""
     ood: Annotated[str, Field(min_length=1)] | None
+    """Source of the split ood, another one; null, with vectors, for none."""
     encoder: Annotated[str, Field(min_length=1)] | None
+    """Name of the encoder of the vectors brought, for the record; null if unknown."""
 
     @field_validator("train", "ood")
     @classmethod
@@ -46,24 +43,21 @@ class DataParams(Group):
 
 
 class CorpusParams(Group):
-    """How articles become chunks.
-
-    Attributes:
-        min_chars: shortest chunk.
-        max_chars: longest chunk; more than twice `min_chars`, so that any longer text divides into allowed pieces.
-        min_chunks: articles with fewer chunks are left out; at least one window's worth.
-        short: what happens to a paragraph under `min_chars`: `join` it to the next one, or `drop` it.
-        max_train_articles: take this many articles of the training source, spread evenly; null for all. At least
-            three, because train, dev and val need one each.
-        max_ood_articles: the same for the other source.
-    """
+    """How articles become chunks."""
 
     min_chars: Annotated[int, Field(ge=1)]
+    """Shortest chunk."""
     max_chars: Annotated[int, Field(ge=3, le=1_000_000)]
+    """Longest chunk; more than twice `min_chars`, so that any longer text divides into allowed pieces."""
     min_chunks: Annotated[int, Field(ge=CONTEXT + 1)]
+    """Articles with fewer chunks are left out; at least one window's worth."""
     short: Literal["join", "drop"]
+    """What happens to a paragraph under `min_chars`: `join` it to the next one, or `drop` it."""
     max_train_articles: Annotated[int, Field(ge=3)] | None
+    """Take this many articles of the training source, spread evenly; null for all. At least three, because train, dev
+    and val need one each."""
     max_ood_articles: Annotated[int, Field(ge=1)] | None
+    """The same for the other source."""
 
     @field_validator("max_chars")
     @classmethod
@@ -79,15 +73,12 @@ class CorpusParams(Group):
 
 
 class SplitParams(Group):
-    """Shares of the training source's articles; the rest is `train`.
-
-    Attributes:
-        dev: share for `dev`, which chooses.
-        val: share for `val`, which only reports.
-    """
+    """Shares of the training source's articles; the rest is `train`."""
 
     dev: Annotated[float, Field(gt=0, lt=1)]
+    """Share for `dev`, which chooses."""
     val: Annotated[float, Field(gt=0, lt=1)]
+    """Share for `val`, which only reports."""
 
     @field_validator("val")
     @classmethod
@@ -104,29 +95,25 @@ Positive = Annotated[float, Field(gt=0.0)]
 
 
 class EvaluateParams(Group):
-    """How predictors are judged; the defaults are those of the design.
-
-    Attributes:
-        batch_size: windows a batch; changes speed and memory, never the figures.
-        rollout_steps: H, how often predictions are fed back (published: 5).
-        coherence_cuts: the two borders of the coherence bins low | normal | high (published: 0.45 and 0.55).
-        min_candidates: windows with fewer candidates are left out of retrieval, and counted.
-        contrastive_targets: number of the split's targets that contrastive accuracy compares with; 0 leaves it out.
-        full_bank: whether to measure retrieval among all chunks of the bank too (the dearest figure on a large bank).
-        near_duplicate: windows whose target has this cosine or more with a chunk of its context are left out of every
-            figure (`metrics/diagnosis.json` has their share, by `diagnosis.near_duplicate`); None: none is.
-        ridge_strengths: penalties of the `ridge` reference to choose from on `dev`, a training window
-            (`references.fit_ridge`).
-    """
+    """How predictors are judged; the defaults are those of the design."""
 
     batch_size: int = Field(default=256, ge=1, le=65_536)
+    """Windows a batch; changes speed and memory, never the figures."""
     rollout_steps: int = Field(default=5, ge=1, le=100)
+    """H, how often predictions are fed back (published: 5)."""
     coherence_cuts: list[Cosine] = Field(default=[0.45, 0.55], min_length=2, max_length=2)
+    """The two borders of the coherence bins low | normal | high (published: 0.45 and 0.55)."""
     min_candidates: int = Field(default=10, ge=1)
+    """Windows with fewer candidates are left out of retrieval, and counted."""
     contrastive_targets: int = Field(default=1000, ge=0, le=1_000_000)
+    """Number of the split's targets that contrastive accuracy compares with; 0 leaves it out."""
     full_bank: bool = True
+    """Whether to measure retrieval among all chunks of the bank too (the dearest figure on a large bank)."""
     near_duplicate: float | None = Field(default=None, gt=0.0, le=1.0)
+    """Windows whose target has this cosine or more with a chunk of its context are left out of every figure
+    (`metrics/diagnosis.json` has their share, by `diagnosis.near_duplicate`); None: none is."""
     ridge_strengths: list[Positive] = Field(default=[1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1], min_length=1)
+    """Penalties of the `ridge` reference to choose from on `dev`, a training window (`references.fit_ridge`)."""
 
     @field_validator("coherence_cuts")
     @classmethod
@@ -148,17 +135,14 @@ Fill = Literal["neighbours", "repeat"]
 
 
 class ServiceParams(Group):
-    """Parameters of the service.
-
-    Attributes:
-        models: names of the recipes whose confidence is calibrated, beside the selected model's.
-        fill: strategy for contexts of fewer than five chunks, unless a request names another.
-        steps: most chunks ahead that a request may ask for; confidence is calibrated for each.
-    """
+    """Parameters of the service."""
 
     models: list[str]
+    """Names of the recipes whose confidence is calibrated, beside the selected model's."""
     fill: Fill
+    """Strategy for contexts of fewer than five chunks, unless a request names another."""
     steps: Annotated[int, Field(ge=1, le=16)]
+    """Most chunks ahead that a request may ask for; confidence is calibrated for each."""
 
 
 class EncoderParams(Group):
@@ -227,15 +211,12 @@ class CurriculumParams(Group):
 
 
 class Rule(Group):
-    """How one recipe's phases are selected: one entry of data/curricula.yaml.
-
-    Attributes:
-        rule: `all` (every window in every phase), `top` (the windows with the highest score) or `thresholds` (P5.1).
-        score: orders the windows under `top`; None under the other rules.
-    """
+    """How one recipe's phases are selected: one entry of data/curricula.yaml."""
 
     rule: Literal["all", "top", "thresholds"]
+    """`all` (every window in every phase), `top` (the windows with the highest score) or `thresholds` (P5.1)."""
     score: ScoreName | None = None
+    """Orders the windows under `top`; None under the other rules."""
 
     @model_validator(mode="after")
     def _score_where_used(self) -> Rule:

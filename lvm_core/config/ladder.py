@@ -27,19 +27,16 @@ SHAPING = ("model", "corruption", "losses", "train")
 
 
 class Rung(Group):
-    """A recipe to try, and what to change in it if its phase A does not pass.
-
-    Attributes:
-        recipe: its name; a recipe that is not in `names` is skipped.
-        step: what the summary calls it, for the report.
-        retries: how many more times phase A is trained, at most.
-        raised: `raise` in params.yaml: amounts by dotted key of the resolved recipe, added at each retry.
-    """
+    """A recipe to try, and what to change in it if its phase A does not pass."""
 
     recipe: str
+    """Its name; a recipe that is not in `names` is skipped."""
     step: str | None = None
+    """What the summary calls it, for the report."""
     retries: Annotated[int, Field(ge=0, le=20)] = 0
+    """How many more times phase A is trained, at most."""
     raised: Annotated[dict[str, float], Field(alias="raise", default_factory=dict)]
+    """`raise` in params.yaml: amounts by dotted key of the resolved recipe, added at each retry."""
 
     @field_validator("raised")
     @classmethod
@@ -57,17 +54,14 @@ class Rung(Group):
 
 
 class LadderParams(Group):
-    """The order of attempts and how one is chosen if none passes.
-
-    Attributes:
-        sample: windows that the Option 1 check looks at.
-        criterion: figure on `dev` by which the fallback chooses.
-        rungs: tried in this order; the first whose phase A passes its gates is selected.
-    """
+    """The order of attempts and how one is chosen if none passes."""
 
     sample: Annotated[int, Field(ge=1, le=1_000_000)]
+    """Windows that the Option 1 check looks at."""
     criterion: Criterion
+    """Figure on `dev` by which the fallback chooses."""
     rungs: list[Rung]
+    """Tried in this order; the first whose phase A passes its gates is selected."""
 
     @field_validator("rungs")
     @classmethod
@@ -135,15 +129,7 @@ def _reason(error: ErrorDetails, totals: Mapping[str, float]) -> str:
 
 
 def check_rungs(params: LadderParams, recipes: Mapping[str, Recipe]) -> None:
-    """Check that every attempt of the ladder could be trained, before anything runs.
-
-    Args:
-        params: the ladder.
-        recipes: all of params.yaml by name, resolved, whether they are in `names` or not.
-
-    Raises:
-        LvmError: a rung's recipe does not exist, or as `raised_recipe`.
-    """
+    """Check that every attempt of the ladder could be trained, before anything runs."""
     for place, rung in enumerate(params.rungs):
         where = f"ladder.rungs.{place}"
         if rung.recipe not in recipes:

@@ -11,26 +11,20 @@ from lvm_core.config.schedules import Ramp
 
 
 class FamilyParams(Group):
-    """Parameters that every family has.
-
-    Attributes:
-        normaliser: `robust`: the model reads and writes vectors normalised dimension by dimension; null: as they are.
-    """
+    """Parameters that every family has."""
 
     normaliser: Literal["robust"] | None = None
+    """`robust`: the model reads and writes vectors normalised dimension by dimension; null: as they are."""
 
 
 class HeadParams(FamilyParams):
-    """Which head, and what it needs.
-
-    Attributes:
-        mixture_start: with head `mixture`: the mixture that it starts from, the last context vector or the mean of all.
-        noise: with head `energy`: width of the noise.
-    """
+    """Which head, and what it needs."""
 
     head: Literal["plain", "residual_unit", "residual_free", "mixture", "energy"] = "plain"
     mixture_start: Literal["last", "mean"] | None = None
+    """With head `mixture`: the mixture that it starts from, the last context vector or the mean of all."""
     noise: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    """With head `energy`: width of the noise."""
 
     @model_validator(mode="after")
     def _complete(self) -> HeadParams:
@@ -139,16 +133,13 @@ class GruParams(FamilyParams):
 
 
 class AmnParams(FamilyParams):
-    """Size of an attention mixture network; published: d_model 256, ffn 512.
-
-    Attributes:
-        d_model: width of query and keys, and of the last hidden layer.
-        ffn: width of the first hidden layer.
-    """
+    """Size of an attention mixture network; published: d_model 256, ffn 512."""
 
     family: Literal["amn"]
     d_model: Annotated[int, Field(ge=1, le=16_384)]
+    """Width of query and keys, and of the last hidden layer."""
     ffn: Annotated[int, Field(ge=1, le=65_536)]
+    """Width of the first hidden layer."""
 
 
 ModelParams = Annotated[

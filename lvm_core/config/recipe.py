@@ -66,13 +66,10 @@ class TrainParams(Group):
 
 
 class LossTerm(Ramped):
-    """A loss in a recipe: its weight, when it is in force, and in subclasses its own options.
-
-    Attributes:
-        weight: full weight; a bare number in params.yaml is this alone.
-    """
+    """A loss in a recipe: its weight, when it is in force, and in subclasses its own options."""
 
     weight: Annotated[float, Field(ge=0.0)]
+    """Full weight; a bare number in params.yaml is this alone."""
 
     @model_validator(mode="before")
     @classmethod
@@ -114,26 +111,20 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class LastSlot(Ramped):
-    """When the last slot is corrupted.
-
-    Attributes:
-        probability: that a window is corrupted, once the ramp is over.
-    """
+    """When the last slot is corrupted."""
 
     probability: Probability
+    """That a window is corrupted, once the ramp is over."""
 
 
 class Noise(LastSlot):
-    """Gaussian noise added to the last chunk, which is then made unit length (P5.1: prior results, section 3.3).
-
-    Attributes:
-        norm: root mean square length of the noise, at any D; 0.83 leaves a cosine of 0.77 with the clean chunk.
-        swap: share of the corrupted windows that get the second-last chunk in the last slot instead.
-    """
+    """Gaussian noise added to the last chunk, which is then made unit length (P5.1: prior results, section 3.3)."""
 
     kind: Literal["noise"]
     norm: Annotated[float, Field(ge=0.0, le=100.0)]
+    """Root mean square length of the noise, at any D; 0.83 leaves a cosine of 0.77 with the clean chunk."""
     swap: Probability = 0.0
+    """Share of the corrupted windows that get the second-last chunk in the last slot instead."""
 
 
 class RandomUnit(LastSlot):

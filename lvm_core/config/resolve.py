@@ -52,17 +52,14 @@ RESERVED = {
 
 
 class TrainDefaults(TrainParams):
-    """`train` in params.yaml: the defaults of every recipe, and which recipes are trained with further seeds.
-
-    Attributes:
-        threads: of every training.
-        seeds: further seeds; empty: off.
-        repeat: names of the recipes to train once more with each of them.
-    """
+    """`train` in params.yaml: the defaults of every recipe, and which recipes are trained with further seeds."""
 
     threads: Threads
+    """Of every training."""
     seeds: list[Seed]
+    """Further seeds; empty: off."""
     repeat: list[str]
+    """Names of the recipes to train once more with each of them."""
 
 
 OF_ALL = ("threads", "seeds", "repeat")

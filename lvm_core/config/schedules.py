@@ -104,18 +104,15 @@ def ramp(epoch: float, a: int, b: int) -> float:
 
 
 class Ramped(Group):
-    """When a number is in force: 0 before `first_epoch`, then `start`, then over the ramp to its full value.
-
-    Attributes:
-        first_epoch: counted from 1.
-        ramp: [a, b]: linear from the start of epoch a to the end of b (`ramp`); a single number a: a jump at the start
-            of epoch a; null: the full value from `first_epoch` on.
-        start: value before and at the beginning of the ramp.
-    """
+    """When a number is in force: 0 before `first_epoch`, then `start`, then over the ramp to its full value."""
 
     first_epoch: Epoch = 1
+    """Counted from 1."""
     ramp: Ramp | Epoch | None = None
+    """[a, b]: linear from the start of epoch a to the end of b (`ramp`); a single number a: a jump at the start of
+    epoch a; null: the full value from `first_epoch` on."""
     start: float = 0.0
+    """Value before and at the beginning of the ramp."""
 
     @model_validator(mode="after")
     def _start_of_a_ramp(self) -> Ramped:

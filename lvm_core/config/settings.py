@@ -44,9 +44,6 @@ def settings_of(params: dict[str, Any], stage: str, recipe: str | None = None) -
     """The parameters that a stage reads; of the recipes, all or the given one.
 
     Under the policy `report` no limit decides anything, and the gate reads none: another limit re-runs no gate.
-
-    Raises:
-        LvmError: a recipe names a set of gates that there is not.
     """
     chosen = {key: params[key] for key in KEYS[stage] if key in params}
     if stage in ONCE_A_RECIPE:

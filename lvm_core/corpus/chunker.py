@@ -36,9 +36,6 @@ def sentence_ends(text: str) -> list[int]:
     No end is seen after an abbreviation ("Mr."), an initial or a dotted abbreviation ("U.S."), nor before a lower-case
     letter. So a sentence that ends in "the U.S." runs on into the next: for chunks, too few cuts are better than
     wrong ones.
-
-    Args:
-        text: with single spaces.
     """
     return [match.end() for match in _STOP.finditer(text) if _ends_sentence(text, match)]
 
@@ -76,21 +73,18 @@ LOOKAHEAD = 16
 
 @dataclass
 class ParagraphCounts:
-    """What became of paragraphs.
-
-    Attributes:
-        read: paragraphs with any text.
-        boilerplate: left out by `is_boilerplate` (and by the reader's rules).
-        joined: short ones joined to a neighbour.
-        dropped_short: short ones dropped.
-        split: too long (some only after joining) and cut into pieces.
-    """
+    """What became of paragraphs."""
 
     read: int = 0
+    """Paragraphs with any text."""
     boilerplate: int = 0
+    """Left out by `is_boilerplate` (and by the reader's rules)."""
     joined: int = 0
+    """Short ones joined to a neighbour."""
     dropped_short: int = 0
+    """Short ones dropped."""
     split: int = 0
+    """Too long (some only after joining) and cut into pieces."""
 
 
 def chunk_paragraphs(paragraphs: Iterable[str], params: CorpusParams, counts: ParagraphCounts) -> list[str]:
@@ -98,11 +92,6 @@ def chunk_paragraphs(paragraphs: Iterable[str], params: CorpusParams, counts: Pa
 
     Every chunk has at most `max_chars` characters. None has fewer than `min_chars`, except that with `short: join` an
     article that is shorter than that as a whole is one chunk.
-
-    Args:
-        paragraphs: of the article, in order.
-        params: lengths and the rule for short ones.
-        counts: added to.
     """
     normalised = [" ".join(paragraph.split()) for paragraph in paragraphs]
     read = [paragraph for paragraph in normalised if paragraph]
@@ -169,17 +158,7 @@ def split_long(text: str, min_chars: int, max_chars: int) -> list[str]:
 
 
 def _best_cut(head: str, length: int, min_chars: int, max_chars: int) -> int:
-    """Where to cut off the next piece.
-
-    Args:
-        head: start of the text that is left, enough of it to see every border up to `max_chars`.
-        length: of the text that is left, over `max_chars`.
-        min_chars: of a piece.
-        max_chars: of a piece.
-
-    Returns:
-        Of the best kind of border that leaves both sides long enough, the one nearest to an even share of the text.
-    """
+    """Where to cut off the next piece."""
     wanted = length / math.ceil(length / max_chars)
     low, high = min_chars, min(max_chars, length - 1 - min_chars)  # 1: the space at the cut
     for borders in (sentence_ends, clause_ends, word_ends):

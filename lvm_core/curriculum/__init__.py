@@ -70,15 +70,12 @@ def read_rules(path: str | Path) -> dict[str, Rule]:
 
 @dataclass(frozen=True)
 class Selection:
-    """What one phase sees.
-
-    Attributes:
-        rows: [W] int64 target rows, ascending.
-        in_force: the bounds that the selected windows satisfy, by column of data/scores.parquet.
-    """
+    """What one phase sees."""
 
     rows: np.ndarray
+    """[W] int64 target rows, ascending."""
     in_force: dict[str, float]
+    """The bounds that the selected windows satisfy, by column of data/scores.parquet."""
 
 
 def without_near_duplicates(scores: pd.DataFrame, limit: float | None) -> pd.DataFrame:

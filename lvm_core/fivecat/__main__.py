@@ -27,14 +27,7 @@ if TYPE_CHECKING:  # torch and pandas take seconds to load, which --help and a t
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Evaluate and print.
-
-    Args:
-        arguments: of the command line.
-
-    Raises:
-        LvmError: an argument is wrong, a file is missing or damaged, or model and bank do not fit together.
-    """
+    """Evaluate and print."""
     given = _parse(arguments)
     params, seed, threads = _settings(given)
     if given.json and (Path(given.json).is_dir() or not Path(given.json).absolute().parent.is_dir()):
@@ -112,11 +105,7 @@ def _settings(given: argparse.Namespace) -> tuple[EvaluateParams, int, int]:
 
 
 def check_fit(model: LoadedModel, model_directory: str, bank: Bank, bank_directory: str, splits: Sequence[str]) -> None:
-    """Refuse a bank that the model cannot be judged on; say on stderr what makes its figures hard to read.
-
-    Raises:
-        LvmError: the dimensions differ, or none of the splits has a window.
-    """
+    """Refuse a bank that the model cannot be judged on; say on stderr what makes its figures hard to read."""
     reads, holds = (
         f"{info.dimension}-d vectors of {info.encoder or 'an unnamed encoder'}" for info in (model.info, bank.info)
     )
@@ -136,14 +125,7 @@ def check_fit(model: LoadedModel, model_directory: str, bank: Bank, bank_directo
 
 
 def table_text(split: str, summary: Mapping[str, Any], judgements: Mapping[str, Judgement], name: str) -> str:
-    """The headline figures of one split as a table, a column a predictor.
-
-    Args:
-        split: whose figures.
-        summary: of any of the predictors on it, for the counts.
-        judgements: by predictor, the model under `model`.
-        name: of the model.
-    """
+    """The headline figures of one split as a table, a column a predictor."""
     titles = [name if key == "model" else key for key in judgements]
     lines = [["", *titles]]
     for figure in HEADLINE:

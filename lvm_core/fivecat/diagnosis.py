@@ -31,7 +31,6 @@ def lag_curve(lags: np.ndarray, rows: np.ndarray, position: np.ndarray) -> np.nd
 
     Args:
         lags: [N, L] from `lag_similarities`.
-        rows: rows of the articles to look at.
         position: [N] from `position_in_article`.
     """
     n_lags = lags.shape[1]

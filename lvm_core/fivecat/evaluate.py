@@ -57,20 +57,17 @@ REPORTED_SPLITS = ("val", "ood")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a predictor reached on a split.
-
-    Attributes:
-        windows: one row a window in canonical order (article id, position): `row` (bank row of the target), `article`
-            (its id), `position` (in the article), `candidates[_unmasked]`, and the measures, NaN where undefined:
-            `cos_k-4` .. `cos_k+4`, `recall_at_1`, `recall_at_5`, `mrr` (and `_unmasked`), `cos_<ablation>`,
-            `rollout_cosine_<h>`, `rollout_recall_at_5_<h>`, `published_rollout_cosine_<h>`, `coherence`, `raw_norm`,
-            `contrastive`, `best_context`, `best_context_of_truth`, `centred_cosine`, `full_bank_recall_at_<k>`
-            (float32, but means are taken in float64).
-        summary: the figures (`summary.summarise`), json values.
-    """
+    """What a predictor reached on a split."""
 
     windows: pd.DataFrame
+    """One row a window in canonical order (article id, position): `row` (bank row of the target), `article` (its id),
+    `position` (in the article), `candidates[_unmasked]`, and the measures, NaN where undefined: `cos_k-4` ..
+    `cos_k+4`, `recall_at_1`, `recall_at_5`, `mrr` (and `_unmasked`), `cos_<ablation>`, `rollout_cosine_<h>`,
+    `rollout_recall_at_5_<h>`, `published_rollout_cosine_<h>`, `coherence`, `raw_norm`, `contrastive`,
+    `best_context`, `best_context_of_truth`, `centred_cosine`, `full_bank_recall_at_<k>` (float32, but means are
+    taken in float64)."""
     summary: dict[str, Any]
+    """The figures (`summary.summarise`), json values."""
 
 
 def evaluate(
@@ -226,19 +223,15 @@ def _join(parts: list[np.ndarray], name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ModelJudge:
-    """Evaluates models on `val` and `ood` of a bank.
-
-    Attributes:
-        bank: to evaluate on.
-        params: how.
-        seed: of the random draws.
-        device: to predict on.
-    """
+    """Evaluates models on `val` and `ood` of a bank."""
 
     bank: Bank
+    """To evaluate on."""
     params: EvaluateParams
     seed: int
+    """Of the random draws."""
     device: torch.device
+    """To predict on."""
 
     @classmethod
     def of_bank(cls, directory: str | Path, kind: str, params: EvaluateParams, seed: int, device: str) -> ModelJudge:

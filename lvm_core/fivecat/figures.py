@@ -23,18 +23,7 @@ Columns = Mapping[str, np.ndarray]
 
 
 def summarise(columns: Columns, params: EvaluateParams) -> dict[str, Any]:
-    """All figures of one split.
-
-    Args:
-        columns: the window table's columns, one entry a window (`evaluate`).
-        params: coherence cuts and rollout steps.
-
-    Returns:
-        `windows` (counts by window set), `articles` (with a window), `cosine` (over all windows), `centred_cosine`,
-        `margin`, `margin_last`, `margin_unseen`, `profile`, `retrieval`, `retrieval_unmasked`, `full_bank`,
-        `contrastive_accuracy`, `par`, `order` (changes of the cosine), `rollout`, `coherence`, `raw_norm`, all in the
-        corrected frame, and `published`, the other one; json values, None where undefined.
-    """
+    """All figures of one split."""
     cosine = columns[offset_column(1)]
     profile = summarise_profile(columns)
     counts = profile.pop("windows")

@@ -129,7 +129,6 @@ def closeness_columns(
         predictions: [B, D] float32 unit predictions.
         contexts: [B, 5, D] float32.
         scores: [B, L] float32 cosines of the predictions with all chunks of the article.
-        batch: the windows.
         centre: [D] float32 mean of the split (`mean_chunk`).
     """
     target = batch.at_offset(1)
@@ -166,9 +165,6 @@ def contrastive_column(
         rows: [B] int64 bank rows of the truth.
         others: [n] int64 bank rows of the drawn targets, ascending (`draw_targets`).
         vectors: [n, D] float32 unit vectors of these.
-
-    Returns:
-        NaN where no target is left to compare with.
     """
     if not len(others):
         return np.full(len(rows), np.nan)

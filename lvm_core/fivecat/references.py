@@ -88,15 +88,6 @@ def fit_decay(bank: Bank, batch_size: int = 512, *, centred: bool = False) -> Pr
     """The context chunks with weights d^4 .. d, 1: between the last chunk (d = 0) and their mean (d = 1).
 
     d is the one of `DECAYS` with the best masked R@5 on `dev`, the smallest of equals; 0 where that is undefined.
-
-    Args:
-        bank: with training chunks if `centred`.
-        batch_size: windows at a time.
-        centred: take the mean of the training chunks off the result, as if it were of unit weight. It is a direction
-            that all embeddings share, and so of no use for telling them apart.
-
-    Raises:
-        LvmError: the train split has no chunk and is needed.
     """
     mean = torch.from_numpy(mean_chunk(bank, "train")) if centred else torch.zeros(bank.vectors.shape[1])
     if centred and not len(bank.articles_of("train")):
@@ -146,14 +137,6 @@ def fit_ridge(bank: Bank, strengths: Sequence[float], batch_size: int = 512) -> 
     Minimises the mean over windows of |target - prediction|^2 plus strength * |coefficients|^2; the intercept is not
     penalised. The strength is the one with the best mean cosine on `dev`. Memory: about three [5D, 5D] float64
     matrices (350 MB at D=768).
-
-    Args:
-        bank: with training windows.
-        strengths: to choose from; with a single one, `dev` is not looked at.
-        batch_size: windows a block of the normal equations.
-
-    Raises:
-        LvmError: the train split has no window, or dev has none and is needed.
     """
     _require_windows(bank, "train", "linear5 and ridge")
     if len(strengths) > 1:
@@ -195,11 +178,7 @@ def article_centroid(bank: Bank) -> Predictor:
 
 
 def corpus_mean(bank: Bank) -> Predictor:
-    """The mean of all chunks of the train split, the same for every window.
-
-    Raises:
-        LvmError: the train split has no chunk.
-    """
+    """The mean of all chunks of the train split, the same for every window."""
     if not len(bank.articles_of("train")):
         raise LvmError("data/bank: the train split has no chunk; corpus_mean cannot be computed")
     mean = torch.from_numpy(mean_chunk(bank, "train"))
@@ -262,11 +241,7 @@ def _moments(bank: Bank, batch_size: int) -> tuple[Tensor, Tensor, Tensor, Tenso
 
 
 def _solve(penalised: Tensor, cross: Tensor, strength: float) -> Tensor:
-    """[5D, D] float64 coefficients: penalised^-1 cross, where `penalised` is covariance + strength * identity.
-
-    Raises:
-        LvmError: the strength is too small for the rounding of the covariance.
-    """
+    """[5D, D] float64 coefficients: penalised^-1 cross, where `penalised` is covariance + strength * identity."""
     try:
         factor = torch.linalg.cholesky(penalised)
     except torch.linalg.LinAlgError as error:

@@ -41,13 +41,7 @@ WORTH_HAVING = 0.01
 
 
 def draw_articles(articles: int, resamples: int = RESAMPLES, seed: int | Sequence[int] = 0) -> np.ndarray:
-    """[resamples, articles] float64: how often each article is drawn; each row sums to `articles`.
-
-    Args:
-        articles: number of articles.
-        resamples: number of draws.
-        seed: of the draws, one number or several.
-    """
+    """[resamples, articles] float64: how often each article is drawn; each row sums to `articles`."""
     if not articles:
         return np.zeros((resamples, 0))
     rng = np.random.default_rng(seed)
@@ -100,16 +94,13 @@ RANKED = ("recall_at_1", "recall_at_5", "mrr")
 
 @dataclass(frozen=True)
 class Judgement:
-    """The figures of one predictor, over all windows and of each draw of articles.
-
-    Attributes:
-        value: by `<split>_<figure>`, the figures of HEADLINE and MORE; None where undefined.
-        draws: [B] float64 by the same keys, NaN where undefined, or defined in a single article. Predictors judged on
-            the same windows share the draws, so that their values can be subtracted draw by draw.
-    """
+    """The figures of one predictor, over all windows and of each draw of articles."""
 
     value: Mapping[str, float | None]
+    """By `<split>_<figure>`, the figures of HEADLINE and MORE; None where undefined."""
     draws: Mapping[str, np.ndarray]
+    """[B] float64 by the same keys, NaN where undefined, or defined in a single article. Predictors judged on the same
+    windows share the draws, so that their values can be subtracted draw by draw."""
 
     def interval(self, key: str) -> tuple[float | None, float | None]:
         """Ends of the 95 % interval of a figure, None where it is undefined."""
@@ -150,12 +141,7 @@ def _figures(names: Sequence[str], weights: np.ndarray, sums: np.ndarray, counts
 
 
 def window_terms(windows: pd.DataFrame, coherence_cuts: Sequence[float]) -> dict[str, np.ndarray]:
-    """What the figures are made of: [W] float64 each, NaN in windows that do not enter the mean.
-
-    Args:
-        windows: a table of windows.
-        coherence_cuts: the borders of the coherence bins.
-    """
+    """What the figures are made of: [W] float64 each, NaN in windows that do not enter the mean."""
 
     def column(name: str) -> np.ndarray:
         return windows[name].to_numpy(dtype=np.float64)

@@ -60,9 +60,6 @@ def summarise_profile(windows: Mapping[str, np.ndarray]) -> dict[str, Any]:
     `profile`, `margin` and `margin_last` are over the windows that have all of k=-3..+3 (k=+4 over those of them that
     have it, counted), `margin_unseen` over those with k=+2..+4, so that each mean of a difference is over the same
     windows.
-
-    Returns:
-        `margin`, `margin_last` = cos(k=+1) - cos(k=0), `margin_unseen`, `profile` by offset, and the `windows` counted.
     """
     cosines = {k: np.asarray(windows[offset_column(k)]) for k in OFFSETS}
     whole = ~np.isnan(np.stack([cosines[k] for k in MARGIN_OFFSETS])).any(axis=0)
@@ -97,7 +94,6 @@ def summarise_coherence(coherence: np.ndarray, cosine: np.ndarray, cuts: Sequenc
     Args:
         coherence: [W] float.
         cosine: [W] float, to the target.
-        cuts: the two borders; `normal` includes both, as published.
     """
     low, high = coherence < cuts[0], coherence > cuts[1]
     members = dict(zip(BINS, (low, ~low & ~high, high), strict=True))
@@ -107,17 +103,7 @@ def summarise_coherence(coherence: np.ndarray, cosine: np.ndarray, cuts: Sequenc
 
 
 def summarise_published(columns: Mapping[str, np.ndarray], steps: int) -> dict[str, Any]:
-    """Margin, profile and rollout in the published frame.
-
-    Args:
-        columns: the window table's columns, one entry a window.
-        steps: H.
-
-    Returns:
-        `profile` by published offset and `margin` = its k=+1 minus the best other, both over
-        the windows that have all seven; `rollout`, the mean cosine of step h with the chunk h after the target, over
-        those that have all; the `windows` counted; None where undefined.
-    """
+    """Margin, profile and rollout in the published frame."""
     cosines = {k: np.asarray(columns[offset_column(k + LATE)]) for k in PUBLISHED_OFFSETS}
     whole = ~np.isnan(np.stack(list(cosines.values()))).any(axis=0)
     profile = {k: mean_or_none(values[whole]) for k, values in cosines.items()}
@@ -146,8 +132,6 @@ def order_columns(
     """The window table's columns of test C: [B] float32 cosine to the target under each ablation.
 
     Args:
-        predictor: to judge; one that does not read the context gets NaN everywhere.
-        batch: the windows.
         cosine: [B] float32 cosine to the target with the true context.
         shuffled: [B, 5] int64 random orders.
         foreign: [B, D] float32 chunks of other articles; None where there are none (NaN).
@@ -190,12 +174,8 @@ def rollout_columns(
     A predictor that uses `rows` is asked for the chunk due at each step, so the oracle is the true chunk throughout.
 
     Args:
-        predictor: to judge.
-        batch: the windows.
         predictions: [B, D] float32 unit predictions from the true contexts (step 1).
         scores: [B, L] float32 cosines of these with all chunks of the article.
-        steps: H >= 1.
-        min_candidates: R@5 is NaN where the article minus the 5 context chunks has fewer candidates.
     """
     whole = has_offset(batch.position, batch.n_chunks, steps)
     names = [name for step in range(1, steps + 1) for name in (*step_columns(step), published_step_column(step))]
@@ -225,10 +205,7 @@ def _fed_back(predictor: Predictor, batch: Batch, first: Tensor, steps: int) -> 
     """[B, H - 1, D] float32 unit predictions of steps 2..H, each from the context that ends with the one before it.
 
     Args:
-        predictor: to judge.
-        batch: the windows.
         first: [B, D] float32 unit predictions of step 1.
-        steps: H.
     """
     fed_back = first.new_empty(len(batch), steps - 1, first.shape[1])
     contexts, last = batch.contexts(), first
@@ -245,7 +222,6 @@ def _scores_by_step(first: Tensor, fed_back: Tensor, batch: Batch) -> Tensor:
     Args:
         first: [B, L] float32, those of step 1, as they were measured before.
         fed_back: [B, H - 1, D] float32 unit predictions of the other steps.
-        batch: the windows.
     """
     scores = first.new_full((len(first), fed_back.shape[1] + 1, first.shape[1]), -torch.inf)
     scores[:, 0] = first

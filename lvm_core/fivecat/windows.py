@@ -46,23 +46,20 @@ def uniform(keys: np.ndarray, count: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of one split in canonical order.
-
-    Attributes:
-        rows: [W] int64, bank rows of the targets.
-        article: [W] int64, index into `article_id`.
-        position: [W] int64, position of the target in its article, >= 5.
-        article_id: [A] str, sorted; all articles of the split, also those without a window.
-        first_row: [A] int64, bank row of the article's first chunk.
-        n_chunks: [A] int64, chunks of the article.
-    """
+    """The windows of one split in canonical order."""
 
     rows: np.ndarray
+    """[W] int64, bank rows of the targets."""
     article: np.ndarray
+    """[W] int64, index into `article_id`."""
     position: np.ndarray
+    """[W] int64, position of the target in its article, >= 5."""
     article_id: np.ndarray
+    """[A] str, sorted; all articles of the split, also those without a window."""
     first_row: np.ndarray
+    """[A] int64, bank row of the article's first chunk."""
     n_chunks: np.ndarray
+    """[A] int64, chunks of the article."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -123,23 +120,20 @@ LARGEST_SCORES = 2**22
 
 @dataclass(frozen=True)
 class Batch:
-    """Some consecutive windows, in canonical order.
-
-    Attributes:
-        chunks: [P, D] float32 unit vectors: all chunks of all articles that the batch touches.
-        rows: [B] int64, bank rows of the targets.
-        position: [B] int64, position of the target in its article.
-        n_chunks: [B] int64, chunks of that article.
-        first: [B] int64, index into `chunks` of the article's first chunk; never falls.
-        index: [B] int64, position of the windows in the split.
-    """
+    """Some consecutive windows, in canonical order."""
 
     chunks: Tensor
+    """[P, D] float32 unit vectors: all chunks of all articles that the batch touches."""
     rows: np.ndarray
+    """[B] int64, bank rows of the targets."""
     position: np.ndarray
+    """[B] int64, position of the target in its article."""
     n_chunks: np.ndarray
+    """[B] int64, chunks of that article."""
     first: np.ndarray
+    """[B] int64, index into `chunks` of the article's first chunk; never falls."""
     index: np.ndarray
+    """[B] int64, position of the windows in the split."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -242,7 +236,6 @@ def rank_counts(scores: Tensor, target: np.ndarray, context_end: np.ndarray) -> 
 
     Returns:
         [2, B] int64 numbers greater and [2, B] int64 numbers tied (the target itself not counted), masked first,
-        unmasked second.
     """
     if len(target) == 0:
         return np.zeros((2, 0), dtype=np.int64), np.zeros((2, 0), dtype=np.int64)

@@ -32,20 +32,17 @@ _SLOTS = range(1 - CONTEXT, MARGIN_OFFSETS.stop)
 
 @dataclass(frozen=True)
 class Equations:
-    """Means over the train windows; f is the context as one vector of 5*D numbers, oldest chunk first.
-
-    Attributes:
-        covariance: [5D, 5D] float64, of f over all windows.
-        right: [8, 5D, D] float64, of f z^T for z in the order of `WANTED`, minus `feature_mean` `right_mean`^T: the
-            target y and the last chunk over all windows, y - x_k over those that have all of k=-3..+3.
-        feature_mean: [5D] float64, of f over all windows.
-        right_mean: [8, D] float64, of z over the windows of its right-hand side.
-    """
+    """Means over the train windows; f is the context as one vector of 5*D numbers, oldest chunk first."""
 
     covariance: Tensor
+    """[5D, 5D] float64, of f over all windows."""
     right: Tensor
+    """[8, 5D, D] float64, of f z^T for z in the order of `WANTED`, minus `feature_mean` `right_mean`^T: the target y
+    and the last chunk over all windows, y - x_k over those that have all of k=-3..+3."""
     feature_mean: Tensor
+    """[5D] float64, of f over all windows."""
     right_mean: Tensor
+    """[8, D] float64, of z over the windows of its right-hand side."""
 
 
 def has_rivals(batch: Batch) -> np.ndarray:
@@ -59,12 +56,6 @@ def normal_equations(bank: Bank, batch_size: int) -> Equations | None:
 
     Blocks are multiplied in float32 and added up in float64. Memory: about six [5D, 5D] float64 matrices (650 MB at
     D=768).
-
-    Returns:
-        None where no train window has all of k=-3..+3.
-
-    Raises:
-        LvmError: the train split has no window.
     """
     windows = canonical_windows(bank, "train")
     if not len(windows):
@@ -151,7 +142,6 @@ def rival_weights(points: np.ndarray, rivals: Sequence[int], place: float) -> np
     Args:
         points: [C, 8] from `corners`.
         rivals: [R] rows of `equations.WANTED`.
-        place: x.
     """
     ends = (1 - place) * points[:, [0]] + place * points[:, list(rivals)]
     scale = max(float(np.linalg.norm(ends, axis=0).max()), _TOLERANCE)
@@ -165,8 +155,6 @@ def mixture(points: np.ndarray, place: float, rivals: Sequence[int] = range(1, 1
 
     Args:
         points: [C, 8] from `corners`.
-        place: -1 .. 1.
-        rivals: rows of `equations.WANTED` that the margin is taken over.
     """
     coefficients = np.zeros(len(WANTED))
     coefficients[0] = 1 - abs(place)
@@ -187,9 +175,7 @@ def places_at(margins: Sequence[float], seen: np.ndarray, margin: Callable[[floa
     """The place nearest to 0 at which the curve has each of these margins; those it never has are left out.
 
     Args:
-        margins: wanted.
         seen: [len(PLACES)] the margin at each of `PLACES`, NaN where the curve has ended.
-        margin: of a place.
     """
     centre = len(PLACES) // 2
     found = {}

@@ -20,17 +20,14 @@ from lvm_core.windows import CONTEXT
 
 @dataclass(frozen=True)
 class Family:
-    """The predictors that a frontier is traced in.
-
-    Attributes:
-        name: `linear5` or `affine`.
-        gram: [8, 8] float64 inner products of the least-squares predictions of `equations.WANTED`.
-        mix: [8] float64 coefficients -> the sum of the least-squares predictions, each times its coefficient.
-    """
+    """The predictors that a frontier is traced in."""
 
     name: str
+    """`linear5` or `affine`."""
     gram: np.ndarray
+    """[8, 8] float64 inner products of the least-squares predictions of `equations.WANTED`."""
     mix: Callable[[np.ndarray], Predictor]
+    """[8] float64 coefficients -> the sum of the least-squares predictions, each times its coefficient."""
 
     def parts(self) -> list[Predictor]:
         """The eight least-squares predictions themselves."""
@@ -74,14 +71,6 @@ def affine(equations: Equations, strength: float, device: torch.device | str = "
 
     and taking the traces of the blocks leaves five equations for the w_i. Memory: four [5D, 5D] float64 matrices beside
     the equations (470 MB at D=768).
-
-    Args:
-        equations: the normal equations.
-        strength: penalty, a training window.
-        device: where mixtures are kept and computed.
-
-    Raises:
-        LvmError: the strength is too small for the rounding of the covariance.
     """
     solve = shrunk_solver(equations, strength)
     weights = torch.empty(equations.right.shape, dtype=torch.float32)
@@ -95,11 +84,7 @@ def affine(equations: Equations, strength: float, device: torch.device | str = "
 
 
 def shrunk_solver(equations: Equations, strength: float) -> Callable[[Tensor], Tensor]:
-    """From a right-hand side C [5D, D] to the coefficients W [5D, D] of `affine`, both float64.
-
-    Raises:
-        LvmError: the strength is too small for the rounding of the covariance.
-    """
+    """From a right-hand side C [5D, D] to the coefficients W [5D, D] of `affine`, both float64."""
     dimension = equations.right_mean.shape[1]
     penalised = equations.covariance.clone()
     penalised.diagonal().add_(strength)
@@ -139,17 +124,7 @@ def _affine_mixer(weights: Tensor, biases: Tensor) -> Callable[[np.ndarray], Pre
 
 
 def choose_strength(bank: Bank, equations: Equations, strengths: Sequence[float], batch_size: int) -> float:
-    """The strength whose unconstrained affine predictor has the best mean cosine on dev.
-
-    Args:
-        bank: the vectors.
-        equations: of its train windows.
-        strengths: to choose from; with a single one, dev is not looked at.
-        batch_size: windows a batch.
-
-    Raises:
-        LvmError: dev has no window and is needed, or a strength is too small.
-    """
+    """The strength whose unconstrained affine predictor has the best mean cosine on dev."""
     if len(strengths) == 1:
         return strengths[0]
     if not len(bank.targets("dev")):

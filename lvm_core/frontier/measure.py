@@ -43,13 +43,6 @@ def margins_of_mixtures(
     The cosine of a mixture sum_i a_i p_i with a chunk x is sum_i a_i <p_i, x> / sqrt(sum_ij a_i a_j <p_i, p_j>), so
     one pass collects inner products: 4 * P * (P + 7) bytes a window.
 
-    Args:
-        bank: the vectors.
-        split: to measure on.
-        parts: the P predictions.
-        params: batch size.
-        device: to predict on.
-
     Returns:
         [P] float64 coefficients -> margin; None where no window of the split has all of k=-3..+3.
     """
@@ -90,16 +83,6 @@ def measure(
     """The `FIGURES` of each predictor over all windows of a split, None where undefined; equal to those of `evaluate`.
 
     The order ablations and other costly figures are left out; rollout is the most expensive one here.
-
-    Args:
-        bank: the vectors.
-        split: to measure on.
-        predictors: to measure, on the same batches.
-        params: as of `evaluate`.
-        device: to predict on.
-
-    Raises:
-        LvmError: a prediction is not finite.
     """
     windows = judged_windows(bank, split, params)
     means = [_Means() for _ in predictors]

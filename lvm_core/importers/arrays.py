@@ -33,11 +33,7 @@ class DiskArray:
     """
 
     def __init__(self, file: BinaryIO, offset: int, header: Header, where: str) -> None:
-        """Map the array whose data begin at `offset` of an open file, which may be closed afterwards.
-
-        Raises:
-            LvmError: the file ends before the array does, or cannot be mapped.
-        """
+        """Map the array whose data begin at `offset` of an open file, which may be closed afterwards."""
         self.where, self.shape, self.dtype = where, header.shape, header.dtype.newbyteorder("=")
         self._is_fortran, self._touched = header.is_fortran, 0
         count, width = self.shape[0], math.prod(self.shape[1:])
@@ -106,11 +102,7 @@ class DiskArray:
 
 
 def open_npy(path: str | Path) -> DiskArray:
-    """Map the array of an .npy file.
-
-    Raises:
-        LvmError: the file cannot be read, is damaged or truncated, or holds something else than rows of numbers.
-    """
+    """Map the array of an .npy file."""
     path = Path(path)
     with open_regular_file(path) as file:
         header = read_header(file, str(path))
@@ -136,25 +128,18 @@ Values = np.ndarray | Sequence[Any]
 
 @dataclass(frozen=True)
 class WindowIds:
-    """What is known of the windows of a file.
-
-    Attributes:
-        article: [W] str, id of the article of the target.
-        target_index: [W] int64 >= 0, position of the target in it.
-        starts_foreign: [W] bool: the last context chunk is said to be of another article.
-    """
+    """What is known of the windows of a file."""
 
     article: np.ndarray
+    """[W] str, id of the article of the target."""
     target_index: np.ndarray
+    """[W] int64 >= 0, position of the target in it."""
     starts_foreign: np.ndarray
+    """[W] bool: the last context chunk is said to be of another article."""
 
 
 def indices(values: Values, where: str) -> np.ndarray:
-    """[N] int64 of whole numbers from 0 to 2**63 - 1.
-
-    Raises:
-        LvmError: a value is none (names the row).
-    """
+    """[N] int64 of whole numbers from 0 to 2**63 - 1."""
     if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
         bad = np.flatnonzero(values < 0) if values.dtype.kind == "i" else np.flatnonzero(values > LARGEST)
         if len(bad):
@@ -186,11 +171,7 @@ def _shown(value: Any) -> str:
 
 
 def article_ids(values: Values, where: str) -> np.ndarray:
-    """[N] object array of str: ids that are whole numbers (written without leading zeros) or texts.
-
-    Raises:
-        LvmError: a value is neither, or empty (names the row).
-    """
+    """[N] object array of str: ids that are whole numbers (written without leading zeros) or texts."""
     if isinstance(values, np.ndarray) and values.dtype.kind == "S":
         values = [_decoded(value, where, row) for row, value in enumerate(values.tolist())]
     if isinstance(values, np.ndarray) and values.dtype.kind != "U":
@@ -224,11 +205,7 @@ def _problem(name: str) -> str | None:
 
 
 def texts(values: Values, where: str) -> list[str]:
-    """Texts of chunks; None becomes the empty text.
-
-    Raises:
-        LvmError: a value is no text (names the row).
-    """
+    """Texts of chunks; None becomes the empty text."""
     cleaned = []
     for row, value in enumerate(values):
         missing = value is None or (isinstance(value, float) and math.isnan(value))  # pandas writes NaN for no text
@@ -241,12 +218,6 @@ def texts(values: Values, where: str) -> list[str]:
 def read_metadata(items: Sequence[Any], where: str) -> WindowIds | None:
     """Ids out of one dict a window: `article_index|article_id`, `target_chunk_index|target_idx`, and, if it is there,
     `last_context_article` or `crosses_article`.
-
-    Returns:
-        None if no dict has either id.
-
-    Raises:
-        LvmError: an item is no dict, lacks an id that others have, or has a wrong value (names the row).
     """
     for row, item in enumerate(items):
         if not isinstance(item, dict):

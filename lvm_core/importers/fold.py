@@ -14,26 +14,23 @@ SLOTS = CONTEXT + 1
 
 @dataclass(frozen=True)
 class Folded:
-    """Rows of the bank to be, in order, each named by a window and a slot that hold it.
-
-    Attributes:
-        window: [R] int64, number of the window the row is taken from.
-        slot: [R] int64, 0..4 a context, 5 the target.
-        piece: [R] int64, number of the article piece, 0..P-1, contiguous and ascending.
-        chunk_index: [R] int64, position of the chunk in its article, ascending within a piece; exact for targets, for
-            other rows counted back from the next target.
-        piece_article: [P] int64, article code of each piece.
-        piece_group: [P] int64; pieces of one group must never be divided between splits.
-        counts: what was found, to be shown to the user.
-    """
+    """Rows of the bank to be, in order, each named by a window and a slot that hold it."""
 
     window: np.ndarray
+    """[R] int64, number of the window the row is taken from."""
     slot: np.ndarray
+    """[R] int64, 0..4 a context, 5 the target."""
     piece: np.ndarray
+    """[R] int64, number of the article piece, 0..P-1, contiguous and ascending."""
     chunk_index: np.ndarray
+    """[R] int64, position of the chunk in its article, ascending within a piece; exact for targets, for other rows
+    counted back from the next target."""
     piece_article: np.ndarray
+    """[P] int64, article code of each piece."""
     piece_group: np.ndarray
+    """[P] int64; pieces of one group must never be divided between splits."""
     counts: dict[str, int]
+    """What was found, to be shown to the user."""
 
 
 class FoldConflict(Exception):
@@ -87,14 +84,6 @@ def fold_windows(
         target_index: [W] int64 >= 0, position of the target in its article; gaps are allowed.
         starts_foreign: [W] bool, the metadata says that the last context belongs to another article.
         file: [W] int64, file of each window; windows are in file order.
-
-    Returns:
-        The rows; one group an article. Counts: `windows` (given), `repeated_windows` (dropped), and of those kept
-        `crossing_windows` (with foreign contexts), `foreign_context_rows` (in all of them), `index_gaps` (places where
-        neighbouring chunks have indices further apart than 1), `pieces_split` (additional pieces), `articles`, `rows`.
-
-    Raises:
-        FoldConflict: windows of one article hold different rows for the same chunk.
     """
     base = int(len(target_index) > 0 and target_index.min() == 1)
     kept = _sort_windows(digests, article, target_index - base, starts_foreign, file)

@@ -51,45 +51,39 @@ WANTED = (
 
 @dataclass(frozen=True)
 class WindowsFile:
-    """A file of windows.
-
-    Attributes:
-        contexts: [W, 5, D], oldest first.
-        targets: [W, D].
-        ids: of the windows; None if the file has none.
-    """
+    """A file of windows."""
 
     contexts: DiskArray
+    """[W, 5, D], oldest first."""
     targets: DiskArray
+    """[W, D]."""
     ids: WindowIds | None
+    """Of the windows; None if the file has none."""
 
     @property
     def dimension(self) -> int:
-        """D."""
+        """D of the vectors."""
         return self.targets.shape[1]
 
 
 @dataclass(frozen=True)
 class BankFile:
-    """A file of chunk vectors.
-
-    Attributes:
-        vectors: [N, D].
-        article: [N] str, id of each row's article.
-        chunk_index: [N] int64, position in the article; None: the order of the file.
-        texts: of the rows; None if the file has none.
-        where_ids: name of the ids, for messages.
-    """
+    """A file of chunk vectors."""
 
     vectors: DiskArray
+    """[N, D]."""
     article: np.ndarray
+    """[N] str, id of each row's article."""
     chunk_index: np.ndarray | None
+    """[N] int64, position in the article; None: the order of the file."""
     texts: list[str] | None
+    """Of the rows; None if the file has none."""
     where_ids: str
+    """Name of the ids, for messages."""
 
     @property
     def dimension(self) -> int:
-        """D."""
+        """D of the vectors."""
         return self.vectors.shape[1]
 
 
@@ -97,15 +91,7 @@ VectorFile = WindowsFile | BankFile
 
 
 def open_vector_file(path: Path, unpack_to: Path) -> VectorFile:
-    """Open an .npz, .npy (with ids in a .csv or .parquet of the same name beside it) or .parquet file.
-
-    Args:
-        path: of the file.
-        unpack_to: folder for what must be unpacked to be read in parts; what is there already is used again.
-
-    Raises:
-        LvmError: the file is damaged, lacks something or holds it in a wrong shape or type (names file and member).
-    """
+    """Open an .npz, .npy (with ids in a .csv or .parquet of the same name beside it) or .parquet file."""
     if path.suffix == ".npz":
         with open_npz(path, unpack_to) as file:
             return _read_npz(file, path)
@@ -231,15 +217,8 @@ BLOCK_BYTES = 32 * 2**20
 def scan(file: VectorFile, saved: Path) -> np.ndarray:
     """Digests of a file's windows (contexts, then the target), or of a bank's rows, and which are not of unit length.
 
-    Args:
-        file: to read.
-        saved: beginning of the paths under which finished parts are kept.
-
     Returns:
         [W, 6, 2] uint64, or [N, 1, 2]: the digest of the row's bytes, and 1 where its norm is not 1.
-
-    Raises:
-        LvmError: a row holds NaN or infinity, or is zero (names member and row).
     """
     arrays = [file.contexts, file.targets] if isinstance(file, WindowsFile) else [file.vectors]
     rows = len(arrays[0])

@@ -38,15 +38,7 @@ _LONGEST_END = 22 + 65_535
 
 
 def open_npz(path: str | Path, unpack_to: Path) -> NpzFile:
-    """Open an .npz file.
-
-    Args:
-        path: the file.
-        unpack_to: folder for compressed arrays; those unpacked from this very file by an earlier run are used again.
-
-    Raises:
-        LvmError: the file cannot be read, is no zip archive or a truncated one, or has two arrays of one name.
-    """
+    """Open an .npz file."""
     return NpzFile(Path(path), unpack_to)
 
 
@@ -106,11 +98,7 @@ class NpzFile:
         self._file.close()
 
     def header(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
-        """Shape and dtype of an array, without reading its data.
-
-        Raises:
-            LvmError: there is no such array, or its header is damaged or contradicts the size of the member.
-        """
+        """Shape and dtype of an array, without reading its data."""
         header = self._header(name)
         return header.shape, header.dtype
 
@@ -119,11 +107,7 @@ class NpzFile:
         return self._header(name).dtype.kind == "O"
 
     def array(self, name: str) -> DiskArray:
-        """An array of numbers with rows, once its checksum has been compared over all of its bytes.
-
-        Raises:
-            LvmError: it is damaged, holds something else, or cannot be unpacked.
-        """
+        """An array of numbers with rows, once its checksum has been compared over all of its bytes."""
         if name not in self._arrays:
             info, header, where = self._member(name), self._header(name), self._where(name)
             require_rows_of_numbers(header, where)
@@ -135,11 +119,7 @@ class NpzFile:
         return self._arrays[name]
 
     def values(self, name: str) -> np.ndarray:
-        """A small array of numbers, bools, text, bytes or times, read as a whole, in native byte order (read-only).
-
-        Raises:
-            LvmError: it is damaged or holds Python objects.
-        """
+        """A small array of numbers, bools, text, bytes or times, read as a whole, in native byte order (read-only)."""
         header, where = self._header(name), self._where(name)
         if header.dtype.kind == "O":
             raise LvmError(f"{where}: holds Python objects where numbers or text are needed; save it with a plain type")
@@ -149,11 +129,7 @@ class NpzFile:
             return array_of_bytes(raw, header.dtype, header.shape, "F" if header.is_fortran else "C")
 
     def objects(self, name: str) -> list[Any]:
-        """The items of an array of Python objects in C order, see `read_object_array`.
-
-        Raises:
-            LvmError: it is damaged, is no array of objects, or holds anything else than plain values.
-        """
+        """The items of an array of Python objects in C order, see `read_object_array`."""
         header, where = self._header(name), self._where(name)
         if header.dtype.kind != "O":
             raise LvmError(f"{where}: holds values of type {header.dtype} where Python objects are needed")

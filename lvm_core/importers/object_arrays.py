@@ -218,20 +218,7 @@ class _Values:
 
 
 def read_object_array(file: BinaryIO, header_shape: tuple[int, ...], where: str) -> list[Any]:
-    """Read the object array whose pickle stream begins at the position of `file` and ends where `file` ends.
-
-    Args:
-        file: buffered; it is read to its end.
-        header_shape: shape in the .npy header.
-        where: file and array, for messages.
-
-    Returns:
-        Its items in C order. They are dicts, lists, tuples, str, int, float, complex, bool, None, numpy scalars, numpy
-        arrays of simple dtype (read-only, native byte order) and, for arrays of objects, nested lists.
-
-    Raises:
-        LvmError: the stream holds or refers to anything else, or is damaged (names the row where there is one).
-    """
+    """Read the object array whose pickle stream begins at the position of `file` and ends where `file` ends."""
     place = where
     try:
         reader = _Reader(file)

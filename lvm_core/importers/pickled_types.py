@@ -13,17 +13,7 @@ from lvm_core.runtime.errors import printable
 
 
 def array_of_bytes(raw: bytes, dtype: np.dtype, shape: tuple[int, ...], order: str = "C") -> np.ndarray:
-    """The array of a simple dtype whose bytes are `raw`, in native byte order; it may share memory with `raw`.
-
-    Args:
-        raw: all bytes of the array.
-        dtype: of kind b, i, u, f, c, S, U, M or m.
-        shape: non-negative sizes.
-        order: "C" or "F", how `raw` is laid out.
-
-    Raises:
-        ValueError: the number of bytes does not fit, or text is not valid Unicode.
-    """
+    """The array of a simple dtype whose bytes are `raw`, in native byte order; it may share memory with `raw`."""
     if dtype.itemsize == 0 or math.prod(shape) * dtype.itemsize != len(raw):
         raise ValueError(f"{len(raw):,} bytes do not make an array of shape {shape} and type {dtype}")
     if dtype.kind == "U":  # numpy would notice later, when an element is used
@@ -62,12 +52,7 @@ class StandInDtype:
         self.plain = np.dtype("<" + code) if found[1] else None
 
     def set_state(self, state: Any) -> None:
-        """Take (version, byte order, subarray, names, fields, size, alignment, flags[, (None, time unit)]).
-
-        Raises:
-            Refused: it is structured.
-            ValueError: numpy writes no such state.
-        """
+        """Take (version, byte order, subarray, names, fields, size, alignment, flags[, (None, time unit)])."""
         if type(state) is not tuple or len(state) not in (8, 9) or state[1] not in ("<", ">", "|", "="):
             raise ValueError("a dtype with a state that numpy does not write")
         if any(part is not None for part in state[2:5]):
@@ -104,26 +89,12 @@ class StandInArray:
         self.items: list[Any] | None = None
 
     def set_state(self, state: Any) -> None:
-        """Take (version, shape, dtype, Fortran order, bytes or list); a list is in C order whatever the flag says.
-
-        Raises:
-            ValueError: numpy writes no such state.
-        """
+        """Take (version, shape, dtype, Fortran order, bytes or list); a list is in C order whatever the flag says."""
         _, shape, dtype, is_fortran, contents = state
         self.fill(contents, dtype, shape, "F" if is_fortran is True else "C")
 
     def fill(self, contents: Any, dtype: Any, shape: Any, order: str) -> None:
-        """Check everything and keep it.
-
-        Args:
-            contents: bytes if the dtype is simple, a list of objects in C order if not.
-            dtype: a `StandInDtype`.
-            shape: tuple of sizes.
-            order: "C" or "F", how bytes are laid out.
-
-        Raises:
-            ValueError: one of them is something else, they do not fit, or the array is full already.
-        """
+        """Check everything and keep it."""
         if type(shape) is not tuple or len(shape) > 32 or not all(type(n) is int and n >= 0 for n in shape):
             raise ValueError("an array whose shape is none")
         if type(dtype) is not StandInDtype or self.array is not None or self.items is not None:
@@ -138,15 +109,12 @@ class StandInArray:
 
 
 class Global(NamedTuple):
-    """What the stream gets for the name of a class or function: something that only the reader can call.
-
-    Attributes:
-        name: as the stream has it, with dots.
-        make: called in place of the class or function.
-    """
+    """What the stream gets for the name of a class or function: something that only the reader can call."""
 
     name: str
+    """As the stream has it, with dots."""
     make: Callable[..., Any]
+    """Called in place of the class or function."""
 
 
 def _reconstruct(kind: Any, *_: Any) -> StandInArray:

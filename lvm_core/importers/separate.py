@@ -31,11 +31,6 @@ def separate_windows(digests: np.ndarray, *, divide: bool = True) -> Folded:
 
     Args:
         digests: [W, 6] uint64, equal digest means equal row.
-        divide: the windows will be divided between splits; else no group is cut.
-
-    Returns:
-        Six rows a window kept; the piece's article is the window's number, the group its group or block. Counts:
-        `windows` (given), `left_out_at_cuts`, `rows_in_several_groups` (distinct rows, boilerplate), `rows`.
     """
     total = len(digests)
     unique, row, counts = np.unique(digests, return_inverse=True, return_counts=True)

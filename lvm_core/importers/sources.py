@@ -21,35 +21,32 @@ SUFFIXES = (".npz", ".npy", ".parquet")
 
 @dataclass(frozen=True)
 class SourceRows:
-    """What a source gives to the bank, row by row in the bank's order.
-
-    Attributes:
-        name: of the source: the file's or folder's name without its suffix.
-        form: `windows`, `windows without ids` or `bank`.
-        arrays: where vectors are.
-        array: [R] int64, which of them holds the row.
-        row: [R] int64, its number in that array (of the array's last axis).
-        digest: [R] uint64 of the row's bytes.
-        piece: [R] int64, number of the article.
-        chunk_index: [R] int64, position in the article (`fold.Folded`).
-        article_id: [P] str, unique.
-        group: [P] str: articles of a group must come into one split.
-        texts: [R] str, or None.
-        counts: what was read, dropped and changed.
-    """
+    """What a source gives to the bank, row by row in the bank's order."""
 
     name: str
+    """Of the source: the file's or folder's name without its suffix."""
     form: str
+    """`windows`, `windows without ids` or `bank`."""
     arrays: list[DiskArray]
+    """Where vectors are."""
     array: np.ndarray
+    """[R] int64, which of them holds the row."""
     row: np.ndarray
+    """[R] int64, its number in that array (of the array's last axis)."""
     digest: np.ndarray
+    """[R] uint64 of the row's bytes."""
     piece: np.ndarray
+    """[R] int64, number of the article."""
     chunk_index: np.ndarray
+    """[R] int64, position in the article (`fold.Folded`)."""
     article_id: np.ndarray
+    """[P] str, unique."""
     group: np.ndarray
+    """[P] str: articles of a group must come into one split."""
     texts: np.ndarray | None
+    """[R] str, or None."""
     counts: dict[str, int]
+    """What was read, dropped and changed."""
 
     def where(self, row: int) -> str:
         """The file's name for a row of the bank."""
@@ -60,11 +57,7 @@ class SourceRows:
 
 
 def vector_paths(value: str, key: str) -> list[Path]:
-    """The vector files that a parameter names: one, or all in a folder, by name.
-
-    Raises:
-        LvmError: there is none.
-    """
+    """The vector files that a parameter names: one, or all in a folder, by name."""
     path = Path(value)
     if path.is_file():
         return [path]
@@ -80,18 +73,14 @@ def vector_paths(value: str, key: str) -> list[Path]:
 
 @dataclass(frozen=True)
 class OpenedSource:
-    """The opened files of a source, which fit together.
-
-    Attributes:
-        key: dotted name of the parameter that names it.
-        value: of the parameter.
-        paths: of the files.
-        files: the files.
-    """
+    """The opened files of a source, which fit together."""
 
     key: str
+    """Dotted name of the parameter that names it."""
     value: str
+    """Of the parameter."""
     paths: list[Path]
+    """Of the files."""
     files: list[VectorFile]
 
 

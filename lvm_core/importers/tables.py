@@ -39,23 +39,16 @@ BATCH = 4096
 
 @dataclass(frozen=True)
 class IdTable:
-    """Columns of ids and texts, by member name.
-
-    Attributes:
-        columns: the values.
-        where: name of the file, for messages.
-    """
+    """Columns of ids and texts, by member name."""
 
     columns: dict[str, Values]
+    """The values."""
     where: str
+    """Name of the file, for messages."""
 
 
 def read_id_table(vectors: Path) -> IdTable:
-    """The .csv or .parquet file of the same name beside an .npy file.
-
-    Raises:
-        LvmError: there is none, there are both, or it cannot be read (names it).
-    """
+    """The .csv or .parquet file of the same name beside an .npy file."""
     beside = [vectors.with_suffix(suffix) for suffix in (".csv", ".parquet")]
     found = [path for path in beside if path.is_file()]
     if len(found) != 1:
@@ -85,11 +78,7 @@ def _read_csv(path: Path) -> dict[str, Values]:
 
 
 def _choose(there: list[str], where: str) -> dict[str, str]:
-    """Name of the column for each member; names are compared without case and surrounding blanks.
-
-    Raises:
-        LvmError: two columns mean the same, or none has the ids of articles (names the columns).
-    """
+    """Name of the column for each member; names are compared without case and surrounding blanks."""
     chosen: dict[str, str] = {}
     for name in there:
         member = ALIASES.get(name.strip().lower())
@@ -159,16 +148,7 @@ def _values(column: pa.ChunkedArray, member: str, where: str) -> Values:
 
 
 def unpack_vector_column(path: Path, names: tuple[str, ...], unpack_to: Path) -> tuple[DiskArray, IdTable]:
-    """The column of vectors of a .parquet file as an array on disk, and its columns of ids.
-
-    Args:
-        path: of the file.
-        names: further names that the column may have.
-        unpack_to: folder for the array; a whole one that is there already is used again.
-
-    Raises:
-        LvmError: the file is damaged, lacks the column, or a row's vector is null or has another length.
-    """
+    """The column of vectors of a .parquet file as an array on disk, and its columns of ids."""
     import pyarrow as pa
 
     file = _open_parquet(path)

@@ -28,9 +28,6 @@ def check_apart(train: SourceRows, ood: SourceRows) -> np.ndarray:
 
     Two data sets may both number their articles from 0, and share a chunk of boilerplate; but a source of which half
     is in the other, or an article in both of which half the chunks are the same, is a mistake.
-
-    Raises:
-        LvmError: there is such (names a row of each).
     """
     in_train = np.isin(ood.digest, train.digest)
     if 2 * in_train.sum() > len(in_train):
@@ -57,11 +54,7 @@ def check_apart(train: SourceRows, ood: SourceRows) -> np.ndarray:
 
 
 def check_windows(train: SourceRows) -> None:
-    """Make sure that there is something to divide and to learn from.
-
-    Raises:
-        LvmError: no article has a window, or there are not three that can be divided between the splits.
-    """
+    """Make sure that there is something to divide and to learn from."""
     longest = int(np.bincount(train.piece).max(initial=0))
     if longest <= CONTEXT:
         raise LvmError(

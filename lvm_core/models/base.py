@@ -58,7 +58,6 @@ class Normaliser(nn.Module):
 
         Args:
             vectors: [N, D], any float type and device.
-            columns: dimensions sorted at a time, which bounds the memory to N * columns numbers.
         """
         for first in range(0, vectors.shape[1], columns):
             part = slice(first, first + columns)

@@ -35,41 +35,38 @@ WIDEST = 65_536
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What `model.json` says of a model.
-
-    Attributes:
-        recipe: the resolved recipe it was trained by.
-        phase: last phase it went through, `a`, `b` or `c`.
-        epoch: epoch whose weights these are, counted from 1 over all phases.
-        dimension: D of the vectors it reads and writes.
-        encoder: name of the encoder of those vectors.
-        encoder_sha256: of the encoder's weights.
-        data_sha256: content hash of the bank it was trained on.
-        precision: arithmetic of its training, `bf16` or `fp32`.
-        processor_features: of the machine that trained it and that change the result.
-        n_parameters: number of trained numbers.
-        architecture: family and size, from which the model is rebuilt.
-        history: one dict an epoch: `epoch, phase, lr, train_loss, dev_*`.
-        stopped_after: the phase after which it was not trained further, because it failed its gates; None otherwise.
-        why_stopped: the gates that it failed; None otherwise.
-        format_version: of this folder.
-    """
+    """What `model.json` says of a model."""
 
     recipe: dict[str, Any]
+    """The resolved recipe it was trained by."""
     phase: Annotated[str, Field(pattern="^[abc]$")]
+    """Last phase it went through, `a`, `b` or `c`."""
     epoch: Annotated[int, Field(ge=0)]
+    """Epoch whose weights these are, counted from 1 over all phases."""
     dimension: Annotated[int, Field(ge=1, le=WIDEST)]
+    """D of the vectors it reads and writes."""
     encoder: str
+    """Name of the encoder of those vectors."""
     encoder_sha256: str
+    """Of the encoder's weights."""
     data_sha256: str
+    """Content hash of the bank it was trained on."""
     precision: str
+    """Arithmetic of its training, `bf16` or `fp32`."""
     processor_features: list[str]
+    """Of the machine that trained it and that change the result."""
     n_parameters: int
+    """Number of trained numbers."""
     architecture: dict[str, Any]
+    """Family and size, from which the model is rebuilt."""
     history: list[dict[str, Any]] = field(default_factory=list)
+    """One dict an epoch: `epoch, phase, lr, train_loss, dev_*`."""
     stopped_after: str | None = None
+    """The phase after which it was not trained further, because it failed its gates; None otherwise."""
     why_stopped: str | None = None
+    """The gates that it failed; None otherwise."""
     format_version: int = FORMAT_VERSION
+    """Of this folder."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
 

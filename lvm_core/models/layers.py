@@ -66,7 +66,6 @@ class MaskPool:
 
         Args:
             x: [B, ...].
-            share: which part of a batch `x` is of: the mask is that part of the whole batch's mask.
         """
         if x.dtype not in self.values:
             self.values[x.dtype] = self.values[torch.float32].to(x.dtype)

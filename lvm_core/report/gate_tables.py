@@ -63,12 +63,7 @@ class GateTable:
 
 
 def gate_tables(gates: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[GateTable]:
-    """A table for each set and frame, recipes first.
-
-    Args:
-        gates: of metrics/comparison.json, by set, frame and row.
-        rows: of the comparison, in the order of the tables.
-    """
+    """A table for each set and frame, recipes first."""
     ordered = sorted(rows, key=lambda row: row["kind"] != "recipe")
     return [
         _table(name, frame, found, ordered) for name, found in gates.items() for frame in FRAMES if found.get(frame)
@@ -76,11 +71,7 @@ def gate_tables(gates: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
 
 
 def phases_table(after_phases: Mapping[str, Any]) -> Table | None:
-    """What each recipe reached in its own set after each phase; None where it was not measured.
-
-    Args:
-        after_phases: of metrics/comparison.json, by recipe.
-    """
+    """What each recipe reached in its own set after each phase; None where it was not measured."""
     lines = []
     for name, value in after_phases.items():
         found = AfterPhases.model_validate(value)

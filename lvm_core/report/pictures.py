@@ -32,16 +32,7 @@ PLACES = ((6, -3), (-6, -3), (0, 6), (0, -12), (6, 5), (-6, 5), (6, -11), (-6, -
 
 
 def place_labels(axes: Axes, points: Sequence[tuple[float, float, str, str]], size: float = 9.0) -> list[str]:
-    """Write names beside their points where there is room; the first ones choose first.
-
-    Args:
-        axes: with its limits set; the points have been drawn.
-        points: x, y (data), name, colour.
-        size: of the letters.
-
-    Returns:
-        Names that found no place.
-    """
+    """Write names beside their points where there is room; the first ones choose first."""
     figure = axes.get_figure()
     assert figure is not None
     figure.canvas.draw()  # settles the layout, so that places on the paper are known
@@ -127,12 +118,6 @@ def frontier_picture(
     """The margin of every row against its cosine or R@5 on val, with the curves of the traced linear predictors.
 
     None where no row has both figures.
-
-    Args:
-        rows: of the comparison.
-        curves: by family of linear predictors, points with `margin` and `figure` in order along the curve.
-        figure: `cosine` or `recall_at_5`.
-        limits: what the summary asks of `margin` and of `figure`.
     """
     title = f"Margin against {'cosine' if figure == 'cosine' else 'R@5'} (val)"
     label = f"{title}: {len(rows)} predictors and the curves of traced linear predictors; the table has the values."
@@ -219,15 +204,7 @@ def _legend(done: Drawing, recipes: Sequence[str]) -> None:
 
 
 def training_picture(training: pd.DataFrame, names: Sequence[str], column: str, title: str, axis: str) -> Picture:
-    """A dev figure of every recipe by epoch, with the borders of the phases.
-
-    Args:
-        training: columns name, phase, epoch and `column`.
-        names: of the recipes, best first.
-        column: to draw.
-        title: of the picture.
-        axis: what is on the upright one.
-    """
+    """A dev figure of every recipe by epoch, with the borders of the phases."""
     paint = colours(names)
     label = f"{title}, of {len(names)} recipes."
     with drawing(f"training-{column.replace('_', '-')}", label, height=3.3 + 0.08 * min(len(names), 8)) as done:

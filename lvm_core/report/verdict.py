@@ -68,12 +68,7 @@ class Reach:
 
 
 def reach(frontier: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any]]) -> Reach:
-    """What the frontier says about the summary's stage-A criteria.
-
-    Args:
-        frontier: metrics/frontier.json; None where there is none.
-        rows: of the comparison.
-    """
+    """What the frontier says about the summary's stage-A criteria."""
     if frontier is None:
         return Reach(*UNKNOWN, sentences=UNKNOWN.brief)
     sentences = answer(frontier, rows)
@@ -127,13 +122,7 @@ class Verdict:
 
 
 def verdict(rows: Sequence[Row], reach: Reach, best_two: Mapping[str, Any] | None = None) -> Verdict:
-    """The verdict on a comparison. One recipe is called best only where it can be told from the next.
-
-    Args:
-        rows: of metrics/comparison.json, best R@5 on val first.
-        reach: whether the summary's stage-A criteria can be met.
-        best_two: the paired difference of the two best recipes (of metrics/comparison.json).
-    """
+    """The verdict on a comparison. One recipe is called best only where it can be told from the next."""
     recipes = [row for row in rows if row["kind"] == "recipe"]
     ranked = [row for row in recipes if is_defined(row["val_recall_at_5"])]
     forward = [str(row["name"]) for row in recipes if row.get("status") == "forward"]

@@ -26,17 +26,14 @@ LOST = "another process of this run was lost; run `dvc repro` again, which goes 
 
 @dataclass(frozen=True)
 class Ranks:
-    """The processes of a run.
-
-    Attributes:
-        rank: number of this one, from 0; number 0 writes the files and speaks.
-        size: how many there are.
-        local: number of this one on its machine: the number of its GPU.
-    """
+    """The processes of a run."""
 
     rank: int = 0
+    """Number of this one, from 0; number 0 writes the files and speaks."""
     size: int = 1
+    """How many there are."""
     local: int = 0
+    """Number of this one on its machine: the number of its GPU."""
 
     @property
     def first(self) -> bool:

@@ -25,19 +25,16 @@ _LONGEST_HEADER = 10 + 65_536
 
 
 class Header(NamedTuple):
-    """Header of an .npy file.
-
-    Attributes:
-        shape: sizes, non-negative.
-        dtype: as in the file, with its byte order.
-        is_fortran: the first axis varies fastest.
-        size: bytes of the header itself.
-    """
+    """Header of an .npy file."""
 
     shape: tuple[int, ...]
+    """Sizes, non-negative."""
     dtype: np.dtype
+    """As in the file, with its byte order."""
     is_fortran: bool
+    """The first axis varies fastest."""
     size: int
+    """Bytes of the header itself."""
 
     @property
     def data_size(self) -> int:
@@ -114,16 +111,7 @@ GROWTH = 200
 
 
 def read_text(path: str | Path, *, missing: str = MAKE, remedy: str = REMAKE) -> str:
-    """The text of a UTF-8 file.
-
-    Args:
-        path: of the file.
-        missing: what to do if it is not there.
-        remedy: what to do if it is damaged.
-
-    Raises:
-        LvmError: the file cannot be read, is no regular file, empty or not UTF-8 (names it).
-    """
+    """The text of a UTF-8 file."""
     try:
         with open_regular_file(Path(path), remedy=remedy, missing=missing) as file:
             return file.read().decode("utf-8")

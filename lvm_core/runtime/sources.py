@@ -74,11 +74,7 @@ def code_line(stage: str, root: Path) -> str:
 
 
 def imported_modules(path: Path) -> set[str]:
-    """Names of the modules of `PACKAGES` that a file imports, and of what it imports from them (module or not).
-
-    Raises:
-        LvmError: the file is not Python.
-    """
+    """Names of the modules of `PACKAGES` that a file imports, and of what it imports from them (module or not)."""
     try:
         return set(_imported_in(path.read_text(encoding="utf-8")))
     except SyntaxError as error:

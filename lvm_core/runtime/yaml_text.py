@@ -38,15 +38,7 @@ def read_yaml(path: str | Path, remedy: str) -> Any:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The one document in a YAML text, made of dicts, lists, strings, numbers, dates, bools and None.
-
-    Args:
-        text: YAML 1.1, as PyYAML reads it; only its safe tags.
-        where: its file, for messages.
-
-    Raises:
-        LvmError: as `read_yaml`.
-    """
+    """The one document in a YAML text, made of dicts, lists, strings, numbers, dates, bools and None."""
     if len(text) > LONGEST_FILE:
         raise LvmError(f"{where}: has {len(text):,} characters, more than any file of parameters ({LONGEST_FILE:,})")
     loader = None
@@ -67,11 +59,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def _check(root: yaml.Node, where: str) -> None:
-    """Count the values of the document with aliases written out, and look for what would be lost without a word.
-
-    Raises:
-        LvmError: too many values, an alias inside what it stands for, a key twice, a number too long.
-    """
+    """Count the values of the document with aliases written out, and look for what would be lost without a word."""
     sizes: dict[int, int] = {}  # of each node, 0 while its parts are counted
 
     def size(node: yaml.Node) -> int:

@@ -10,58 +10,49 @@ from lvm_core.config.gates import Bound, Relation, Split
 
 
 class ConditionResult(Group):
-    """What became of a condition.
-
-    Attributes:
-        split: None for a condition on a set.
-        figure: its name in this frame; `gates_<set>` for a condition on a set.
-        point: the number, before `bound`; None where undefined.
-        value: what was held against the limit: the number or an end of its interval; None where undefined.
-        limit: of the condition.
-        bound: of the condition.
-        relation: of the condition.
-        passed: None where it cannot be told.
-    """
+    """What became of a condition."""
 
     split: Split | None
+    """None for a condition on a set."""
     figure: str
+    """Its name in this frame; `gates_<set>` for a condition on a set."""
     point: float | None
+    """The number, before `bound`; None where undefined."""
     value: float | None
+    """What was held against the limit: the number or an end of its interval; None where undefined."""
     limit: float
+    """Of the condition."""
     bound: Bound
+    """Of the condition."""
     relation: Relation
+    """Of the condition."""
     passed: bool | None
+    """None where it cannot be told."""
 
 
 class GateResult(Group):
-    """What became of a gate.
-
-    Attributes:
-        passed: None where it is not applicable, or undefined on these data.
-        applies: False where it is not applicable: a test of the use of the context for a predictor that does not read
-            it, or a split without windows (no other source was given).
-        counts: False if it is only reported.
-        conditions: in the order of the gate's.
-    """
+    """What became of a gate."""
 
     passed: bool | None
+    """None where it is not applicable, or undefined on these data."""
     applies: bool
+    """False where it is not applicable: a test of the use of the context for a predictor that does not read it, or a
+    split without windows (no other source was given)."""
     counts: bool
+    """False if it is only reported."""
     conditions: list[ConditionResult]
+    """In the order of the gate's."""
 
 
 class RowResult(Group):
-    """What a row of the comparison reached in a set.
-
-    Attributes:
-        passed: number of gates that count and are passed.
-        of: number of gates that count and have an answer.
-        gates: by name.
-    """
+    """What a row of the comparison reached in a set."""
 
     passed: int
+    """Number of gates that count and are passed."""
     of: int
+    """Number of gates that count and have an answer."""
     gates: dict[str, GateResult]
+    """By name."""
 
     @property
     def undefined(self) -> list[str]:
@@ -83,38 +74,32 @@ class RowResult(Group):
 
 
 class AfterPhases(Group):
-    """What a recipe reached in the set it is held against, phase by phase, in the corrected frame.
-
-    Attributes:
-        set: name of the set.
-        a: after phase A.
-        b: after phase B.
-        c: the final model.
-        stopped_after: the phase after which it was not trained further (the later answers are then those of the same
-            weights); None if it went through all.
-        why: it was stopped.
-    """
+    """What a recipe reached in the set it is held against, phase by phase, in the corrected frame."""
 
     set: str
+    """Name of the set."""
     a: RowResult
+    """After phase A."""
     b: RowResult
+    """After phase B."""
     c: RowResult
+    """The final model."""
     stopped_after: str | None
+    """The phase after which it was not trained further (the later answers are then those of the same weights); None if
+    it went through all."""
     why: str | None
+    """It was stopped."""
 
 
 class SetResult(Group):
-    """The answers of a set.
-
-    Attributes:
-        definition: the set as it was (`params.definition_of`).
-        corrected: by row, in the corrected frame.
-        published: by row, in the published frame; empty if no figure of the set has a counterpart there.
-    """
+    """The answers of a set."""
 
     definition: dict[str, Any]
+    """The set as it was (`params.definition_of`)."""
     corrected: dict[str, RowResult]
+    """By row, in the corrected frame."""
     published: dict[str, RowResult]
+    """By row, in the published frame; empty if no figure of the set has a counterpart there."""
 
     def in_frame(self, frame: str) -> dict[str, RowResult]:
         """The answers by row in a frame (`corrected` or `published`)."""

@@ -31,26 +31,13 @@ def dev_form(params: GatesParams, name: str) -> GatesParams:
 
     Conditions on `ood` and on the distance of two splits are left out, and so are gates without any other condition,
     and conditions on the number of another set's gates that no number of its remaining gates could meet.
-
-    Args:
-        params: all sets.
-        name: of the set wanted.
-
-    Returns:
-        Sets whose conditions on `val` are to be read on `dev`: judge them on figures of `dev` under the keys of `val`.
-        The set itself may have no gate left.
     """
     wanted = [name, *counted_sets(dict(params.sets[name]))]
     return params.model_copy(update={"sets": {one: _left(params.sets[one], params.sets) for one in wanted}})
 
 
 def asked_on_dev(condition: Condition, sets: Mapping[str, Gates]) -> bool:
-    """Whether a condition can be asked on `dev`.
-
-    Args:
-        condition: of some set.
-        sets: all sets, for a condition that counts the gates of another one.
-    """
+    """Whether a condition can be asked on `dev`."""
     if condition.set is None:
         return condition.split == "val" and condition.distance_to is None
     left = sum(not gate.report_only for gate in _left(sets[condition.set], sets).values())
@@ -103,21 +90,18 @@ STATUS_NEEDS = ("context_mean",)
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges models on `dev`, and on `val` and `ood`.
-
-    Attributes:
-        bank: with all splits.
-        evaluate: how they are evaluated.
-        gates: all sets.
-        seed: of the evaluation and of the draws of articles.
-        device: to predict on.
-    """
+    """Judges models on `dev`, and on `val` and `ood`."""
 
     bank: Bank
+    """With all splits."""
     evaluate: EvaluateParams
+    """How they are evaluated."""
     gates: GatesParams
+    """All sets."""
     seed: int
+    """Of the evaluation and of the draws of articles."""
     device: torch.device
+    """To predict on."""
     _dev_rivals: dict[str, Judgement] = field(default_factory=dict, repr=False)
 
     def on_dev(self, predictor: Predictor) -> Judgement:
@@ -196,16 +180,7 @@ def attempt_json(
     own: Judgement,
     reported: Mapping[str, RowResult],
 ) -> dict[str, Any]:
-    """An attempt's gates and figures as json values.
-
-    Args:
-        gates: all sets.
-        name: of the set it is held against.
-        dev: its figures on `dev`, under the keys of `val`.
-        on_dev: what it answers there.
-        own: its figures on `val` and `ood`.
-        reported: its answers there, by frame.
-    """
+    """An attempt's gates and figures as json values."""
     figures = _figures(gates.sets[name])
     summary = {frame: counts(row) for frame, row in reported.items()}
     table = {

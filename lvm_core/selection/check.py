@@ -38,22 +38,7 @@ def check_metric(
     """What the check finds about the score, as json values.
 
     Args:
-        scores: data/scores.parquet.
-        bank: whose windows were scored.
-        recipe: whose curriculum `rows` are; None if none selects windows.
         rows: [W] int64, target rows of phase A.
-        cut: bounds that the selected windows should satisfy, by column of `scores`.
-        number: windows to look at.
-        seed: of their choice.
-
-    Returns:
-        `recipe`; `sample` (windows); `largest_difference` of the stored scores to those computed anew; `cut` and
-        `above_cut` (share of the sample); `cosines`: means over the `sample` and `all` windows; `alternative`:
-        `rank_correlation` of the two scores (Spearman 1904), `share` that phase A keeps, and the `overlap` of the two
-        top shares. None where undefined.
-
-    Raises:
-        LvmError: a stored score is not that of the vectors.
     """
     chosen = np.sort(np.random.default_rng(seed).choice(rows, min(number, len(rows)), replace=False))
     sample = scores.set_index("row").reindex(chosen)
@@ -84,12 +69,7 @@ def largest_difference(sample: pd.DataFrame, bank: Bank, rows: np.ndarray) -> fl
     """Largest absolute difference of the stored scores to their definitions, computed one window at a time in float64.
 
     Args:
-        sample: the stored scores of the windows, in the order of `rows`.
-        bank: whose windows they are.
         rows: [W] int64 target rows.
-
-    Returns:
-        Infinity where a score is there that should not be, or the other way round.
     """
 
     def cosine(one: int, other: int) -> float:
@@ -112,12 +92,7 @@ def _distance(wanted: float, found: float) -> float:
 
 
 def compare_scores(scores: pd.DataFrame, kept: int) -> dict[str, float | None]:
-    """How alike the two scores are, over the windows that have both.
-
-    Args:
-        scores: data/scores.parquet.
-        kept: number of windows of phase A.
-    """
+    """How alike the two scores are, over the windows that have both."""
     both = scores[scores[ALTERNATIVE].notna()]
     kept = min(kept, len(both))
     if len(both) < 2:
@@ -135,17 +110,7 @@ def compare_scores(scores: pd.DataFrame, kept: int) -> dict[str, float | None]:
 def after_phase_a(
     recipes: Mapping[str, Recipe], rules: Mapping[str, Rule], figures: Mapping[str, Mapping[str, float | None]]
 ) -> dict[str, Any]:
-    """What recipes reach on `dev` after phase A, by the score that orders their curriculum.
-
-    Args:
-        recipes: those in `names`.
-        rules: of their curricula.
-        figures: on `dev`, of the epoch kept of phase A.
-
-    Returns:
-        `by_score`: figures by score and recipe; `pairs`: for each two recipes that differ in the score alone, by
-        `<alternative>-<score>`: their names, and for each figure what the alternative has more (None where undefined).
-    """
+    """What recipes reach on `dev` after phase A, by the score that orders their curriculum."""
     by_score = {
         score: {name: dict(figures[name]) for name in recipes if rules[name].score == score}
         for score in (SCORE, ALTERNATIVE)
@@ -169,11 +134,7 @@ Figures = Mapping[str, float | None]
 
 
 def kept_epoch(directory: Path) -> tuple[int, str]:
-    """Epoch whose weights a model directory holds, counted from 1, and the last phase it went through.
-
-    Raises:
-        LvmError: the directory is missing or damaged (names the file and the remedy).
-    """
+    """Epoch whose weights a model directory holds, counted from 1, and the last phase it went through."""
     path = directory / "model.json"
     info = read_json(path)
     try:
@@ -183,16 +144,7 @@ def kept_epoch(directory: Path) -> tuple[int, str]:
 
 
 def figures_at(curves: pd.DataFrame, epoch: int, path: str) -> dict[str, float | None]:
-    """The figures on `dev` of an epoch: `recall_at_5` and `cosine`, None where undefined.
-
-    Args:
-        curves: plots/training/<recipe>.csv with its epoch as index.
-        epoch: counted from 1 over all phases.
-        path: of the file, for the message.
-
-    Raises:
-        LvmError: the epoch or a figure is missing.
-    """
+    """The figures on `dev` of an epoch: `recall_at_5` and `cosine`, None where undefined."""
     columns = {name: f"dev_{name}" for name in CRITERIA}
     if epoch not in curves.index or not set(columns.values()) <= set(curves.columns):
         raise LvmError(f"{path}: has no figures on dev of epoch {epoch}, which the model kept; run `dvc repro`")
@@ -213,10 +165,6 @@ def best_on_dev(figures: Mapping[str, Figures], criterion: Criterion) -> tuple[s
     """Name of the recipe with the best figure on `dev`, the first of equals, and the figure that decided.
 
     That is the criterion, or, where it is undefined for all recipes, the other figure.
-
-    Args:
-        figures: by recipe, in the order of `names`; at least one.
-        criterion: asked for.
     """
     wanted = (criterion, *(other for other in CRITERIA if other != criterion))
     decides = next((one for one in wanted if any(found[one] is not None for found in figures.values())), criterion)

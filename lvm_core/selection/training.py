@@ -22,33 +22,22 @@ from lvm_core.train.variants import PHASES, copy_model, train_phases, training_k
 
 @dataclass(frozen=True)
 class Attempt:
-    """One phase A to be judged.
-
-    Attributes:
-        name: the recipe's, with `-retry-<n>` after it for a retry (no recipe can have such a name).
-        recipe: what is trained: the one of the pipeline, or the raised one.
-        retry: 0 for the recipe of the pipeline.
-        step: what the summary calls it, None if it has no name for it.
-        parameters: numbers of this recipe that some rung raises, by dotted key.
-    """
+    """One phase A to be judged."""
 
     name: str
+    """The recipe's, with `-retry-<n>` after it for a retry (no recipe can have such a name)."""
     recipe: Recipe
+    """What is trained: the one of the pipeline, or the raised one."""
     retry: int
+    """0 for the recipe of the pipeline."""
     step: str | None
+    """What the summary calls it, None if it has no name for it."""
     parameters: dict[str, float]
+    """Numbers of this recipe that some rung raises, by dotted key."""
 
 
 def plan_attempts(params: LadderParams, recipes: Mapping[str, Recipe]) -> list[Attempt]:
-    """All attempts there may be, in order; rungs whose recipe is not among `recipes` are left out.
-
-    Args:
-        params: the ladder.
-        recipes: those in `names`, resolved.
-
-    Raises:
-        LvmError: as `raising.raised_recipe`.
-    """
+    """All attempts there may be, in order; rungs whose recipe is not among `recipes` are left out."""
     keys = list(dict.fromkeys(key for rung in params.rungs for key in rung.raised))
     attempts = []
     for place, rung in enumerate(params.rungs):
@@ -85,36 +74,23 @@ class Diverged:
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where attempts are trained.
-
-    Attributes:
-        bank: to train on.
-        windows: of every attempt that may be trained here.
-        stopped: recipes that the gates stopped after phase A (`gates.policy: enforce`).
-        folder: of progress.
-    """
+    """Where attempts are trained."""
 
     bank: Bank
+    """To train on."""
     windows: Windows
+    """Of every attempt that may be trained here."""
     stopped: frozenset[str]
+    """Recipes that the gates stopped after phase A (`gates.policy: enforce`)."""
     folder: Path
+    """Of progress."""
 
     def phase_a(self, attempt: Attempt) -> Path | Diverged:
-        """The model after phase A: the pipeline's, or that of a retry, trained here.
-
-        Raises:
-            LvmError: as `phases.run_phase`, but for a training that diverges.
-            KeyboardInterrupt: after the state was saved.
-        """
+        """The model after phase A: the pipeline's, or that of a retry, trained here."""
         return self._train(attempt, "a") if attempt.retry else phase_directory(attempt.recipe.name, "a")
 
     def final(self, attempt: Attempt) -> Path | Diverged:
-        """The model after phase C: the pipeline's, or where there is none, one trained here.
-
-        Raises:
-            LvmError: as `phases.run_phase`, but for a training that diverges.
-            KeyboardInterrupt: after the state was saved.
-        """
+        """The model after phase C: the pipeline's, or where there is none, one trained here."""
         if not trained_here(attempt, self.stopped):
             return phase_directory(attempt.recipe.name, PHASES[-1])
         start = self.folder / attempt.name / "a"
@@ -153,14 +129,7 @@ def trained_here(attempt: Attempt, stopped: frozenset[str]) -> bool:
 
 
 def ladder_key(plan: Sequence[Attempt], bank: Bank, windows: Windows, stopped: frozenset[str]) -> str:
-    """Everything that shapes what is trained here; gates and the rest of the ladder do not.
-
-    Args:
-        plan: all attempts.
-        bank: to train on.
-        windows: of those that may be trained here.
-        stopped: recipes that the gates stopped after phase A.
-    """
+    """Everything that shapes what is trained here; gates and the rest of the ladder do not."""
     here = [attempt for attempt in plan if trained_here(attempt, stopped)]
     starts = [phase_directory(attempt.recipe.name, "a") for attempt in here if not attempt.retry]
     return fingerprint(

@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; connections made over it send small packets at once.
-
-    Raises:
-        LvmError: the port is taken, or the address is not ours.
-    """
+    """A socket that listens; connections made over it send small packets at once."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=1024)
@@ -64,11 +60,7 @@ class Server(uvicorn.Server):
 
 
 def serve(service: Service, listening: socket.socket) -> None:
-    """Answer at once, load in the background, and return after SIGTERM or Ctrl-C when the last request is answered.
-
-    Raises:
-        LvmError: the service could not be loaded.
-    """
+    """Answer at once, load in the background, and return after SIGTERM or Ctrl-C when the last request is answered."""
     config = uvicorn.Config(
         make_app(service),
         log_level="warning",
@@ -93,14 +85,7 @@ def serve(service: Service, listening: socket.socket) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parse the command line, bind the port, serve until SIGTERM or Ctrl-C.
-
-    Args:
-        arguments: of the command line.
-
-    Raises:
-        LvmError: something is missing or does not fit together.
-    """
+    """Parse the command line, bind the port, serve until SIGTERM or Ctrl-C."""
     asked = _parser().parse_args(arguments)
     settings = _settings(asked)
     set_threads(settings.threads)

@@ -43,31 +43,28 @@ class Step:
 
 @dataclass(frozen=True)
 class Continuation:
-    """What /chat answers.
-
-    Attributes:
-        response: the best text of every step.
-        confidence: of the first step, from 0 to 1; None where none was measured.
-        confidence_note: what that number says.
-        steps: the predictions, nearest first.
-        places: the five chunks the first prediction read, oldest first.
-        mode: how they came about: "given", "neighbours" or "repeat".
-        dropped_chunks: of the text, which were too many and went unread.
-        model: its recipe.
-        milliseconds: of each part of the work.
-        total_ms: of all of it.
-    """
+    """What /chat answers."""
 
     response: str
+    """The best text of every step."""
     confidence: float | None
+    """Of the first step, from 0 to 1; None where none was measured."""
     confidence_note: str
+    """What that number says."""
     steps: tuple[Step, ...]
+    """The predictions, nearest first."""
     places: tuple[Place, ...]
+    """The five chunks the first prediction read, oldest first."""
     mode: str
+    """How they came about: "given", "neighbours" or "repeat"."""
     dropped_chunks: int
+    """Of the text, which were too many and went unread."""
     model: str
+    """Its recipe."""
     milliseconds: dict[str, float]
+    """Of each part of the work."""
     total_ms: float
+    """Of all of it."""
 
 
 @dataclass(frozen=True)

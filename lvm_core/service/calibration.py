@@ -39,25 +39,22 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What came of the windows of one kind of context, one step ahead or further.
-
-    Attributes:
-        fill: strategy, or `given`.
-        given: number of given chunks.
-        step: chunks ahead.
-        scores: [W] float32 `lead` of the prediction.
-        nearest: [W] float32 cosine of the prediction with the nearest chunk of the bank.
-        hits: [W] bool: the true chunk is among the `NEAREST` nearest.
-        cosines: [W] float32 cosine of the prediction with the true chunk.
-    """
+    """What came of the windows of one kind of context, one step ahead or further."""
 
     fill: str
+    """Strategy, or `given`."""
     given: int
+    """Number of given chunks."""
     step: int
+    """Chunks ahead."""
     scores: np.ndarray
+    """[W] float32 `lead` of the prediction."""
     nearest: np.ndarray
+    """[W] float32 cosine of the prediction with the nearest chunk of the bank."""
     hits: np.ndarray
+    """[W] bool: the true chunk is among the `NEAREST` nearest."""
     cosines: np.ndarray
+    """[W] float32 cosine of the prediction with the true chunk."""
 
     def curve(self) -> Curve:
         """Rate of hits as a function of the score."""

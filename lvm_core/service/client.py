@@ -45,15 +45,7 @@ class ServiceError(LvmError):
 
 
 class Client:
-    """Asks a running service, directly (never through a proxy).
-
-    Args:
-        address: of the service, as it prints it at its start.
-        patience: seconds for which a request is repeated while the service is busy or starting; 0: it fails at once.
-
-    Raises:
-        ServiceError: the address is none of HTTP.
-    """
+    """Asks a running service, directly (never through a proxy)."""
 
     def __init__(self, address: str = ADDRESS, patience: float = 30.0) -> None:
         try:
@@ -67,27 +59,15 @@ class Client:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def health(self) -> Health:
-        """State of the service, also while it is starting.
-
-        Raises:
-            ServiceError: it cannot be reached.
-        """
+        """State of the service, also while it is starting."""
         return self._read("/health", self._once("/health", None, also=503), health)
 
     def info(self) -> dict[str, Any]:
-        """Model, held-out figures, encoder, bank and limits.
-
-        Raises:
-            ServiceError: refused or not reached.
-        """
+        """Model, held-out figures, encoder, bank and limits."""
         return self._ask("/info", None, dict)
 
     def wait_until_ready(self, seconds: float = 60.0) -> Health:
-        """Wait until requests are answered; the state then.
-
-        Raises:
-            ServiceError: they are not after so many seconds (says why).
-        """
+        """Wait until requests are answered; the state then."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -104,17 +84,7 @@ class Client:
     def chat(
         self, text: str | Sequence[str], *, steps: int = 1, candidates: int = 5, fill: str | None = None
     ) -> Continuation:
-        """What the model predicts to come next.
-
-        Args:
-            text: a paragraph, which is cut into chunks, or one to five messages, oldest first.
-            steps: chunks ahead.
-            candidates: texts of each step.
-            fill: "repeat" or "neighbours", for contexts of fewer than five chunks; None: the service's default.
-
-        Raises:
-            ServiceError: refused or not reached.
-        """
+        """What the model predicts to come next."""
         question: dict[str, Any] = {"steps": steps, "candidates": candidates}
         question |= {"paragraph": text} if isinstance(text, str) else {"messages": list(text)}
         question |= {} if fill is None else {"fill": fill}
@@ -128,9 +98,6 @@ class Client:
 
         Returns:
             [B, D] float32 unit rows.
-
-        Raises:
-            ServiceError: another shape, values that are not finite, refused or not reached.
         """
         values = np.asarray(contexts, dtype=np.float32)
         if values.ndim != 3 or values.shape[1] != CONTEXT or 0 in values.shape:
@@ -145,11 +112,7 @@ class Client:
     def retrieve(
         self, *, text: str | None = None, vector: Sequence[float] | np.ndarray | None = None, count: int = 5
     ) -> tuple[Found, ...]:
-        """The chunks of the bank nearest to a text or to a vector [D], best first.
-
-        Raises:
-            ServiceError: not exactly one of the two, refused or not reached.
-        """
+        """The chunks of the bank nearest to a text or to a vector [D], best first."""
         if (text is None) == (vector is None):
             raise ServiceError("give exactly one of text and vector")
         asked = {"text": text} if vector is None else {"vector": _numbers(np.asarray(vector, dtype=np.float32))}
@@ -223,11 +186,7 @@ def _numbers(values: np.ndarray) -> Any:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Ask for a continuation and print it.
-
-    Raises:
-        LvmError: the command line is wrong, or the service refused or was not reached.
-    """
+    """Ask for a continuation and print it."""
     parser = Parser("python -m lvm_core.service.client", "TEXT [--url URL]", "Ask a running service what comes next.")
     parser.add_argument("text", help="a paragraph")
     parser.add_argument("--url", default=ADDRESS, help="of the service (%(default)s)")

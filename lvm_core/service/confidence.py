@@ -53,23 +53,20 @@ def lead(cosines: np.ndarray) -> np.ndarray:
 
 
 class Curve(Group):
-    """Rate as a function of the score: a step function that never falls.
-
-    Attributes:
-        fill: strategy that filled the contexts; of all five given, `given`.
-        given: number of given chunks.
-        step: chunks ahead.
-        windows: dev windows that it was fitted to.
-        scores: lowest score of each step of the function, rising.
-        rates: observed rate from that score on.
-    """
+    """Rate as a function of the score: a step function that never falls."""
 
     fill: str
+    """Strategy that filled the contexts; of all five given, `given`."""
     given: Annotated[int, Field(ge=1, le=CONTEXT)]
+    """Number of given chunks."""
     step: Annotated[int, Field(ge=1)]
+    """Chunks ahead."""
     windows: Annotated[int, Field(ge=1)]
+    """Dev windows that it was fitted to."""
     scores: Annotated[list[Score], Field(min_length=1)]
+    """Lowest score of each step of the function, rising."""
     rates: Annotated[list[Rate], Field(min_length=1)]
+    """Observed rate from that score on."""
 
     @model_validator(mode="after")
     def _pairs(self) -> Curve:
@@ -90,9 +87,6 @@ def fit_curve(scores: np.ndarray, hits: np.ndarray, *, fill: str, given: int, st
     Args:
         scores: [W] float, W > 0.
         hits: [W] bool: was the true chunk among the nearest?
-        fill: see `Curve`.
-        given: see `Curve`.
-        step: see `Curve`.
     """
     order = np.argsort(scores, kind="stable")
     distinct, first, sizes = np.unique(scores[order], return_index=True, return_counts=True)
@@ -110,21 +104,18 @@ def fit_curve(scores: np.ndarray, hits: np.ndarray, *, fill: str, given: int, st
 
 
 class Calibration(Group):
-    """What a score means, for one model and one bank.
-
-    Attributes:
-        format_version: of the file.
-        model: name of the model's recipe.
-        model_sha256: of its weights file.
-        bank_sha256: content hash of the bank.
-        curves: see `Curve`.
-    """
+    """What a score means, for one model and one bank."""
 
     format_version: Literal[1] = 1
+    """Of the file."""
     model: str
+    """Name of the model's recipe."""
     model_sha256: str
+    """Of its weights file."""
     bank_sha256: str
+    """Content hash of the bank."""
     curves: list[Curve]
+    """See `Curve`."""
 
     def confidence(self, score: float, given: int, step: int, fill: Fill) -> float | None:
         """The observed rate of a prediction with this score; None where none was measured.
@@ -149,11 +140,7 @@ class Calibration(Group):
 
 
 def load_calibration(path: str | Path) -> Calibration:
-    """Read a calibration.
-
-    Raises:
-        LvmError: the file is missing, damaged or of another format (names it and the field).
-    """
+    """Read a calibration."""
     loaded: Calibration = validate(read_json(path), Calibration, "calibration", path)
     return loaded
 

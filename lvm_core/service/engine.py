@@ -31,48 +31,36 @@ NO_NOTE = "No confidence: none was measured for this model and this kind of cont
 
 @dataclass
 class Chat:
-    """A chat request being worked on.
-
-    Attributes:
-        request: what was asked.
-        chunks: all chunks of its text, oldest first.
-        times: milliseconds of each part, of the batch it is in.
-        context: the five chunks the first prediction reads.
-        reading: [5, D] the vectors that the next prediction reads.
-        left_out: bank rows that are no answer.
-        steps: the answer's steps.
-        texts: of the steps.
-        similarities: [5] cosine of the first prediction with each place.
-    """
+    """A chat request being worked on."""
 
     request: ChatRequest
+    """What was asked."""
     chunks: list[str]
+    """All chunks of its text, oldest first."""
     times: dict[str, float]
+    """Milliseconds of each part, of the batch it is in."""
     context: Context
+    """The five chunks the first prediction reads."""
     reading: np.ndarray
+    """[5, D] the vectors that the next prediction reads."""
     left_out: list[int]
+    """Bank rows that are no answer."""
     steps: list[dict[str, Any]] = field(default_factory=list)
+    """The answer's steps."""
     texts: list[str] = field(default_factory=list)
+    """Of the steps."""
     similarities: list[float] = field(default_factory=list)
+    """[5] cosine of the first prediction with each place."""
 
 
 class Engine:
-    """Answers batches of requests.
-
-    Args:
-        parts: what is served.
-        settings: how.
-    """
+    """Answers batches of requests."""
 
     def __init__(self, parts: Parts, settings: Settings) -> None:
         self.parts, self.settings = parts, settings
 
     def warm_up(self) -> None:
-        """Go every way once, so that the first user does not wait for what is made only when it is needed.
-
-        Raises:
-            LvmError: the model predicts values that are not finite.
-        """
+        """Go every way once, so that the first user does not wait for what is made only when it is needed."""
         rows = np.arange(CONTEXT) % len(self.parts.bank.vectors)
         context = np.asarray(self.parts.bank.vectors[rows], dtype=np.float32)
         if not np.isfinite(self.parts.model.predict(context)).all():

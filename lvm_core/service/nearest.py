@@ -116,19 +116,16 @@ class Index:
 
 @dataclass(frozen=True)
 class Context:
-    """Five chunks for a model to read.
-
-    Attributes:
-        vectors: [5, D] float32 unit rows, oldest first.
-        mode: `given` (all five were), or the strategy that filled it.
-        rows: for each place the bank row that fills it; None for a given or a repeated chunk.
-        given: number of given chunks, 1 to 5; they are the last ones.
-    """
+    """Five chunks for a model to read."""
 
     vectors: np.ndarray
+    """[5, D] float32 unit rows, oldest first."""
     mode: Literal["given"] | Fill
+    """`given` (all five were), or the strategy that filled it."""
     rows: tuple[int | None, ...]
+    """For each place the bank row that fills it; None for a given or a repeated chunk."""
     given: int
+    """Number of given chunks, 1 to 5; they are the last ones."""
 
     @property
     def bank_rows(self) -> list[int]:
@@ -137,12 +134,7 @@ class Context:
 
 
 class Filler:
-    """Fills contexts from a bank.
-
-    Args:
-        bank: whose articles the neighbours come from.
-        index: of all its rows.
-    """
+    """Fills contexts from a bank."""
 
     def __init__(self, bank: Bank, index: Index) -> None:
         self._bank, self._index = bank, index
@@ -154,7 +146,6 @@ class Filler:
 
         Args:
             given: [G, D] float32 unit rows, oldest first.
-            strategy: what fills the missing places.
         """
         return self.fill_many([given], strategy)[0]
 
@@ -165,8 +156,6 @@ class Filler:
 
         Args:
             given: of each request, [G, D] float32 unit rows, oldest first.
-            strategy: what fills the missing places.
-            leave_out: of each request, bank rows that are no match (when measuring: the article itself).
         """
         last = [vectors[-CONTEXT:] for vectors in given]
         found: list[tuple[int, ...]] = [()] * len(last)
@@ -206,36 +195,27 @@ def _context(given: np.ndarray, bank_vectors: np.ndarray, rows: tuple[int, ...])
 
 @dataclass(frozen=True)
 class Candidate:
-    """A chunk of the bank that a predicted vector may stand for.
-
-    Attributes:
-        row: of the bank.
-        text: the text.
-        title: of its article.
-        article_id: of its article.
-        source: corpus of its article.
-        split: of its article.
-        chunk_index: position in its article, from 0.
-        score: cosine with the predicted vector.
-    """
+    """A chunk of the bank that a predicted vector may stand for."""
 
     row: int
+    """Of the bank."""
     text: str
     title: str
+    """Of its article."""
     article_id: str
+    """Of its article."""
     source: str
+    """Corpus of its article."""
     split: str
+    """Of its article."""
     chunk_index: int
+    """Position in its article, from 0."""
     score: float
+    """Cosine with the predicted vector."""
 
 
 class Catalogue:
-    """The chunks of a bank by their vectors: what lies nearest to a prediction, with where it comes from.
-
-    Args:
-        bank: its texts are read once.
-        index: of all its rows.
-    """
+    """The chunks of a bank by their vectors: what lies nearest to a prediction, with where it comes from."""
 
     def __init__(self, bank: Bank, index: Index) -> None:
         self._index, self._texts, self._article_of_row = index, bank.texts(), bank.article_of_row
@@ -246,8 +226,6 @@ class Catalogue:
 
         Args:
             vectors: [B, D] float32 unit rows.
-            leave_out: for each, bank rows that are no answer (the context).
-            count: chunks wanted of each.
         """
         rows, scores = self._index.nearest(vectors, count, leave_out)
         return [
@@ -280,8 +258,6 @@ class Decoder(Protocol):
 
         Args:
             predicted: [B, D] float32 unit rows.
-            candidates: of each, the nearest chunks of the bank, best first.
-            said: of each, the texts of the steps before it.
         """
 
 

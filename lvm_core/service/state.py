@@ -42,14 +42,7 @@ class Refused(Exception):
 
 
 class Service:
-    """One model being served.
-
-    Args:
-        load: loads the parts (takes seconds: in a thread); `lvm_core.service.loading.load_parts`.
-        settings: how.
-        name: of the model, told while it is loading.
-        metrics: folder with the held-out figures of each recipe; they are told where there are any.
-    """
+    """One model being served."""
 
     def __init__(self, load: Callable[[], Any], settings: Settings, name: str, metrics: Path | None = None) -> None:
         self.settings, self.telemetry, self._name, self._metrics = settings, Telemetry(), name, metrics
@@ -135,11 +128,7 @@ class Service:
         }
 
     def info(self) -> dict[str, Any]:
-        """What /info answers.
-
-        Raises:
-            Refused: the model is not loaded yet.
-        """
+        """What /info answers."""
         parts, info = self._parts(), self._parts().model.info
         kept: dict[str, Any] = next((one for one in info.history if one.get("epoch") == info.epoch), {})
         return {
@@ -181,33 +170,21 @@ class Service:
         }
 
     def checked_chat(self, asked: ChatRequest) -> ChatRequest:
-        """A chat request that this model can answer.
-
-        Raises:
-            Refused: too many steps, or there is no encoder.
-        """
+        """A chat request that this model can answer."""
         if asked.steps > self.settings.steps:
             raise Refused(422, f"steps: at most {self.settings.steps} (it is {asked.steps})")
         self._check_encoder()
         return asked
 
     def checked_vectors(self, asked: PredictRequest) -> PredictRequest:
-        """A prediction request whose vectors have the model's dimension and a direction.
-
-        Raises:
-            Refused: one has not.
-        """
+        """A prediction request whose vectors have the model's dimension and a direction."""
         for number, context in enumerate(asked.contexts):
             for place, vector in enumerate(context):
                 self._check_vector(vector, f"contexts.{number}.{place}")
         return asked
 
     def checked_retrieval(self, asked: RetrieveRequest) -> RetrieveRequest:
-        """A retrieval request that can be answered.
-
-        Raises:
-            Refused: its vector has another dimension, or it is text and there is no encoder.
-        """
+        """A retrieval request that can be answered."""
         if asked.vector is not None:
             self._check_vector(asked.vector, "vector")
         else:
@@ -253,11 +230,7 @@ class Service:
 
 
 def figures_of(folder: Path | None, recipe: str) -> dict[str, Any]:
-    """The main held-out figures in FOLDER/RECIPE.json by split; empty where there is no such file.
-
-    Raises:
-        LvmError: the file is damaged (names it).
-    """
+    """The main held-out figures in FOLDER/RECIPE.json by split; empty where there is no such file."""
     from lvm_core.runtime.readers import read_json
 
     path = folder / f"{recipe}.json" if folder is not None and "/" not in recipe else None

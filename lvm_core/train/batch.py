@@ -36,15 +36,7 @@ def corrupt_last_slot(
     generator: torch.Generator,
     share: Share | None = None,
 ) -> torch.Tensor:
-    """[B, 5, D] contexts -> a copy with the last slot of some windows corrupted.
-
-    Args:
-        contexts: float32, unit rows.
-        how: kind and strength.
-        probability: in force at this point in training.
-        generator: on the CPU, so that the draws are the same on every device.
-        share: which part of a batch these windows are: the draws are those of the whole batch.
-    """
+    """[B, 5, D] contexts -> a copy with the last slot of some windows corrupted."""
     count, dimension = len(contexts) if share is None else share.whole, contexts.shape[2]
     hit, swapped = torch.rand(2, count, generator=generator).unbind()
     drawn = torch.randn(count, dimension, generator=generator)
@@ -78,21 +70,18 @@ def epoch_seed(seed: int, epoch: int, *purpose: int) -> int:
 
 @dataclass(frozen=True)
 class TrainingWindows:
-    """The windows of a phase.
-
-    Attributes:
-        recipe: what to do with them.
-        vectors: [N, D] the bank: on the device to train on, or mapped.
-        rows: [W] int64 on the device, row after the last context chunk of each window.
-        articles: None where neither batches nor losses ask for it.
-        precision: `bf16` or `fp32`, for the model's arithmetic.
-    """
+    """The windows of a phase."""
 
     recipe: Recipe
+    """What to do with them."""
     vectors: Vectors
+    """[N, D] the bank: on the device to train on, or mapped."""
     rows: torch.Tensor
+    """[W] int64 on the device, row after the last context chunk of each window."""
     articles: Articles | None
+    """None where neither batches nor losses ask for it."""
     precision: str
+    """`bf16` or `fp32`, for the model's arithmetic."""
 
     @classmethod
     def of_phase(

@@ -11,15 +11,12 @@ from lvm_core.runtime.readers import read_json
 
 
 class Decision(Group):
-    """Whether a recipe is trained further after a phase.
-
-    Attributes:
-        goes_on: False under the policy `enforce` if the recipe does not pass its set of gates.
-        why: the gates that it does not pass, in one line; None if it goes on.
-    """
+    """Whether a recipe is trained further after a phase."""
 
     goes_on: bool
+    """False under the policy `enforce` if the recipe does not pass its set of gates."""
     why: str | None
+    """The gates that it does not pass, in one line; None if it goes on."""
 
 
 def decision_file(phase: str, recipe: str) -> Path:

@@ -17,48 +17,42 @@ from lvm_core.runtime.distributed import Share
 
 @dataclass(frozen=True)
 class Candidates:
-    """The chunks that the target of each window has to be told from.
-
-    Attributes:
-        chunks: [P, D] float32 unit rows, all chunks of all articles of the batch.
-        allowed: [B, P] bool, chunks of the window's own article other than its 5 context chunks.
-        target: [B] int64, index of the target in `chunks`.
-    """
+    """The chunks that the target of each window has to be told from."""
 
     chunks: torch.Tensor
+    """[P, D] float32 unit rows, all chunks of all articles of the batch."""
     allowed: torch.Tensor
+    """[B, P] bool, chunks of the window's own article other than its 5 context chunks."""
     target: torch.Tensor
+    """[B] int64, index of the target in `chunks`."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One training batch after the forward pass. What no loss of the recipe needs (`Loss.needs`) is None.
-
-    Attributes:
-        raw: [B, D] float32, the model's raw output (zeros without meaning if no loss needs it).
-        contexts: [B, 5, D] float32, unit rows, as the model was given them: corrupted where the recipe corrupts.
-        targets: [B, D] float32, unit rows.
-        clean: [B, 5, D] float32, the true context chunks, with which losses compare; None: `contexts` are these.
-        future: [B, H, D] float32 unit rows, the true chunks after the target; rows beyond the article hold anything.
-        has_future: [B, H] bool, whether the article has that chunk.
-        candidates: of a batch of whole articles' runs.
-        predict: the model in training, contexts [B, 5, D] -> raw predictions [B, D] float32.
-        samples: [B, S, D] float32, S draws of a model whose output is random.
-        scale: [D] float32, of the model's normaliser.
-        share: which part of the whole batch these windows are; None: all of it.
-    """
+    """One training batch after the forward pass. What no loss of the recipe needs (`Loss.needs`) is None."""
 
     raw: torch.Tensor
+    """[B, D] float32, the model's raw output (zeros without meaning if no loss needs it)."""
     contexts: torch.Tensor
+    """[B, 5, D] float32, unit rows, as the model was given them: corrupted where the recipe corrupts."""
     targets: torch.Tensor
+    """[B, D] float32, unit rows."""
     clean: torch.Tensor | None = None
+    """[B, 5, D] float32, the true context chunks, with which losses compare; None: `contexts` are these."""
     future: torch.Tensor | None = None
+    """[B, H, D] float32 unit rows, the true chunks after the target; rows beyond the article hold anything."""
     has_future: torch.Tensor | None = None
+    """[B, H] bool, whether the article has that chunk."""
     candidates: Candidates | None = None
+    """Of a batch of whole articles' runs."""
     predict: Callable[[torch.Tensor], torch.Tensor] | None = None
+    """The model in training, contexts [B, 5, D] -> raw predictions [B, D] float32."""
     samples: torch.Tensor | None = None
+    """[B, S, D] float32, S draws of a model whose output is random."""
     scale: torch.Tensor | None = None
+    """[D] float32, of the model's normaliser."""
     share: Share | None = None
+    """Which part of the whole batch these windows are; None: all of it."""
 
     @property
     def true_contexts(self) -> torch.Tensor:
@@ -120,26 +114,14 @@ ADAPTIVE_CENTRE, ADAPTIVE_WIDTH = 0.60, 0.05
 
 
 def guard_previous(batch: Batch, *, margin: float, adaptive: bool = False) -> torch.Tensor:
-    """L_dir: mean of relu(margin - (cos(y, target) - cos(y, second-last context chunk))), y the prediction.
-
-    Args:
-        batch: to judge.
-        margin: by which the target has to be nearer, in cosine.
-        adaptive: times 1 + the batch mean of sigmoid((cos(last context chunk, target) - 0.60) / 0.05).
-    """
+    """L_dir: mean of relu(margin - (cos(y, target) - cos(y, second-last context chunk))), y the prediction."""
     y = batch.unit
     gap = (y * batch.targets).sum(dim=1) - (y * batch.true_contexts[:, SECOND_LAST]).sum(dim=1)
     return _adapted(batch.mean(F.relu(margin - gap)), batch, adaptive)
 
 
 def guard_context(batch: Batch, *, margin: float, adaptive: bool = False) -> torch.Tensor:
-    """L_ac: mean over the five context chunks c of relu(margin - (cos(y, target) - cos(y, c))), y the prediction.
-
-    Args:
-        batch: to judge.
-        margin: by which the target has to be nearer, in cosine.
-        adaptive: as in `guard_previous`.
-    """
+    """L_ac: mean over the five context chunks c of relu(margin - (cos(y, target) - cos(y, c))), y the prediction."""
     y = batch.unit
     to_context = torch.matmul(batch.true_contexts, y[:, :, None]).squeeze(2)  # [B, 5]
     gap = (y * batch.targets).sum(dim=1)[:, None] - to_context
@@ -157,11 +139,6 @@ def micro_ranking(batch: Batch, *, gamma: float, margin: float) -> torch.Tensor:
     """Mean of softplus(gamma * (cos(y, last context chunk) - cos(y, target) + margin)), y the prediction.
 
     Not divided by gamma, so that its slope reaches gamma per unit of cosine (prior results, section 3.3).
-
-    Args:
-        batch: to judge.
-        gamma: steepness.
-        margin: by which the target has to be nearer, in cosine.
     """
     y = batch.unit
     ahead = (y * batch.true_contexts[:, -1]).sum(dim=1) - (y * batch.targets).sum(dim=1)
@@ -173,10 +150,6 @@ def article_softmax(batch: Batch, *, temperature: float) -> torch.Tensor:
 
     The logits are cosines with the prediction over the temperature: what masked R@5 ranks by (InfoNCE, van den Oord et
     al. 2018, with all negatives from the article; sentence order as a choice among sentences: Logeswaran and Lee 2018).
-
-    Args:
-        batch: with candidates.
-        temperature: in units of cosine.
     """
     candidates = needed(batch.candidates, "candidates")
     logits = (batch.unit / temperature) @ candidates.chunks.T  # [B, P]
@@ -190,10 +163,6 @@ def rollout(batch: Batch, *, steps: int) -> torch.Tensor:
     Step 1 is the prediction itself; for each further one its predecessor, at unit length, is pushed into the context.
     A step counts the windows whose article has its true chunk; if there are none it is 0. What the earlier work meant
     to have (prior results, section 3.1); what it ran is `smoothness`.
-
-    Args:
-        batch: with the true chunks after the target.
-        steps: H >= 2.
     """
     future, has_future = needed(batch.future, "future"), needed(batch.has_future, "has_future")
     predict = needed(batch.predict, "predict")
@@ -222,12 +191,6 @@ def smoothness(batch: Batch, *, steps: int, slope: float, limit: float) -> torch
     - For the best linear predictor s is 0.992: the optimum itself is punished, by six times its whole MSE at the
       published weight, and training is blown off it.
     - The published mean over H has the MSE of step 1 as its first member; a recipe says that with `cosine`.
-
-    Args:
-        batch: to judge.
-        steps: H >= 2.
-        slope: per unit of cosine.
-        limit: mean cosine without penalty.
     """
     predict = needed(batch.predict, "predict")
     contexts, last = batch.contexts, batch.unit
@@ -246,10 +209,6 @@ def energy(batch: Batch, *, samples: int | None = None) -> torch.Tensor:
 
     Strictly proper: its expectation is least for samples from the true distribution of the target (Gneiting and Raftery
     2007, section 4.3; as a training loss: CALM, arXiv 2510.27688; anchors, section 1.3).
-
-    Args:
-        batch: with samples.
-        samples: how many a window the trainer draws; None: as many as there are.
     """
     drawn = needed(batch.samples, "samples")[:, :samples]  # [B, S, D]
     count = drawn.shape[1]
@@ -275,13 +234,7 @@ FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
 
 
 def total_loss(batch: Batch, terms: Mapping[str, LossTerm], weights: Mapping[str, float]) -> torch.Tensor:
-    """Weighted sum of losses, a scalar.
-
-    Args:
-        batch: with what the weighted losses need.
-        terms: options by name.
-        weights: from `in_force`.
-    """
+    """Weighted sum of losses, a scalar."""
     return torch.stack(
         [weight * FUNCTIONS[name](batch, **terms[name].options()) for name, weight in weights.items()]
     ).sum()

@@ -94,18 +94,7 @@ def run_phase(
 
 
 def begin_phase(recipe: Recipe, phase: str, info: BankInfo, device: torch.device, before: Path | None) -> TrainState:
-    """The state to train from: fresh for phase A, else the last weights and moments of the phase before.
-
-    Args:
-        recipe: what to do.
-        phase: `a`, `b` or `c`.
-        info: of the bank to train on.
-        device: to train on.
-        before: folder that the phase before left, None for phase A.
-
-    Raises:
-        LvmError: the phase before is missing, damaged, or was trained on other data or by another architecture.
-    """
+    """The state to train from: fresh for phase A, else the last weights and moments of the phase before."""
     state = start_training(recipe, info.dimension, device)
     if before is None:
         return state

@@ -83,15 +83,12 @@ RUN = 16
 
 @dataclass(frozen=True)
 class Articles:
-    """Where the articles of a bank begin and end.
-
-    Attributes:
-        of_row: [N] int64, number of the article of each row, ascending.
-        start: [A + 1] int64, first row of each article, and N.
-    """
+    """Where the articles of a bank begin and end."""
 
     of_row: np.ndarray
+    """[N] int64, number of the article of each row, ascending."""
     start: np.ndarray
+    """[A + 1] int64, first row of each article, and N."""
 
     @classmethod
     def from_rows(cls, of_row: np.ndarray) -> Articles:
@@ -128,9 +125,6 @@ def article_batches(rows: np.ndarray, size: int, seed: int, articles: Articles) 
 
     Args:
         rows: [W] int64 target rows.
-        size: most windows of a batch (a single run may be cut no further, so `size` below `RUN` shortens the runs).
-        seed: of the order.
-        articles: of the bank.
     """
     rows, longest = np.sort(rows), min(RUN, size)
     bounds = np.flatnonzero(np.diff(articles.of_row[rows])) + 1
@@ -149,17 +143,14 @@ def article_batches(rows: np.ndarray, size: int, seed: int, articles: Articles) 
 
 @dataclass(frozen=True)
 class CandidateRows:
-    """The chunks that the targets of a batch have to be told from.
-
-    Attributes:
-        rows: [P] int64 ascending, all rows of all articles of the batch.
-        allowed: [B, P] bool, rows of the window's own article other than its 5 context rows.
-        target: [B] int64, index of the target in `rows`.
-    """
+    """The chunks that the targets of a batch have to be told from."""
 
     rows: np.ndarray
+    """[P] int64 ascending, all rows of all articles of the batch."""
     allowed: np.ndarray
+    """[B, P] bool, rows of the window's own article other than its 5 context rows."""
     target: np.ndarray
+    """[B] int64, index of the target in `rows`."""
 
 
 def candidates_of(rows: np.ndarray, articles: Articles, ahead: int = 0) -> CandidateRows:
@@ -167,8 +158,6 @@ def candidates_of(rows: np.ndarray, articles: Articles, ahead: int = 0) -> Candi
 
     Args:
         rows: [B] int64, row after the last context chunk of each window.
-        articles: of the bank.
-        ahead: how many rows after that the chunk to be predicted lies.
     """
     own, chunks = rows[:, None], articles.chunks_of(rows)
     allowed = articles.of_row[chunks] == articles.of_row[own]

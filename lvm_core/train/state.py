@@ -40,15 +40,7 @@ def phase_key(
     """Fingerprint of everything that shapes the result of a phase.
 
     Args:
-        recipe: resolved.
-        phase: `a`, `b` or `c`.
-        info: of the bank.
         targets: [W] int64 target rows of the phase's windows.
-        articles: the bank's table of articles, which says which windows are `dev`.
-        start: folder that the phase before left, None for phase A.
-        precision: `bf16` or `fp32`.
-        device: trained on.
-        processes: that share the work: rounding depends on their number.
     """
     files = [articles, *(sorted(start.iterdir()) if start else [])]
     read = [sha256_of(file) for file in files]
@@ -101,12 +93,7 @@ class StateFile:
         self._due = end + max(SAVE_SECONDS, (end - start) / SAVE_SHARE)
 
     def restore(self, state: TrainState, device: torch.device) -> bool:
-        """Put `state` and torch's random state where `save` found them; False if nothing whole was saved.
-
-        Args:
-            state: as it is before the phase begins; its model and optimiser keep their identity.
-            device: trained on.
-        """
+        """Put `state` and torch's random state where `save` found them; False if nothing whole was saved."""
         saved = find_sealed(self.path)
         if saved is None:
             return False

@@ -73,11 +73,7 @@ class AdamW:
         return {f"{index}.{name}": value for index, kept in self._moments.items() for name, value in kept.items()}
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Inverse of `tensors`; what is given is copied.
-
-        Raises:
-            ValueError: the tensors are not those of these parameters.
-        """
+        """Inverse of `tensors`; what is given is copied."""
         moments: dict[int, dict[str, torch.Tensor]] = {}
         for index in sorted({int(key.split(".", 1)[0]) for key in tensors}):
             if index >= len(self.parameters):
@@ -101,13 +97,7 @@ LossOf = Callable[[torch.Tensor, float, int], torch.Tensor]
 
 
 class Step(nn.Module):
-    """A batch's loss as one module, so that its gradients are exchanged once however often the model is called.
-
-    Args:
-        model: in training.
-        windows: of the phase.
-        ranks: the processes that share each batch.
-    """
+    """A batch's loss as one module, so that its gradients are exchanged once however often the model is called."""
 
     def __init__(self, model: LatentModel, windows: TrainingWindows, ranks: Ranks) -> None:
         super().__init__()

@@ -34,29 +34,26 @@ DevMetrics = Callable[[nn.Module], dict[str, float]]
 
 @dataclass
 class TrainState:
-    """A model in training.
-
-    Attributes:
-        model: with the last weights.
-        optimizer: with its moments.
-        history: one dict for each finished epoch of every phase so far.
-        best: weights of the best epoch of the phase in training.
-        best_epoch: that epoch, counted from 1 over all phases.
-        best_value: its dev figure, minus infinity before the first one.
-        epoch: finished epochs of all phases.
-        step: optimiser steps done in the epoch in progress.
-        loss_sum: of the windows of those steps, a tensor without dimensions, on the device.
-    """
+    """A model in training."""
 
     model: LatentModel
+    """With the last weights."""
     optimizer: AdamW
+    """With its moments."""
     history: list[dict[str, Any]] = field(default_factory=list)
+    """One dict for each finished epoch of every phase so far."""
     best: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Weights of the best epoch of the phase in training."""
     best_epoch: int = 0
+    """That epoch, counted from 1 over all phases."""
     best_value: float = -math.inf
+    """Its dev figure, minus infinity before the first one."""
     epoch: int = 0
+    """Finished epochs of all phases."""
     step: int = 0
+    """Optimiser steps done in the epoch in progress."""
     loss_sum: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
+    """Of the windows of those steps, a tensor without dimensions, on the device."""
 
 
 class Saver(Protocol):
