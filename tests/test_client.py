@@ -69,7 +69,7 @@ FOUND = (200, NONE, json.dumps({"candidates": [], "latency_ms": 1.0, "later": "f
 def test_health_and_info(client):
     state = client.wait_until_ready(60)
     assert state.answers
-    assert (state.status, state.reasons, state.model) == ("ready", (), "small")
+    assert (state.status, state.reasons, state.model) == ("ready", [], "small")
     assert client.info()["bank"]["dimension"] == DIMENSION
 
 
@@ -80,16 +80,16 @@ def test_chat_is_what_the_service_answers(client, service):
     assert answer.confidence == told["confidence"] == answer.steps[0].confidence
     assert [len(step.candidates) for step in answer.steps] == [3, 3]
     assert [one.title for one in answer.steps[0].candidates] == [one["title"] for one in told["steps"][0]["candidates"]]
-    assert answer.mode == "neighbours"
-    assert [place.source for place in answer.places][-1] == "you"
+    assert answer.context.mode == "neighbours"
+    assert answer.context.slots[-1].source == "you"
     assert answer.model == "small"
-    assert answer.total_ms > 0
+    assert answer.total_latency_ms > 0
 
 
 def test_messages_are_a_list(client):
     answer = client.chat(["The river runs through the town.", EIFFEL])
-    assert [place.source for place in answer.places] == ["repeated", "repeated", "repeated", "you", "you"]
-    assert answer.mode == "repeat"
+    assert [slot.source for slot in answer.context.slots] == ["repeated", "repeated", "repeated", "you", "you"]
+    assert answer.context.mode == "repeat"
 
 
 def test_predict_is_the_model_however_many_contexts(client, service_folder):
@@ -133,7 +133,7 @@ def test_a_refusal_is_the_service_s_sentence(client):
 
 def test_a_busy_service_is_asked_again_after_as_long_as_it_says():
     with answering(BUSY, FOUND) as (address, asked):
-        assert Client(address).retrieve(text="x") == ()
+        assert Client(address).retrieve(text="x") == []
     assert len(asked) == 2
     assert asked[1] - asked[0] >= 1.0
 
@@ -152,7 +152,7 @@ def test_a_starting_service_is_waited_for():
         return code, {}, json.dumps(told).encode()
 
     with answering(state("starting", 503), state("starting", 503), state("degraded", 200)) as (address, asked):
-        assert Client(address).wait_until_ready(10).reasons == ("loading",)
+        assert Client(address).wait_until_ready(10).reasons == ["loading"]
         assert len(asked) == 3
     with answering(state("starting", 503)) as (address, _):
         assert Client(address).health().status == "starting"

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import http.client
 import json
+import textwrap
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from lvm_core.runtime.cli import Parser, run_command
 from lvm_core.runtime.errors import LvmError
-from lvm_core.service.answers import Continuation, Found, Health, continuation, described, found, health
+from lvm_core.service.schemas import ChatAnswer, Health, Info, PredictAnswer, RetrieveAnswer, Source
 from lvm_core.windows import CONTEXT
 
-T = TypeVar("T")
+A = TypeVar("A", bound=BaseModel)
 
 ADDRESS = "http://127.0.0.1:9007"
 
@@ -60,11 +62,11 @@ class Client:
 
     def health(self) -> Health:
         """State of the service, also while it is starting."""
-        return self._read("/health", self._once("/health", None, also=503), health)
+        return self._read("/health", self._once("/health", None, also=503), Health)
 
     def info(self) -> dict[str, Any]:
         """Model, held-out figures, encoder, bank and limits."""
-        return self._ask("/info", None, dict)
+        return dict(self._ask("/info", None, Info).model_dump())
 
     def wait_until_ready(self, seconds: float = 60.0) -> Health:
         """Wait until requests are answered; the state then."""
@@ -83,12 +85,12 @@ class Client:
 
     def chat(
         self, text: str | Sequence[str], *, steps: int = 1, candidates: int = 5, fill: str | None = None
-    ) -> Continuation:
+    ) -> ChatAnswer:
         """What the model predicts to come next."""
         question: dict[str, Any] = {"steps": steps, "candidates": candidates}
         question |= {"paragraph": text} if isinstance(text, str) else {"messages": list(text)}
         question |= {} if fill is None else {"fill": fill}
-        return self._ask("/chat", question, continuation)
+        return self._ask("/chat", question, ChatAnswer)
 
     def predict(self, contexts: np.ndarray) -> np.ndarray:
         """Predicted vectors, in as many requests as the service's limits ask for.
@@ -102,37 +104,38 @@ class Client:
         values = np.asarray(contexts, dtype=np.float32)
         if values.ndim != 3 or values.shape[1] != CONTEXT or 0 in values.shape:
             raise ServiceError(f"contexts: have shape {list(values.shape)}, not [B, {CONTEXT}, D]")
-        most, body_bytes = self._ask(
-            "/info", None, lambda told: (told["limits"]["contexts"], told["limits"]["body_bytes"])
-        )
-        size = max(1, min(most, (body_bytes - 100) // (CONTEXT * values.shape[2] * NUMBER_BYTES)))
+        limits = self._ask("/info", None, Info).limits
+        per_context = CONTEXT * values.shape[2] * NUMBER_BYTES
+        size = max(1, min(limits["contexts"], (limits["body_bytes"] - 100) // per_context))
         parts = [values[begin : begin + size] for begin in range(0, len(values), size)]
-        return np.concatenate([self._ask("/predict", {"contexts": _numbers(part)}, _vectors) for part in parts])
+        answers = [self._ask("/predict", {"contexts": _numbers(part)}, PredictAnswer) for part in parts]
+        return np.concatenate([np.array(answer.vectors, dtype=np.float32) for answer in answers])
 
     def retrieve(
         self, *, text: str | None = None, vector: Sequence[float] | np.ndarray | None = None, count: int = 5
-    ) -> tuple[Found, ...]:
+    ) -> list[Source]:
         """The chunks of the bank nearest to a text or to a vector [D], best first."""
         if (text is None) == (vector is None):
             raise ServiceError("give exactly one of text and vector")
         asked = {"text": text} if vector is None else {"vector": _numbers(np.asarray(vector, dtype=np.float32))}
-        return self._ask("/retrieve", {**asked, "count": count}, lambda told: found(told["candidates"]))
+        return self._ask("/retrieve", {**asked, "count": count}, RetrieveAnswer).candidates
 
-    def _ask(self, path: str, question: dict[str, Any] | None, read: Callable[[dict[str, Any]], T]) -> T:
+    def _ask(self, path: str, question: dict[str, Any] | None, kind: type[A]) -> A:
         """An answer; while the service is busy or starting, waits as long as it says and asks again."""
         deadline = time.monotonic() + self.patience
         while True:
             try:
-                return self._read(path, self._once(path, question), read)
+                return self._read(path, self._once(path, question), kind)
             except _Later as later:
                 if time.monotonic() + later.seconds > deadline:
                     raise ServiceError(str(later), later.status) from None
                 time.sleep(later.seconds)
 
-    def _read(self, path: str, told: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> T:
+    def _read(self, path: str, told: dict[str, Any], kind: type[A]) -> A:
+        """The answer as the service describes it; fields of a later version are left out."""
         try:
-            return read(told)
-        except (KeyError, TypeError, ValueError):
+            return kind.model_validate(told)
+        except ValidationError:
             raise ServiceError(f"{self.address}{path}: answered in another form than this client knows", 200) from None
 
     def _once(self, path: str, question: dict[str, Any] | None, also: int = 200) -> dict[str, Any]:
@@ -172,10 +175,6 @@ class _Later(ServiceError):
         self.seconds = seconds
 
 
-def _vectors(told: dict[str, Any]) -> np.ndarray:
-    return np.array(told["vectors"], dtype=np.float32)
-
-
 def _numbers(values: np.ndarray) -> Any:
     """Nested lists of numbers, each as short as tells its float32 value exactly."""
     if not np.isfinite(values).all():
@@ -183,6 +182,41 @@ def _numbers(values: np.ndarray) -> Any:
     if values.ndim == 1:
         return [float(f"{value:.9g}") for value in values.tolist()]
     return [_numbers(part) for part in values]
+
+
+def described(answer: ChatAnswer, width: int = 96) -> str:
+    """An answer of /chat as text to read in a terminal."""
+    lines = [*_wrapped(answer.response, width), "", f"confidence: {_percent(answer.confidence)}"]
+    lines += [*_wrapped(answer.confidence_note, width, "  "), ""]
+    for step in answer.steps:
+        lines.append(f"step {step.step}, confidence {_percent(step.confidence)}")
+        for one in step.candidates:
+            lines.append(f"  {one.score:.2f}  {one.title} ({one.source}, chunk {one.chunk_index})")
+            lines.append(textwrap.shorten(one.text, width - 8, initial_indent=" " * 8, placeholder=" ..."))
+    filled = sum(slot.source != "you" for slot in answer.context.slots)
+    notes = [f"{answer.total_latency_ms:.0f} ms"]
+    notes += [f"{filled} of {len(answer.context.slots)} places filled by {answer.context.mode}"] if filled else []
+    notes += [f"{answer.dropped_chunks} older chunks of the text unread"] if answer.dropped_chunks else []
+    lines += ["", f"{answer.context.model}: {', '.join(notes)}"]
+    return "\n".join(_printable(line) for line in lines)
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    wrap = [textwrap.fill(part, width, initial_indent=indent, subsequent_indent=indent) for part in text.split("\n\n")]
+    return "\n\n".join(wrap).splitlines()
+
+
+def _percent(share: float | None) -> str:
+    if share is None:
+        return "none stated"
+    if share < 0.0005:
+        return "under 0.1%"
+    return f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
+
+
+def _printable(line: str) -> str:
+    """Without control characters: a text must not command the terminal."""
+    return "".join(character if character.isprintable() else " " for character in line)
 
 
 def main(arguments: Sequence[str]) -> None:

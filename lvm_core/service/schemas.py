@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -189,6 +189,19 @@ class Health(BaseModel):
     reasons: list[str]
     model: str
     uptime_s: float
+
+    @property
+    def answers(self) -> bool:
+        """Whether requests are answered."""
+        return self.status in ("ready", "degraded")
+
+
+class Info(BaseModel):
+    """Model, held-out figures, encoder, bank and limits, as /info has them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    limits: dict[str, Any]
 
 
 class Failure(BaseModel):
