@@ -14,7 +14,7 @@ from lvm_core.config import load_group, read_params
 from lvm_core.config.figures import HEADLINE, MORE
 from lvm_core.config.gates import GatesParams
 from lvm_core.fivecat.statistics import Judgement
-from lvm_core.report import report_html
+from lvm_core.report.page import report_html
 from lvm_core.selection import to_json
 from lvm_core.selection.judge import judge_gates, passed_of, status_of
 from lvm_core.train.decision import Decision

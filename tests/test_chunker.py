@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lvm_core.config import validate
-from lvm_core.config.groups import CorpusParams
+from lvm_core.config.data import CorpusParams
 from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs, is_boilerplate, sentence_ends, split_long
 
 # Words, stops and spaces in odd proportions: long words, no spaces, abbreviations, dashes, scripts without spaces.

@@ -109,7 +109,11 @@ def test_training_knows_of_the_gates_only_what_they_decided():
     assert [name for name, stage in STAGES.items() if decision in stage.get("outs", [])] == ["gate_a"]
     assert "data/settings/gate/${item.recipe}.yaml" in STAGES["gate_a"]["deps"]
     assert [name for name, stage in STAGES.items() if decision in stage["deps"]] == ["train_b"]
-    assert not [file for file in used_files("train", ROOT) if file.as_posix().startswith("lvm_core/gates")]
+    assert not [
+        file
+        for file in used_files("train", ROOT)
+        if file.as_posix().startswith(("lvm_core/gates", "lvm_core/selection"))
+    ]
 
 
 def test_a_recipe_has_at_most_five_stages():

@@ -148,11 +148,12 @@ def test_any_model_directory_can_be_judged(text_run):
     assert f"{comparison(text_run)['val_recall_at_5'].to_dict()['p1']:.4f}" in done.stdout
 
 
-def test_the_python_of_the_readme_runs(text_run, monkeypatch):
+def test_the_python_of_the_documents_runs(text_run, monkeypatch):
     monkeypatch.chdir(text_run)
     vectors = np.load("data/bank/vectors.npy")
     names = {"np": np, "contexts": vectors[:10].reshape(2, 5, -1)}
-    exec("\n".join(blocks("README.md", "python")), names)
+    documents = ("README.md", "docs/how-to-read-the-numbers.md")
+    exec("\n".join(code for document in documents for code in blocks(document, "python")), names)
     assert names["prediction"].shape == (2, 384)
     assert -1 <= names["evaluation"].summary["cosine"] <= 1
 

@@ -24,19 +24,9 @@ from lvm_core.config import (
     shown,
     validate,
 )
+from lvm_core.config.data import CorpusParams, DataParams, EncoderParams, SplitParams
 from lvm_core.config.gates import GatesParams, check_set
-from lvm_core.config.groups import (
-    CorpusParams,
-    CurriculumParams,
-    DataParams,
-    DiagnosisParams,
-    EncoderParams,
-    EvaluateParams,
-    Rule,
-    ScoreParams,
-    ServiceParams,
-    SplitParams,
-)
+from lvm_core.config.groups import CurriculumParams, DiagnosisParams, EvaluateParams, Rule, ScoreParams, ServiceParams
 from lvm_core.config.ladder import LadderParams, check_rungs
 from lvm_core.config.models import ModelParams
 from lvm_core.config.recipe import Recipe, TrainParams

@@ -36,8 +36,7 @@ def used_files(stage: str, root: Path) -> list[Path]:
     """The files that a stage's script is made of, sorted: itself, the modules it imports, and the data beside them.
 
     Imports within functions count; those for type checkers do not. `lvm_core/__init__.py` is left out: it only names
-    the public API. Of a package with files other than modules (a page's template), these are used with any of its
-    modules.
+    the public API. Other files (a page's template) are used by the modules beside them that name them.
 
     Args:
         stage: name of a script in stages/.
@@ -52,8 +51,8 @@ def used_files(stage: str, root: Path) -> list[Path]:
         if path not in seen:
             seen.add(path)
             todo += [file for module in imported_modules(path) for file in _files_of(module, root)]
-    beside = {file for folder in {path.parent for path in seen} for file in folder.iterdir() if _is_data(file)}
-    return sorted(path.relative_to(root) for path in seen | beside)
+    data = {file for path in seen for file in path.parent.iterdir() if _is_data(file) and file.name in path.read_text()}
+    return sorted(path.relative_to(root) for path in seen | data)
 
 
 def listing(files: list[Path], root: Path) -> str:

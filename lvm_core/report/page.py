@@ -1,0 +1,125 @@
+"""The page as one HTML text: pictures, tables and words put into the template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup, escape
+
+from lvm_core.comparison.claims import measure_claims
+from lvm_core.comparison.read import left_out_text
+from lvm_core.report import pictures, tables
+from lvm_core.report.drawing import Picture
+from lvm_core.report.gate_tables import confidence, gate_tables, phases_table, selection
+from lvm_core.report.numbers import count, number, signed, with_minus
+from lvm_core.report.verdict import few_articles, reach, verdict
+from lvm_core.selection.gates_text import POLICIES
+
+CURVES = {
+    "dev_recall_at_5": ("R@5 on dev by epoch", "R@5"),
+    "dev_cosine": ("Cosine with the next chunk on dev by epoch", "cosine"),
+    "dev_cosine_last": ("Cosine with the last context chunk on dev by epoch", "cosine"),
+}
+"""Training curves that are drawn: title, and name of the axis."""
+
+
+def report_html(
+    comparison: Mapping[str, Any],
+    frontier: Mapping[str, Any] | None,
+    diagnosis: Mapping[str, Any],
+    training: pd.DataFrame,
+    lags: pd.DataFrame,
+    ladder: Mapping[str, Any] | None = None,
+    calibration: Mapping[str, Any] | None = None,
+    reliability: pd.DataFrame | None = None,
+) -> str:
+    """The whole report as one self-contained page; the same text for the same figures.
+
+    Args:
+        comparison: metrics/comparison.json.
+        frontier: metrics/frontier.json; None where there is none.
+        diagnosis: metrics/diagnosis.json.
+        training: plots/training.csv: columns name, phase, epoch, dev_recall_at_5, dev_cosine, dev_cosine_last.
+        lags: plots/lag_similarity.csv: columns name, lag, similarity.
+        ladder: metrics/ladder.json; None where there is none.
+        calibration: metrics/calibration/selected.json; None where there is none.
+        reliability: plots/reliability/selected.csv: columns confidence, observed, low, high, windows; None likewise.
+    """
+    rows: Sequence[Mapping[str, Any]] = comparison["rows"]
+    recipes = [str(row["name"]) for row in rows if row["kind"] == "recipe"]
+    reached = reach(frontier, rows)
+    left_out = comparison.get("left_out") or {}
+    return _template().render(
+        verdict=verdict(rows, reached, comparison.get("best_two")),
+        few=few_articles(rows),
+        selected=selection(ladder),
+        confidence=confidence(calibration, reliability),
+        windows={split: _counts(rows, split) for split in ("val", "ood")},
+        recipes=[row for row in rows if row["kind"] == "recipe"],
+        references=[row for row in rows if row["kind"] == "reference"],
+        ranking={kind: tables.ranking(rows, kind) for kind in ("recipe", "reference")},
+        ranking_picture=pictures.ranking_picture(rows),
+        frontier_pictures=_frontier_pictures(rows, reached.curves, reached.limits),
+        frontier_table=tables.frontier_table(rows, reached.marked),
+        reach=reached,
+        profile=pictures.profile_picture(rows),
+        curves=_curves(training, recipes),
+        gates=gate_tables(comparison.get("gates") or {}, rows),
+        policy=POLICIES.get(comparison.get("gates_policy") or ""),
+        phases=phases_table(comparison.get("after_phases") or {}),
+        direction=tables.time_direction(comparison.get("time_direction") or {}),
+        seeds=tables.seeds(comparison.get("seeds") or {}),
+        each_seed=tables.each_seed(comparison.get("seeds") or {}),
+        left_out={key: left_out_text(left_out.get(key) or ()) for key in ("time_direction", "seeds")},
+        data=tables.data_table(diagnosis),
+        lags=pictures.lag_picture(lags, {split: found["between_articles"] for split, found in diagnosis.items()}),
+        claims=measure_claims(comparison, training, diagnosis),
+        published=comparison.get("as_published"),
+        published_table=tables.published((comparison.get("as_published") or {}).get("rows") or []),
+        all_figures=[tables.all_figures(rows, split) for split in ("val", "ood")],
+        words=tables,
+    )
+
+
+def _counts(rows: Sequence[Mapping[str, Any]], split: str) -> tuple[str, str]:
+    """Windows and articles of a split, the same for every row."""
+    summary = rows[0].get(split) or {} if rows else {}
+    return count((summary.get("windows") or {}).get("all")), count(summary.get("articles"))
+
+
+def _frontier_pictures(
+    rows: Sequence[Mapping[str, Any]], curves: Mapping[str, Sequence[Mapping[str, Any]]], limits: Mapping[str, float]
+) -> list[Picture]:
+    drawn = [pictures.frontier_picture(rows, curves, figure, limits) for figure in ("cosine", "recall_at_5")]
+    return [picture for picture in drawn if picture is not None]
+
+
+def _curves(training: pd.DataFrame, recipes: Sequence[str]) -> list[Picture]:
+    return [
+        pictures.training_picture(training, recipes, column, title, axis)
+        for column, (title, axis) in CURVES.items()
+        if column in training and training[column].notna().any()
+    ]
+
+
+def _template() -> jinja2.Template:
+    """The template; everything put into it is escaped unless it is `Markup` or marked `safe` there (our own SVG)."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("lvm_core.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "signed": signed, "minus": with_minus, "soft": soft_breaks}
+    environment.globals["style"] = Markup(files("lvm_core.report").joinpath("report.css").read_text(encoding="utf-8"))
+    return environment.get_template("report.html.j2")
+
+
+def soft_breaks(name: str) -> Markup:
+    """A name that may be broken after its underscores."""
+    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
