@@ -197,7 +197,7 @@ def described(answer: ChatAnswer, width: int = 96) -> str:
     notes = [f"{answer.total_latency_ms:.0f} ms"]
     notes += [f"{filled} of {len(answer.context.slots)} places filled by {answer.context.mode}"] if filled else []
     notes += [f"{answer.dropped_chunks} older chunks of the text unread"] if answer.dropped_chunks else []
-    lines += ["", f"{answer.context.model}: {', '.join(notes)}"]
+    lines += ["", f"{answer.model}: {', '.join(notes)}"]
     return "\n".join(_printable(line) for line in lines)
 
 
