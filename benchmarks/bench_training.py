@@ -23,7 +23,7 @@ from benchmarks.plain_training import (
 from benchmarks.report import Line, at_least, at_most, for_information
 from benchmarks.timing import in_turn
 from lvm_core.bank import Bank
-from lvm_core.config import read_params
+from lvm_core.config.params import read_params
 from lvm_core.config.recipe import Recipe
 from lvm_core.config.resolve import resolve_recipes
 from lvm_core.models.layers import draw_masks

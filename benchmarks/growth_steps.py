@@ -7,8 +7,8 @@ import torch
 from benchmarks.bench_fivecat import FIVE_TESTS
 from benchmarks.bench_training import CPU, recipe_of
 from lvm_core.bank import Bank, load_bank
-from lvm_core.config import load_group, read_params, validate
 from lvm_core.config.groups import CurriculumParams, Rule
+from lvm_core.config.params import load_group, read_params, validate
 from lvm_core.curriculum import score_windows, select_phases
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.predictor import from_callable

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lvm_core.config import PARAMS_FILE, load_group, read_params, validate
 from lvm_core.config.gates import FRAMES, GatesParams, counted_sets, definition_of, frames_of
+from lvm_core.config.params import PARAMS_FILE, load_group, read_params, validate
 from lvm_core.runtime.cli import Parser, run_command
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.readers import read_json

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from lvm_core.bank import load_bank
-from lvm_core.config import Threads, load_group, read_params
 from lvm_core.config.groups import ServiceParams
+from lvm_core.config.params import Threads, load_group, read_params
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError

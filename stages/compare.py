@@ -9,10 +9,10 @@ from lvm_core.comparison.claims import measure_claims
 from lvm_core.comparison.read import about_recipes, pos_scalars
 from lvm_core.comparison.rows import comparison_csv
 from lvm_core.comparison.text import chapters, comparison_text
-from lvm_core.config import Seed, Threads, load_group
 from lvm_core.config.figures import measured_headlines
 from lvm_core.config.gates import GatesParams, sets_of
 from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import Seed, Threads, load_group
 from lvm_core.config.settings import read_settings
 from lvm_core.frontier.answer import frontier_table
 from lvm_core.report.figures import comparison_figure, offset_profile_figure

@@ -6,8 +6,8 @@ And those of the recipes in `time_direction` on articles read backwards: data/cu
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.config import Seed, load_group, read_params
 from lvm_core.config.groups import CurriculumParams
+from lvm_core.config.params import Seed, load_group, read_params
 from lvm_core.curriculum import read_rules, reversed_windows, select_phases, without_near_duplicates
 from lvm_core.curriculum.report import add_measures, curriculum_check
 from lvm_core.runtime.cli import run_stage

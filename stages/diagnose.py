@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.config import Seed, Threads, load_group, read_params
 from lvm_core.config.groups import DiagnosisParams, EvaluateParams
+from lvm_core.config.params import Seed, Threads, load_group, read_params
 from lvm_core.fivecat.diagnosis import diagnose, diagnosis_text
 from lvm_core.report.figures import lag_similarity_figure
 from lvm_core.runtime.cli import run_stage

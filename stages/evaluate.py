@@ -5,9 +5,9 @@ KIND is `c`, the final model and the one after phase B, or a variant (reversed, 
 
 from __future__ import annotations
 
-from lvm_core.config import Device, Seed, Threads, load_group
 from lvm_core.config.figures import headlines
 from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import Device, Seed, Threads, load_group
 from lvm_core.config.settings import read_settings
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.config import Device, Threads, load_group, read_params
 from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import Device, Threads, load_group, read_params
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import write_json
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lvm_core.config import Device, Seed, Threads, load_group
 from lvm_core.config.gates import GatesParams, rivals_of, sets_of
 from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import Device, Seed, Threads, load_group
 from lvm_core.config.settings import read_settings
 from lvm_core.fivecat.statistics import read_judgements
 from lvm_core.runtime.cli import run_stage

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lvm_core.bank.imported import DIRECTORY, ImportInfo
-from lvm_core.config import load_group, read_params
 from lvm_core.config.data import DataParams
+from lvm_core.config.params import load_group, read_params
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import atomic_directory
 from lvm_core.runtime.resume import fingerprint, progress_folder, source_sha256

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from lvm_core.bank import load_bank
-from lvm_core.config import Device, Seed, Threads, load_group
 from lvm_core.config.gates import GatesParams, set_of
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.ladder import LadderParams
+from lvm_core.config.params import Device, Seed, Threads, load_group
 from lvm_core.config.settings import read_settings
 from lvm_core.report.ladder_text import ladder_text, why_selected
 from lvm_core.runtime.cli import run_stage

@@ -6,9 +6,9 @@ Two of them on articles read backwards too, for the time direction: data/evaluat
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.config import Device, Seed, Threads, load_group, read_params
 from lvm_core.config.figures import headlines
 from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import Device, Seed, Threads, load_group, read_params
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import evaluation_directory, write_json
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from lvm_core.config import read_params
+from lvm_core.config.params import read_params
 from lvm_core.config.recipe import write_recipe
 from lvm_core.config.resolve import resolve_recipes, validate_all
 from lvm_core.config.settings import SETTINGS, write_settings

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.config import Threads, load_group, read_params
 from lvm_core.config.groups import SCORES
+from lvm_core.config.params import Threads, load_group, read_params
 from lvm_core.curriculum import score_windows
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError

@@ -8,10 +8,10 @@ import pandas as pd
 import yaml
 
 from lvm_core.bank import load_bank
-from lvm_core.config import read_params, validate
 from lvm_core.config.gates import GatesParams
 from lvm_core.config.groups import EvaluateParams, Rule
 from lvm_core.config.ladder import LadderParams
+from lvm_core.config.params import read_params, validate
 from lvm_core.curriculum import score_windows
 from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations
 from lvm_core.fivecat.predictor import from_callable

@@ -10,9 +10,9 @@ import pandas as pd
 
 from lvm_core.comparison.rows import judge_phases
 from lvm_core.comparison.rows import to_json as phases_json
-from lvm_core.config import load_group, read_params
 from lvm_core.config.figures import HEADLINE, MORE
 from lvm_core.config.gates import GatesParams
+from lvm_core.config.params import load_group, read_params
 from lvm_core.fivecat.statistics import Judgement
 from lvm_core.report.page import report_html
 from lvm_core.selection import to_json

@@ -21,8 +21,8 @@ import torch
 
 from lvm_core.bank import BankInfo, content_sha256
 from lvm_core.bank.encoder import Encoder
-from lvm_core.config import validate
 from lvm_core.config.models import ModelParams
+from lvm_core.config.params import validate
 from lvm_core.models import build_model
 from lvm_core.models.checkpoint import ModelInfo, save_model
 from lvm_core.runtime.files import sha256_of, write_npy, write_parquet

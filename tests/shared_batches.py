@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lvm_core.config import read_params
+from lvm_core.config.params import read_params
 from lvm_core.config.recipe import Recipe
 from lvm_core.config.resolve import resolve_recipes
 from lvm_core.models.checkpoint import save_tensors

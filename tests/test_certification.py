@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from lvm_core.bank import Bank
-from lvm_core.config import load_group, read_params
 from lvm_core.config.gates import GatesParams
 from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import load_group, read_params
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS, evaluate
 from lvm_core.fivecat.further import mean_chunk
 from lvm_core.fivecat.predictor import Predictor, from_callable

@@ -217,8 +217,9 @@ def test_texts_cannot_command_the_terminal(capsys):
     found = {"text": "a\x1b[2Jb", "title": "t\x1b]0;x\x07", "article_id": "1", "source": "s", "chunk_index": 0}
     told = {
         **{"response": "a\x1b[2Jb", "confidence": None, "confidence_note": "none", "model": "m", "dropped_chunks": 2},
-        **{"latency_breakdown": {}, "total_latency_ms": 1.0, "context": {"mode": "given", "slots": []}},
-        "steps": [{"step": 1, "confidence": 0.0001, "candidates": [{**found, "score": 0.5}]}],
+        **{"latency_breakdown": {}, "total_latency_ms": 1.0, "context": {"mode": "given", "given": 0, "slots": []}},
+        **{"chunks_used": 0, "input_chunks": []},
+        "steps": [{"step": 1, "confidence": 0.0001, "candidates": [{**found, "score": 0.5}], "latency_ms": {}}],
     }
     with answering((200, {}, json.dumps(told).encode())) as (address, _):
         main(["x", "--url", address])

@@ -23,9 +23,9 @@ from lvm_core.comparison.rows import (
     with_spread,
 )
 from lvm_core.comparison.text import comparison_text, seeds_chapter, time_direction_chapter
-from lvm_core.config import load_group, read_params
 from lvm_core.config.gates import GatesParams
 from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import load_group, read_params
 from lvm_core.config.recipe import write_recipe
 from lvm_core.config.resolve import resolve_recipes
 from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations

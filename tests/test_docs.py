@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from docs.refresh import documents
-from lvm_core.config import read_params
+from lvm_core.config.params import read_params
 from lvm_core.config.resolve import resolve_recipes, validate_all
 from lvm_core.runtime.errors import LvmError
 from tests.documents import blocks, made

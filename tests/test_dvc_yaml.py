@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lvm_core.config import TOP_LEVEL
+from lvm_core.config.params import TOP_LEVEL
 from lvm_core.config.settings import KEYS, ONCE_A_RECIPE
 from lvm_core.runtime.sources import code_line, stage_scripts, used_files
 from tests.calling import list_code, one_clear_line, run_stage

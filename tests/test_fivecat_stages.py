@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 import stages.evaluate
-from lvm_core.config import TOP_LEVEL
 from lvm_core.config.figures import HEADLINE, headline
 from lvm_core.config.gates import REQUIRED_SETS
 from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import TOP_LEVEL
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.references import copy_last
 from lvm_core.models.checkpoint import load_model

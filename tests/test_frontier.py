@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lvm_core.bank import Bank
-from lvm_core.config import TOP_LEVEL
 from lvm_core.config.figures import headline
 from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import TOP_LEVEL
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.references import copy_last, fit_linear5
 from lvm_core.frontier.answer import COLUMNS, CRITERIA, answer, frontier_table

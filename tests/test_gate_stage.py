@@ -13,9 +13,9 @@ import yaml
 
 from lvm_core.bank import load_bank
 from lvm_core.comparison.rows import judge_phases
-from lvm_core.config import load_group, read_params
 from lvm_core.config.gates import FIGURES, GatesParams, rivals_of, set_of, sets_of
 from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import load_group, read_params
 from lvm_core.config.settings import SETTINGS
 from lvm_core.fivecat.evaluate import evaluate, evaluate_splits, write_evaluations
 from lvm_core.fivecat.references import copy_last

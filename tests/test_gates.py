@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lvm_core.config import load_group, read_params, validate
 from lvm_core.config.figures import MORE
 from lvm_core.config.gates import FIGURES, GatesParams, frames_of
+from lvm_core.config.params import load_group, read_params, validate
 from lvm_core.fivecat.statistics import Judgement
 from lvm_core.runtime.files import REFERENCES
 from lvm_core.selection import SetResult, to_json

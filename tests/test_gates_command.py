@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from lvm_core.config import load_group, read_params
 from lvm_core.config.gates import FIGURES, GatesParams
+from lvm_core.config.params import load_group, read_params
 from lvm_core.fivecat.statistics import Judgement
 from lvm_core.runtime.files import REFERENCES, write_json
 from lvm_core.selection import to_json

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from lvm_core.config import load_group, read_params, validate
 from lvm_core.config.gates import GatesParams, frames_of
+from lvm_core.config.params import load_group, read_params, validate
 from lvm_core.runtime.errors import LvmError
 from tests.paths import ROOT
 

@@ -12,7 +12,7 @@ from tests.shell import environment
 
 SUM = """
 import torch
-from lvm_core.runtime.errors import run_stage
+from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.hardware import use_threads
 
 def main():

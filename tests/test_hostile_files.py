@@ -10,7 +10,7 @@ import shutil
 
 import pytest
 
-from lvm_core.config import read_params
+from lvm_core.config.params import read_params
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.yaml_text import parse_yaml
 from tests.hostile_files.__main__ import parts

@@ -8,7 +8,7 @@ import shutil
 import pytest
 import yaml
 
-from lvm_core.config import read_params
+from lvm_core.config.params import read_params
 from lvm_core.models.checkpoint import load_model
 from lvm_core.report.ladder_text import ladder_text
 from lvm_core.runtime.errors import LvmError

@@ -81,3 +81,10 @@ def test_every_loss_that_a_recipe_can_name_has_its_function():
 def test_every_family_that_a_recipe_can_name_is_built():
     families = {get_args(sizes.model_fields["family"].annotation)[0] for sizes in get_args(get_args(ModelParams)[0])}
     assert set(FAMILIES) == families
+
+
+@pytest.mark.parametrize("stage", ["resolve", "corpus", "score", "curriculum", "gate", "compare", "report"])
+def test_a_stage_that_needs_no_torch_begins_without_it(stage):
+    """Importing it takes seconds. (The gate imports it once its parameters are known to be good.)"""
+    code = f"import sys, stages.{stage}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lvm_core.config import load_group, read_params, validate
 from lvm_core.config.figures import DEAR_TESTS, headlines, measured_headlines
 from lvm_core.config.gates import FIGURES, GatesParams
 from lvm_core.config.gates import unread_tests as not_read
 from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import load_group, read_params, validate
 from lvm_core.config.settings import settings_of
 from lvm_core.fivecat.evaluate import Evaluation, evaluate
 from lvm_core.fivecat.predictor import from_callable

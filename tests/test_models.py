@@ -6,8 +6,8 @@ import torch
 import yaml
 from torch import nn
 
-from lvm_core.config import PARAMS_FILE, validate
 from lvm_core.config.models import TransformerParams
+from lvm_core.config.params import PARAMS_FILE, validate
 from lvm_core.models import build_model, count_parameters
 from lvm_core.models.families import DecoderLayer
 from lvm_core.models.layers import append_position, sinusoid

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lvm_core.config import validate
 from lvm_core.config.models import ModelParams, draws_samples
+from lvm_core.config.params import validate
 from lvm_core.models import FAMILIES, build_model, count_parameters
 from lvm_core.models.checkpoint import ModelInfo, load_model, save_model
 from lvm_core.runtime.errors import LvmError

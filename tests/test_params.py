@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lvm_core.config import read_params, shown
+from lvm_core.config.params import read_params, shown
 from lvm_core.config.resolve import RESERVED, resolve_recipes, validate_all
 from lvm_core.runtime.errors import LvmError
 from tests.paths import ROOT

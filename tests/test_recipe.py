@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from lvm_core.config import read_params
+from lvm_core.config.params import read_params
 from lvm_core.config.recipe import read_recipe, write_recipe
 from lvm_core.config.resolve import resolve_recipes, validate_all
 from lvm_core.runtime.errors import LvmError

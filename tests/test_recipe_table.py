@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from lvm_core.config import read_params
+from lvm_core.config.params import read_params
 from lvm_core.config.recipe import LossTerm
 from tests.calling import run_stage
 from tests.paths import ROOT

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from lvm_core.config import load_group, read_params
 from lvm_core.config.gates import GatesParams, frames_of
+from lvm_core.config.params import load_group, read_params
 from lvm_core.report import numbers, tables
 from lvm_core.report.drawing import VARIABLES, drawing, inline_svg
 from lvm_core.report.pictures import phase_borders, place_labels

@@ -10,9 +10,9 @@ import pytest
 import torch
 import yaml
 
-from lvm_core.config import read_params
 from lvm_core.config.groups import CurriculumParams, Rule
 from lvm_core.config.models import TransformerParams
+from lvm_core.config.params import read_params
 from lvm_core.config.recipe import read_recipe
 from lvm_core.config.resolve import resolve_recipes, validate_all
 from lvm_core.curriculum import score_windows, select_phases

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lvm_core.bank.imported import ImportInfo
-from lvm_core.config import read_params
+from lvm_core.config.params import read_params
 from lvm_core.runtime.files import write_json, write_text
 from lvm_core.runtime.readers import read_parquet
 from tests.calling import list_code, one_clear_line, run_stage, settle

@@ -11,7 +11,7 @@ import yaml
 from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides
 
-from lvm_core.config import read_params
+from lvm_core.config.params import read_params
 from lvm_core.config.recipe import write_recipe
 from lvm_core.config.resolve import resolve_recipes, validate_all
 from tests.paths import ROOT

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from lvm_core.config import read_params, validate
 from lvm_core.config.groups import Rule
 from lvm_core.config.models import ModelParams
+from lvm_core.config.params import read_params, validate
 from lvm_core.config.recipe import LossTerm, Recipe
 from lvm_core.config.resolve import resolve_recipes, validate_all
 from lvm_core.models import build_model, count_parameters

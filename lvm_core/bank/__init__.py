@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from pydantic import ConfigDict, Field
 
-from lvm_core.config import STRICT, shown, validate
+from lvm_core.config.params import STRICT, shown, validate
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import write_json
 from lvm_core.runtime.readers import read_json, read_npy, read_parquet

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict
 
-from lvm_core.config import PARAMS_FILE, STRICT, validate
+from lvm_core.config.params import PARAMS_FILE, STRICT, validate
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import write_json
 from lvm_core.runtime.readers import read_json, read_parquet

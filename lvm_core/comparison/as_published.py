@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field
 
-from lvm_core.config import Group, validate
+from lvm_core.config.params import Group, validate
 
 FILE = "as_published.yaml"
 

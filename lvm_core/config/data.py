@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from lvm_core.config import Group
+from lvm_core.config.params import Group
 from lvm_core.windows import CONTEXT
 
 

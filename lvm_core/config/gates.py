@@ -15,8 +15,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from lvm_core.config import PARAMS_FILE, Group, shown
 from lvm_core.config.figures import DEAR_TESTS, HEADLINE, MORE
+from lvm_core.config.params import PARAMS_FILE, Group, shown
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import REFERENCES
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from lvm_core.config import Group
+from lvm_core.config.params import Group
 from lvm_core.windows import CONTEXT
 
 Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from lvm_core.config import PARAMS_FILE, Group, shown
+from lvm_core.config.params import PARAMS_FILE, Group, shown
 from lvm_core.config.recipe import Recipe
 from lvm_core.runtime.errors import LvmError
 

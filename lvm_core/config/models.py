@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lvm_core.config import Group, PosScalar
+from lvm_core.config.params import Group, PosScalar
 from lvm_core.config.schedules import Ramp
 
 

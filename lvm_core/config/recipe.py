@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter, model_validator
 
-from lvm_core.config import PARAMS_FILE, Device, Group, Precision, Seed, Threads, validate
 from lvm_core.config.models import ModelParams, draws_samples
+from lvm_core.config.params import PARAMS_FILE, Device, Group, Precision, Seed, Threads, validate
 from lvm_core.config.schedules import Ramped, Schedule
 from lvm_core.runtime.files import write_text
 from lvm_core.runtime.yaml_text import read_yaml

@@ -12,7 +12,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from lvm_core.config import (
+from lvm_core.config.data import CorpusParams, DataParams, EncoderParams, SplitParams
+from lvm_core.config.gates import GatesParams, check_set
+from lvm_core.config.groups import CurriculumParams, DiagnosisParams, EvaluateParams, Rule, ScoreParams, ServiceParams
+from lvm_core.config.ladder import LadderParams, check_rungs
+from lvm_core.config.models import ModelParams
+from lvm_core.config.params import (
     PARAMS_FILE,
     Device,
     Launch,
@@ -24,11 +29,6 @@ from lvm_core.config import (
     shown,
     validate,
 )
-from lvm_core.config.data import CorpusParams, DataParams, EncoderParams, SplitParams
-from lvm_core.config.gates import GatesParams, check_set
-from lvm_core.config.groups import CurriculumParams, DiagnosisParams, EvaluateParams, Rule, ScoreParams, ServiceParams
-from lvm_core.config.ladder import LadderParams, check_rungs
-from lvm_core.config.models import ModelParams
 from lvm_core.config.recipe import Recipe, TrainParams
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import REFERENCES

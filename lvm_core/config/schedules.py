@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from lvm_core.config import Group
+from lvm_core.config.params import Group
 
 
 class Constant(Group):

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from lvm_core.config import PARAMS_FILE, load_group
 from lvm_core.config.gates import GatesParams, sets_of, unread_tests
+from lvm_core.config.params import PARAMS_FILE, load_group
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import write_text
 from lvm_core.runtime.sources import code_line
@@ -81,7 +81,7 @@ def write_settings(directory: str | Path, params: dict[str, Any], recipes: Itera
 
 
 def read_settings(stage: str, recipe: str | None = None) -> dict[str, Any]:
-    """The parameters of a stage, as `lvm_core.config.read_params` gives them.
+    """The parameters of a stage, as `lvm_core.config.params.read_params` gives them.
 
     Raises:
         LvmError: the file is missing, not YAML, or not what the stage reads.

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lvm_core.config import PARAMS_FILE
 from lvm_core.config.data import CorpusParams, DataParams, SplitParams
+from lvm_core.config.params import PARAMS_FILE
 from lvm_core.corpus import Article, Source
 from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs
 from lvm_core.corpus.packages import check_distinct, open_source

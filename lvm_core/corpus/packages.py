@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from lvm_core.config import PARAMS_FILE
+from lvm_core.config.params import PARAMS_FILE
 from lvm_core.corpus import Article, Document, Source, keep_prose, package_files
 from lvm_core.corpus.folder import read_folder, read_utf8
 from lvm_core.runtime.errors import LvmError

@@ -84,8 +84,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _settings(given: argparse.Namespace) -> tuple[EvaluateParams, int, int]:
     """Parameters of the evaluation, seed and threads: of the command line, else of --params, else the defaults."""
     from lvm_core.bank import SPLITS
-    from lvm_core.config import Device, Seed, Threads, load_group, read_params, validate
     from lvm_core.config.groups import EvaluateParams
+    from lvm_core.config.params import Device, Seed, Threads, load_group, read_params, validate
 
     unknown = [split for split in given.split or () if split not in SPLITS]
     if unknown:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lvm_core.config import PARAMS_FILE
+from lvm_core.config.params import PARAMS_FILE
 from lvm_core.importers.arrays import DiskArray
 from lvm_core.importers.fold import SLOTS, FoldConflict, Folded, fold_windows
 from lvm_core.importers.forms import BankFile, VectorFile, WindowsFile, open_vector_file, scan

@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from lvm_core.config import STRICT, shown, validate
 from lvm_core.config.models import ModelParams
+from lvm_core.config.params import STRICT, shown, validate
 from lvm_core.models import build_model
 from lvm_core.runtime.errors import READ_ERRORS, LvmError, printable
 from lvm_core.runtime.files import atomic_path, write_json

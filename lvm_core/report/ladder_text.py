@@ -1,112 +1,12 @@
-"""The answer to the summary's Option 1 in words."""
+"""The ladder in words: metrics/ladder.md, and sentences for the page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from lvm_core.config.gates import CERTIFIED
-from lvm_core.fivecat.statistics import WORTH_HAVING
+from lvm_core.report.check_text import Found, figure_text, metric_lines, metric_sentence
 from lvm_core.selection.gates_text import STATUS_WORDS, mark
-
-Found = Mapping[str, Any]
-
-
-def metric_sentence(check: Found) -> str:
-    """The answer in one line."""
-    return f"computed as it is defined; the alternative: {_does_better(check)}"
-
-
-def metric_lines(check: Found) -> list[str]:
-    """The answer with the figures that decide it, as a Markdown list."""
-    return [*_computed(check), _alternative(check["alternative"]), *_trained(check), "", _more()]
-
-
-def _computed(check: Found) -> list[str]:
-    recipe, sample = check["recipe"], check["sample"]
-    where = f"phase A of `{recipe}`" if recipe else "the training split (no recipe in `names` selects any)"
-    means, every = check["cosines"]["sample"], check["cosines"]["all"]
-    lines = [
-        f"- **Is it computed as it is defined? Yes.** On {sample} windows of {where}, drawn at random, "
-        "1 - cos(target, last context chunk) and the alternative, computed anew from the vectors, are the stored "
-        f"scores (largest difference {check['largest_difference']:.1e})."
-    ]
-    if check["above_cut"] is not None:
-        bounds = ", ".join(f"{column} >= {bound:.4f}" for column, bound in check["cut"].items())
-        lines.append(
-            f"- **Does phase A have the windows it should?** {check['above_cut']:.0%} of them keep to {bounds}."
-        )
-    lines.append(
-        "- **What does it select?** Mean cosine of the target with the last context chunk: "
-        f"{_number(means['sim_prev'])} (all training windows: {_number(every['sim_prev'])}), with the second-last: "
-        f"{_number(means['sim_prev2'])} ({_number(every['sim_prev2'])})."
-    )
-    return lines
-
-
-def _alternative(found: Found) -> str:
-    return (
-        "- **Is the alternative another choice?** cos(target, next) - cos(target, last) and 1 - cos(target, last) have "
-        f"a rank correlation of {_number(found['rank_correlation'])}; of the {_percent(found['share'])} of the windows "
-        f"that stand highest by the one, {_percent(found['overlap'])} stand highest by the other."
-    )
-
-
-def _trained(check: Found) -> list[str]:
-    lines = [
-        f"- **Does the alternative do better?** {_does_better(check).capitalize()}. Figures on `dev` after phase A:"
-    ]
-    for score, rows in check["after_phase_a"]["by_score"].items():
-        shown = [
-            f"`{name}` R@5 {_number(one['recall_at_5'])}, cosine {_number(one['cosine'])}" for name, one in rows.items()
-        ]
-        lines.append(f"  - curriculum by {score}: {'; '.join(shown) or 'no recipe in `names`'}")
-    for pair in check["after_phase_a"]["pairs"].values():
-        gains = ", ".join(
-            f"{title} {_number(pair['gain'][key], '+.4f')}"
-            for key, title in (("recall_at_5", "R@5"), ("cosine", "cosine"))
-        )
-        names = f"`{pair['forward_gain']}` against `{pair['distinctness']}`"
-        lines.append(f"  - {names}, alike but for the score: {gains}")
-    return lines
-
-
-def _does_better(check: Found) -> str:
-    """A clause about recipes that differ in the score alone; R@5 decides, cosine where it is undefined.
-
-    Less than `WORTH_HAVING` is not called better: there is one training each, so how far chance goes is not known.
-    """
-    gains = [
-        pair["gain"]["cosine"] if pair["gain"]["recall_at_5"] is None else pair["gain"]["recall_at_5"]
-        for pair in check["after_phase_a"]["pairs"].values()
-    ]
-    known = [gain for gain in gains if gain is not None]
-    if not known:
-        return "cannot be told here, because no two recipes in `names` differ in the score alone"
-    better = [gain >= WORTH_HAVING for gain in known]
-    if all(better):
-        found = f"better on dev in this run by {WORTH_HAVING} or more"
-    elif any(better):
-        found = f"better on dev by {WORTH_HAVING} or more for one recipe, not for another"
-    else:
-        found = f"no gain of {WORTH_HAVING} or more on dev in this run"
-    return f"{found} (one training each, no interval)"
-
-
-def _more() -> str:
-    return (
-        "What each score selects, and why none of them can tell forward from backward: "
-        "[curriculum_check.md](curriculum_check.md)."
-    )
-
-
-def _number(value: float | None, form: str = ".4f") -> str:
-    return "-" if value is None else format(value, form)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0%}"
-
 
 TITLES = {"recall_at_5": "R@5", "cosine": "cosine"}
 
@@ -252,13 +152,18 @@ def _overview(found: Found) -> list[str]:
     lines = ["| step of the summary | tried | parameters | R@5 on dev | outcome on dev |", "|---|---|---|---:|---|"]
     lines.append(f"| Option 1 | the curriculum's score | | | {metric_sentence(found['check'])} |")
     for name, attempt in found["attempts"].items():
-        cells = (attempt["step"] or "-", f"`{name}`", parameters_text(attempt), _number(attempt["dev"]["recall_at_5"]))
+        cells = (
+            attempt["step"] or "-",
+            f"`{name}`",
+            parameters_text(attempt),
+            figure_text(attempt["dev"]["recall_at_5"]),
+        )
         lines.append(f"| {' | '.join(cells)} | {attempt_text(attempt)} |")
     for key, why in (("not_tried", "not tried: an attempt before it passed"), ("skipped", "skipped: not in `names`")):
         lines += [f"| {step or '-'} | `{name}` | | | {why} |" for name, step in found[key].items()]
     chosen = found["selected"]
     if chosen["by"] == "fallback":
-        dev = _number(chosen["dev"]["recall_at_5"])
+        dev = figure_text(chosen["dev"]["recall_at_5"])
         lines.append(f"| {FALLBACK} | `{chosen['model']}` | | {dev} | selected (final model) |")
     return lines
 
@@ -301,7 +206,7 @@ def _figures(attempt: Found) -> list[str]:
     figures = list(attempt["dev"])
     lines = ["| figures after phase A | " + " | ".join(figures) + " |", "|---|" + "---:|" * len(figures)]
     for split in ("dev", "val", "ood"):
-        lines.append(f"| {split} | " + " | ".join(_number(attempt[split][figure]) for figure in figures) + " |")
+        lines.append(f"| {split} | " + " | ".join(figure_text(attempt[split][figure]) for figure in figures) + " |")
     return lines
 
 
@@ -329,7 +234,7 @@ def _selected(found: Found, about: Mapping[str, str]) -> list[str]:
         rows = [(chosen["model"], {**chosen["dev"], "epoch": chosen["epoch"]}), *rows]
     for name, one in rows:
         shown = f"**`{name}`** (selected)" if name == chosen["model"] else f"`{name}`"
-        lines.append(f"| {shown} | {_number(one['recall_at_5'])} | {_number(one['cosine'])} | {one['epoch']} |")
+        lines.append(f"| {shown} | {figure_text(one['recall_at_5'])} | {figure_text(one['cosine'])} | {one['epoch']} |")
     lines += ["", "These are the figures on `dev` that training takes after each epoch (R@5: windows with six or more"]
     lines += [
         "candidates; those of the attempts leave out more, as on `val`). All rows on `val` and `ood`, with intervals:"
@@ -341,7 +246,7 @@ def standing_text(chosen: Found) -> str:
     """Status word, certified gates and figures of the selected model on `val` and `ood`."""
     counted = chosen[CERTIFIED]
     figures = ", ".join(
-        f"{title} {_number(chosen['val'][key])} on val and {_number(chosen['ood'][key])} on ood"
+        f"{title} {figure_text(chosen['val'][key])} on val and {figure_text(chosen['ood'][key])} on ood"
         for key, title in TITLES.items()
     )
     return (

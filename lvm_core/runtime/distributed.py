@@ -102,7 +102,7 @@ class Share:
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """[] sum over the whole batch of values [B, ...] that we have of our part, with its gradient."""
-        from lvm_core.runtime.exchange import summed
+        from lvm_core.runtime.tensors import summed
 
         return summed(values[: self.end - self.begin].sum())
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING
 
 from lvm_core.runtime.errors import LvmError
+
+if TYPE_CHECKING:  # stages that need no torch set their threads too
+    import torch
 
 SHAPING_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 """Processor flags that change which kernels run, and with them the last bits of a result."""
@@ -48,6 +49,8 @@ def resolve_device(device: str, number: int | None = None) -> torch.device:
     Raises:
         LvmError: a GPU is asked for and there is none.
     """
+    import torch
+
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -62,6 +65,8 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     if precision != "auto":
         return precision
     if device.type == "cuda":
+        import torch
+
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
     return "bf16" if bf16_is_faster() else "fp32"
 
@@ -85,6 +90,7 @@ def use_threads(threads: int) -> None:
     Raises:
         LvmError: OMP_THREAD_LIMIT, which nothing can overrule, allows fewer.
     """
+    import torch
     from threadpoolctl import ThreadpoolController
 
     set_threads(threads)
@@ -97,22 +103,6 @@ def use_threads(threads: int) -> None:
                 f"OMP_THREAD_LIMIT = {limit} in the environment allows fewer threads than params.yaml, which sets "
                 f"{threads}, and fewer would change the results; unset it"
             )
-
-
-def product(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-    """Left [A, D] times right [B, D] transposed, both float32 on one device -> [A, B].
-
-    On a processor numpy multiplies: its OpenBLAS takes two thirds of the time of torch's MKL on AMD processors, and a
-    quarter for a single row (benchmarks/bench_retrieval.py).
-
-    Args:
-        left: [A, D].
-        right: [B, D].
-        out: [A, B] contiguous, to be written over: fresh memory for each block costs as much as counting in it.
-    """
-    if left.device.type != "cpu":
-        return torch.matmul(left, right.T, out=out)
-    return torch.from_numpy(np.matmul(left.numpy(), right.numpy().T, out=None if out is None else out.numpy()))
 
 
 def set_threads(threads: int) -> None:

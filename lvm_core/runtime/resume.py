@@ -37,7 +37,7 @@ def source_sha256() -> str:
     package = __name__.split(".")[0]
     files = {
         str(module.__file__)
-        for name, module in list(sys.modules.items())
+        for name, module in sys.modules.copy().items()
         if name.split(".")[0] == package and getattr(module, "__file__", None)
     }
     return fingerprint(*(Path(file).read_bytes() for file in sorted(files)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lvm_core.config import Group
 from lvm_core.config.gates import Bound, Relation, Split
+from lvm_core.config.params import Group
 
 
 class ConditionResult(Group):

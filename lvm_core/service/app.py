@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from lvm_core.config import shown
+from lvm_core.config.params import shown
 from lvm_core.service.schemas import (
     BODY_BYTES,
     BODY_SECONDS,

@@ -17,8 +17,8 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.optimize import isotonic_regression
 
-from lvm_core.config import Group, validate
 from lvm_core.config.groups import Fill
+from lvm_core.config.params import Group, validate
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import sha256_of, write_json
 from lvm_core.runtime.readers import read_json

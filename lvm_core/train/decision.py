@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lvm_core.config import Group, validate
+from lvm_core.config.params import Group, validate
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import write_json
 from lvm_core.runtime.readers import read_json
