@@ -6,7 +6,7 @@ QUICK ?= build/quick
 MODEL ?= selected
 PORT ?= 9007
 
-.PHONY: env repro quick serve recipes test test-fast soak verify bench lint licences format clean
+.PHONY: help env repro quick serve recipes test test-fast soak verify bench lint licences format clean
 
 repro: env ## the whole pipeline, one recipe for each core at a time (JOBS=1: one after the other)
 	python tools/repro.py $(JOBS)
@@ -25,7 +25,7 @@ serve: env ## the selected model over HTTP on port 9007 (MODEL=p1: another one; 
 	python -m lvm_core.service --model data/models/$(MODEL) --port $(PORT)
 
 recipes: env ## every recipe of params.yaml: architecture, losses, curriculum, parameters, epochs
-	@python -m lvm_core.recipe_table
+	@python -m tools.recipes
 
 test: env lint ## format, lint, types and all tests; what needs a browser or curl is skipped where there is none, and named
 	python -m pytest -n 2 --dist loadgroup --durations=25
@@ -51,9 +51,12 @@ lint: env ## format, lint and types
 licences: env ## name, version and licence of every dependency; fails where one is not allowed
 	python tools/licences.py
 
-format: env
+format: env ## format, and mend what ruff can mend
 	ruff format .
 	ruff check --fix .
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read target what; do printf '%-10s %s\n' "$$target" "$$what"; done
 
 env: ## the virtual environment with pinned dependencies; made anew if they changed
 	@$(or $(PYTHON),$(error Python 3.11 or newer was not found)) tools/environment.py

@@ -11,10 +11,10 @@ import torch
 
 from benchmarks.report import Line, at_least
 from benchmarks.timing import in_turn
-from lvm_core.corpus.sotu import parse_sotu, read_sotu
-from lvm_core.encoder import Encoder, encode_parts, write_vectors
-from lvm_core.encoder_folder import find_model
-from lvm_core.hardware import processor_features, resolve_precision, use_threads
+from lvm_core.bank.encoder import Encoder, encode_parts, write_vectors
+from lvm_core.bank.encoder_folder import find_model
+from lvm_core.corpus.packages import parse_sotu, read_sotu
+from lvm_core.runtime.hardware import processor_features, resolve_precision, use_threads
 
 NAME, BATCH, THREADS, TEXTS = "all-MiniLM-L6-v2", 64, 2, 1024
 

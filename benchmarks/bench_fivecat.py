@@ -17,17 +17,15 @@ from benchmarks.naive_fivecat import naive_summary
 from benchmarks.report import Line, at_least, at_most, for_information
 from benchmarks.timing import in_turn
 from lvm_core.bank import Bank
-from lvm_core.fivecat.batches import iterate_batches
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.models import TransformerParams
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.order import leave_one_out_orders
-from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import Predictor, from_callable
-from lvm_core.fivecat.retrieval import article_scores
-from lvm_core.fivecat.window_sets import canonical_windows, shuffled_orders
-from lvm_core.hardware import use_threads
+from lvm_core.fivecat.references import fit_linear5
+from lvm_core.fivecat.tests import leave_one_out_orders
+from lvm_core.fivecat.windows import article_scores, canonical_windows, iterate_batches, shuffled_orders
 from lvm_core.models import build_model
-from lvm_core.models.transformer import TransformerParams
-from lvm_core.references import fit_linear5
+from lvm_core.runtime.hardware import use_threads
 from tests.synthetic import bank_of, published_articles, write_bank
 
 DIMENSION = 768
@@ -45,7 +43,7 @@ import torch
 from benchmarks.bench_fivecat import model_of
 from lvm_core.bank import load_bank
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.hardware import use_threads
+from lvm_core.runtime.hardware import use_threads
 use_threads(2)
 def peak():
     status = open("/proc/self/status").read()

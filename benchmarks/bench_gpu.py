@@ -21,13 +21,12 @@ from benchmarks.bench_training import recipe_of
 from benchmarks.report import Line, at_most, for_information
 from benchmarks.timing import in_turn
 from lvm_core.bank import Bank, load_bank
-from lvm_core.dev_metrics import dev_metrics_on
+from lvm_core.config.recipe import Recipe
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.predictor import from_callable
-from lvm_core.hardware import resolve_device, resolve_precision
-from lvm_core.mapped import training_vectors
-from lvm_core.recipe import Recipe
-from lvm_core.trainer import start_training, train_phase
+from lvm_core.runtime.hardware import resolve_device, resolve_precision
+from lvm_core.train.sampling import training_vectors
+from lvm_core.train.trainer import dev_metrics_on, start_training, train_phase
 
 WINDOWS, DIMENSION, STEPS = 438_568, 768, 400
 PHASES = {"a": 0.3, "b": 0.7, "c": 1.0}

@@ -14,8 +14,8 @@ from benchmarks.published_size import ARTICLE, write_vectors
 from benchmarks.report import Line, for_information
 from benchmarks.subprocesses import run_fresh
 from lvm_core.bank import BankInfo, content_sha256
-from lvm_core.figures import drawing
-from lvm_core.files import write_csv, write_parquet
+from lvm_core.report.figures import drawing
+from lvm_core.runtime.files import write_csv, write_parquet
 
 SIZES = (10_000, 100_000, 1_000_000)
 DIMENSION = 384

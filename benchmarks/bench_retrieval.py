@@ -12,9 +12,9 @@ import torch
 from benchmarks.published_size import ARTICLE, blocks
 from benchmarks.report import Line, at_least
 from benchmarks.timing import in_turn
-from lvm_core.continuation.nearest import Index
-from lvm_core.fivecat.full_bank import full_bank_columns
-from lvm_core.hardware import use_threads
+from lvm_core.fivecat.further import full_bank_columns
+from lvm_core.runtime.hardware import use_threads
+from lvm_core.service.nearest import Index
 from tests.synthetic import bank_of
 
 CHUNKS, NEAREST, THREADS = 100_000, 10, 2

@@ -23,15 +23,15 @@ from benchmarks.plain_training import (
 from benchmarks.report import Line, at_least, at_most, for_information
 from benchmarks.timing import in_turn
 from lvm_core.bank import Bank
-from lvm_core.hardware import resolve_precision, use_threads
-from lvm_core.models.dropout import draw_masks
-from lvm_core.params import read_params
-from lvm_core.ranks import ALONE
-from lvm_core.recipe import Recipe
-from lvm_core.resolve import resolve_recipes
-from lvm_core.train_batch import TrainingWindows
-from lvm_core.train_step import step_function
-from lvm_core.trainer import TrainState, start_training, train_phase
+from lvm_core.config.params import read_params
+from lvm_core.config.recipe import Recipe
+from lvm_core.config.resolve import resolve_recipes
+from lvm_core.models.layers import draw_masks
+from lvm_core.runtime.distributed import ALONE
+from lvm_core.runtime.hardware import resolve_precision, use_threads
+from lvm_core.train.batch import TrainingWindows
+from lvm_core.train.step import step_function
+from lvm_core.train.trainer import TrainState, start_training, train_phase
 
 CPU = torch.device("cpu")
 DIMENSIONS = {"default": 384, "paper": 768}

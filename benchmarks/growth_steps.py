@@ -7,15 +7,14 @@ import torch
 from benchmarks.bench_fivecat import FIVE_TESTS
 from benchmarks.bench_training import CPU, recipe_of
 from lvm_core.bank import Bank, load_bank
-from lvm_core.curriculum import CurriculumParams, Rule, select_phases
-from lvm_core.dev_metrics import dev_metrics_on
-from lvm_core.distinctness import score_windows
+from lvm_core.config.groups import CurriculumParams, Rule
+from lvm_core.config.params import load_group, read_params, validate
+from lvm_core.curriculum import score_windows, select_phases
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.predictor import from_callable
-from lvm_core.hardware import use_threads
-from lvm_core.mapped import training_vectors
-from lvm_core.params import load_group, read_params, validate
-from lvm_core.trainer import start_training, train_phase
+from lvm_core.runtime.hardware import use_threads
+from lvm_core.train.sampling import training_vectors
+from lvm_core.train.trainer import dev_metrics_on, start_training, train_phase
 
 __all__ = ["curriculum", "epoch", "evaluation", "load_bank", "score"]
 

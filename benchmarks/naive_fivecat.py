@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lvm_core.bank import Bank
-from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.predictor import Predictor
-from lvm_core.fivecat.window_sets import canonical_windows, foreign_rows, shuffled_orders
+from lvm_core.fivecat.windows import canonical_windows, foreign_rows, shuffled_orders
 
 TIE = 1e-6
 """Cosines this close are tied."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lvm_core.errors import LvmError
+from lvm_core.runtime.errors import LvmError
 
 RUNS = Path("build/runs")
 TOOL = "tools/repro.py"

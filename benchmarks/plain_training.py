@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from lvm_core.models.positions import sinusoid
-from lvm_core.models.transformer import DecoderLayer, Transformer, TransformerParams
+from lvm_core.config.models import TransformerParams
+from lvm_core.models.families import DecoderLayer, Transformer
+from lvm_core.models.layers import sinusoid
 from lvm_core.windows import CONTEXT
 
 CLIP, DECAY = 1.0, 0.01

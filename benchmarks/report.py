@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lvm_core.files import write_json, write_text
+from lvm_core.runtime.files import write_json, write_text
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Put what is made into the documents, between its markers: `python docs/refresh.py`.
 
-`results`, `retrieval` and `filling` are figures of the committed run, `speed` lines of metrics/bench.json, and
-`recipes` the recipes of params.yaml with the lines where they are defined.
+`finding` (README.md), `results` (docs/results.md, docs/how-to-read-the-numbers.md), `retrieval` and `filling`
+(docs/service.md) are figures of the committed run, `speed` (docs/speed.md) lines of metrics/bench.json, and `recipes`
+(docs/recipes.md) the recipes of params.yaml.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ import yaml
 
 SHOWN = ("oracle", "copy_last", "context_mean", "corpus_mean")
 FAST = ("training, ", "five tests", "scoring 4", "exact search, 64", "encoding 1", "importing", "start-up")
-"""How the names of the lines in the README's table of speeds begin."""
+"""How the names of the lines in the table of docs/speed.md begin."""
+BASELINE, COPY, CHANCE, ANSWER = "p1", "copy_last", "random", "oracle"
+"""Rows with a part of their own in the README's table; `oracle` is told the answer."""
 FIGURES = (
     *("recall_at_1", "recall_at_5", "mrr", "recall_at_5_unmasked", "full_bank_recall_at_5", "contrastive_accuracy"),
     *("cosine", "centred_cosine", "par", "raw_norm", "margin", "margin_last", "margin_unseen", "rollout"),
@@ -25,10 +27,45 @@ FIGURES = (
 
 
 def results(comparison: str) -> str:
-    """The tables of recipes and references of metrics/comparison.md, for a page one folder higher."""
-    tables = comparison[comparison.index("## Recipes") : comparison.index("## Figures that reward blur")]
-    bold = re.sub(r"^## (.*)$", r"**\1**", tables, flags=re.MULTILINE)
-    return bold.replace("](../", "](").strip()
+    """The tables of recipes and references of metrics/comparison.md."""
+    return comparison[comparison.index("## Recipes") : comparison.index("## Figures that reward blur")].strip()
+
+
+def finding(table: pd.DataFrame, selected: str) -> str:
+    """Six rows of the comparison, best R@5 first, and what follows from them.
+
+    The rows are the selected recipe, the best other one, the baseline, the best reference predictor (but `oracle`),
+    `copy_last` and `random`.
+
+    Args:
+        table: metrics/comparison.csv, indexed by name.
+        selected: name of the selected model's recipe.
+    """
+    ranked = table.sort_values("val_recall_at_5", ascending=False)
+    recipes, references = (ranked.index[ranked["kind"] == kind] for kind in ("recipe", "reference"))
+    rival = next(name for name in recipes if name not in (selected, BASELINE))
+    simple = next(name for name in references if name not in (ANSWER, COPY, CHANCE))
+    rows = ranked.loc[ranked.index.isin([selected, rival, BASELINE, simple, COPY, CHANCE])]
+    lines = ["| name | R@5 on `val` | R@5 on `ood` | cosine on `val` |", "|---|---:|---:|---:|"]
+    for name in rows.index:
+        label = f"`{name}` (reference)" if name in references else f"`{name}`"
+        ranks = " | ".join(_with_interval(table, name, f"{split}_recall_at_5") for split in ("val", "ood"))
+        lines.append(f"| {label} | {ranks} | {table['val_cosine'][name]:.4f} |")
+    return "\n".join([*lines, "", _follows(table, rows)])
+
+
+def _follows(table: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """What the rows of `finding` say, in words."""
+    recipes = table[table["kind"] == "recipe"]
+    whole = [f"`{name}`" for name in recipes.index[recipes["status"] == "forward"]]
+    verb = "passes" if len(whole) == 1 else "pass"
+    named = f": {', '.join(whole)}" if whole else ""
+    said = [f"{len(whole)} of {len(recipes)} recipes {verb} every certified gate{named}."]
+    cosine, recall = rows["val_cosine"], rows["val_recall_at_5"]
+    if cosine[BASELINE] > cosine[COPY] and recall[BASELINE] < recall[COPY]:
+        said.append(f"`{BASELINE}` has a higher cosine than `{COPY}` and a lower R@5: cosine rewards averages.")
+    said.append(f"On `ood`, `{rows['ood_recall_at_5'].idxmax()}` has the highest R@5 of these rows.")
+    return "\n".join(said)
 
 
 def yardstick(table: pd.DataFrame) -> str:
@@ -81,15 +118,13 @@ def filling(calibration: dict[str, Any]) -> str:
 
 
 def recipes(params: str) -> str:
-    """One line a recipe, with a link to its definition.
+    """One line a recipe, in the order of params.yaml.
 
     Args:
         params: text of params.yaml.
     """
     lines = ["| recipe | in one line |", "|---|---|"]
-    about = yaml.safe_load(params)["recipes"]
-    for name, line in definitions(params).items():
-        lines.append(f"| [`{name}`](params.yaml#L{line}) | {about[name]['about']} |")
+    lines += [f"| `{name}` | {recipe['about']} |" for name, recipe in yaml.safe_load(params)["recipes"].items()]
     return "\n".join(lines)
 
 
@@ -107,14 +142,6 @@ def speed(lines: list[dict[str, Any]]) -> str:
     return "\n".join(rows)
 
 
-def definitions(params: str) -> dict[str, int]:
-    """The line of params.yaml, counted from 1, on which each recipe begins."""
-    top = yaml.compose(params)
-    assert isinstance(top, yaml.MappingNode)
-    (group,) = [value for key, value in top.value if key.value == "recipes"]
-    return {key.value: key.start_mark.line + 1 for key, _ in group.value}
-
-
 def refreshed(document: str, what: str, made: str) -> str:
     """A document with this text between the markers of `what`."""
     begin, end = f"<!-- {what}: made by docs/refresh.py -->", f"<!-- end of {what} -->"
@@ -125,18 +152,30 @@ def refreshed(document: str, what: str, made: str) -> str:
 
 def documents(root: Path) -> dict[Path, str]:
     """Every document with something made, as it should be."""
-    readme, numbers = root / "README.md", root / "docs/how-to-read-the-numbers.md"
+
+    def made(document: str, *parts: tuple[str, str]) -> tuple[Path, str]:
+        path = root / document
+        text = path.read_text()
+        for what, new in parts:
+            text = refreshed(text, what, new)
+        return path, text
+
     table = pd.read_csv(root / "metrics/comparison.csv").set_index("name")
-    figures = refreshed(readme.read_text(), "results", results((root / "metrics/comparison.md").read_text()))
-    selected = json.loads((root / "metrics/ladder.json").read_text())["selected"]["model"]
+    chosen = json.loads((root / "metrics/ladder.json").read_text())["selected"]
     calibration = json.loads((root / "metrics/calibration/selected.json").read_text())
-    figures = refreshed(figures, "retrieval", retrieval(table, selected))
-    figures = refreshed(figures, "filling", filling(calibration))
-    figures = refreshed(figures, "speed", speed(json.loads((root / "metrics/bench.json").read_text())))
-    return {
-        readme: refreshed(figures, "recipes", recipes((root / "params.yaml").read_text())),
-        numbers: refreshed(numbers.read_text(), "results", yardstick(table)),
-    }
+    bench = json.loads((root / "metrics/bench.json").read_text())
+    return dict(
+        [
+            made("README.md", ("finding", finding(table, chosen["recipe"]))),
+            made("docs/results.md", ("results", results((root / "metrics/comparison.md").read_text()))),
+            made("docs/recipes.md", ("recipes", recipes((root / "params.yaml").read_text()))),
+            made(
+                "docs/service.md", ("filling", filling(calibration)), ("retrieval", retrieval(table, chosen["model"]))
+            ),
+            made("docs/speed.md", ("speed", speed(bench))),
+            made("docs/how-to-read-the-numbers.md", ("results", yardstick(table))),
+        ]
+    )
 
 
 if __name__ == "__main__":

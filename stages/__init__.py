@@ -7,7 +7,7 @@ import sys
 if sys.argv[0] == "-m":  # `python -m stages.<name>`, which imports this first
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while even the handlers are not there
 
-from lvm_core.interrupts import exit_at_once
+from lvm_core.runtime.interrupts import exit_at_once
 
 # Before any numeric library is loaded: idle OpenMP threads spin only briefly before they sleep. With the default, two
 # busy programs on 2 cores starve each other: training beside a matrix product fell to a fifth or stood still. 1,000

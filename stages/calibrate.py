@@ -7,15 +7,16 @@ from pathlib import Path
 import pandas as pd
 
 from lvm_core.bank import load_bank
-from lvm_core.checkpoint import load_model
-from lvm_core.continuation.confidence import Calibration
-from lvm_core.continuation.measure import calibration_figures, fill_figures, measure, measure_given, reliability
-from lvm_core.continuation.nearest import Index
-from lvm_core.continuation.params import ServiceParams
-from lvm_core.errors import LvmError, run_stage
-from lvm_core.files import sha256_of, write_csv, write_json
-from lvm_core.hardware import use_threads
-from lvm_core.params import Threads, load_group, read_params
+from lvm_core.config.groups import ServiceParams
+from lvm_core.config.params import Threads, load_group, read_params
+from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import sha256_of, write_csv, write_json
+from lvm_core.runtime.hardware import use_threads
+from lvm_core.service.calibration import calibration_figures, fill_figures, measure, measure_given, reliability
+from lvm_core.service.confidence import Calibration
+from lvm_core.service.nearest import Index
 
 
 def main(name: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lvm_core.bank.imported import DIRECTORY, read_import_info, split_imported, split_sizes
+from lvm_core.config.data import CorpusParams, DataParams, SplitParams
+from lvm_core.config.params import Seed, load_group, read_params
 from lvm_core.corpus.build import build_corpus
-from lvm_core.corpus.params import CorpusParams, DataParams, SplitParams
-from lvm_core.errors import run_stage
-from lvm_core.files import atomic_path, link_or_copy, write_json, write_parquet
-from lvm_core.imported import DIRECTORY, read_import_info, split_imported, split_sizes
-from lvm_core.params import Seed, load_group, read_params
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.files import atomic_path, link_or_copy, write_json, write_parquet
 
 BANK = Path("data/bank")
 METRICS = Path("metrics/corpus.json")

@@ -6,12 +6,13 @@ And those of the recipes in `time_direction` on articles read backwards: data/cu
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.curriculum import CurriculumParams, read_rules, reversed_windows, select_phases, without_near_duplicates
-from lvm_core.curriculum_report import add_measures, curriculum_check
-from lvm_core.errors import run_stage
-from lvm_core.files import atomic_directory, write_json, write_npy, write_text
-from lvm_core.params import Seed, load_group, read_params
-from lvm_core.reading import read_parquet
+from lvm_core.config.groups import CurriculumParams
+from lvm_core.config.params import Seed, load_group, read_params
+from lvm_core.curriculum import read_rules, reversed_windows, select_phases, without_near_duplicates
+from lvm_core.curriculum.report import add_measures, curriculum_check
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.files import atomic_directory, write_json, write_npy, write_text
+from lvm_core.runtime.readers import read_parquet
 
 
 def main() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.diagnosis import DiagnosisParams, diagnose, diagnosis_text
-from lvm_core.errors import LvmError, run_stage
-from lvm_core.figures import lag_similarity_figure
-from lvm_core.files import write_csv, write_json, write_text
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.params import Seed, Threads, load_group, read_params, set_threads
+from lvm_core.config.groups import DiagnosisParams, EvaluateParams
+from lvm_core.config.params import Seed, Threads, load_group, read_params
+from lvm_core.fivecat.diagnosis import diagnose, diagnosis_text
+from lvm_core.report.figures import lag_similarity_figure
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import write_csv, write_json, write_text
+from lvm_core.runtime.hardware import set_threads
 
 
 def main() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from lvm_core.bank import BankInfo
-from lvm_core.encoder import Encoder, EncoderParams, encode_parts, write_vectors
-from lvm_core.errors import LvmError, run_stage
-from lvm_core.files import link_or_copy
-from lvm_core.imported import DIRECTORY, read_import_info
-from lvm_core.params import Device, Precision, Threads, load_group, read_params
-from lvm_core.ranks import joined, speaks
-from lvm_core.reading import read_parquet
-from lvm_core.resume import shared_folder
+from lvm_core.bank.encoder import Encoder, encode_parts, write_vectors
+from lvm_core.bank.imported import DIRECTORY, read_import_info
+from lvm_core.config.data import EncoderParams
+from lvm_core.config.params import Device, Precision, Threads, load_group, read_params
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.distributed import joined, speaks
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import link_or_copy
+from lvm_core.runtime.readers import read_parquet
+from lvm_core.runtime.resume import shared_folder
 
 BANK = "data/bank"
 
@@ -33,7 +35,7 @@ def main() -> None:
         return
 
     # Imports torch, which takes seconds: after the parameters are known to be good.
-    from lvm_core.hardware import processor_features, resolve_device, resolve_precision, use_threads
+    from lvm_core.runtime.hardware import processor_features, resolve_device, resolve_precision, use_threads
 
     use_threads(threads)
     texts = read_parquet(f"{BANK}/chunks.parquet", ["text"])["text"].tolist()

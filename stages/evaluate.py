@@ -5,13 +5,13 @@ KIND is `c`, the final model and the one after phase B, or a variant (reversed, 
 
 from __future__ import annotations
 
-from lvm_core.errors import LvmError, run_stage
-from lvm_core.files import write_json
-from lvm_core.fivecat.headline import headlines
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.layout import AFTER_B, evaluation_directory, model_directory
-from lvm_core.params import Device, Seed, Threads, load_group
-from lvm_core.settings import read_settings
+from lvm_core.config.figures import headlines
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import Device, Seed, Threads, load_group
+from lvm_core.config.settings import read_settings
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import AFTER_B, evaluation_directory, model_directory, write_json
 
 
 def main(recipe: str, kind: str) -> None:
@@ -29,9 +29,8 @@ def main(recipe: str, kind: str) -> None:
     left_out = load_group(params, "left_out_after_phases", list[str])
 
     # Heavy imports come after the parameters are known to be good.
-    from lvm_core.fivecat.directory import ModelJudge
-    from lvm_core.fivecat.store import write_evaluations
-    from lvm_core.hardware import use_threads
+    from lvm_core.fivecat.evaluate import ModelJudge, write_evaluations
+    from lvm_core.runtime.hardware import use_threads
 
     use_threads(threads)
     judge = ModelJudge.of_bank("data/bank", kind, evaluate_params, seed, device)

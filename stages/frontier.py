@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.errors import run_stage
-from lvm_core.files import write_json
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.params import Device, Threads, load_group, read_params
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import Device, Threads, load_group, read_params
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.files import write_json
 
 
 def main() -> None:
@@ -17,8 +17,8 @@ def main() -> None:
     wanted_device: str = load_group(params, "device", Device)
 
     # Heavy imports come after the parameters are known to be good.
-    from lvm_core.frontier.trace import describe, trace_frontier
-    from lvm_core.hardware import resolve_device, use_threads
+    from lvm_core.frontier.measure import describe, trace_frontier
+    from lvm_core.runtime.hardware import resolve_device, use_threads
 
     use_threads(threads)
     frontier = trace_frontier(load_bank("data/bank"), evaluate_params, resolve_device(wanted_device))

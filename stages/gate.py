@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from lvm_core.comparison.read import read_judgements
-from lvm_core.decision import Decision, decision_file, write_decision
-from lvm_core.errors import run_stage
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.gates.after_phases import decide, missed_names, outcome_text
-from lvm_core.gates.judge import judge_row
-from lvm_core.gates.params import GatesParams, rivals_of, sets_of
-from lvm_core.layout import evaluation_directory, phase_directory
-from lvm_core.params import Device, Seed, Threads, load_group
-from lvm_core.settings import read_settings
+from lvm_core.config.gates import GatesParams, rivals_of, sets_of
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import Device, Seed, Threads, load_group
+from lvm_core.config.settings import read_settings
+from lvm_core.fivecat.statistics import read_judgements
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.files import evaluation_directory, phase_directory
+from lvm_core.selection.gates_text import decide, missed_names, outcome_text
+from lvm_core.selection.judge import judge_row
+from lvm_core.train.decision import Decision, decision_file, write_decision
 
 
 def main(recipe: str) -> None:
@@ -30,9 +30,8 @@ def main(recipe: str) -> None:
     gates = None if params["gates"] == {"policy": "report"} else load_group(params, "gates", GatesParams)
 
     # Heavy imports come after the parameters are known to be good.
-    from lvm_core.fivecat.directory import ModelJudge
-    from lvm_core.fivecat.store import write_evaluations
-    from lvm_core.hardware import use_threads
+    from lvm_core.fivecat.evaluate import ModelJudge, write_evaluations
+    from lvm_core.runtime.hardware import use_threads
 
     use_threads(threads)
     judge = ModelJudge.of_bank("data/bank", "a", evaluate_params, seed, device)

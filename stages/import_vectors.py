@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from lvm_core.corpus.params import DataParams
-from lvm_core.errors import run_stage
-from lvm_core.files import atomic_directory
-from lvm_core.imported import DIRECTORY, ImportInfo
-from lvm_core.params import load_group, read_params
-from lvm_core.resume import fingerprint, progress_folder, source_sha256
+from lvm_core.bank.imported import DIRECTORY, ImportInfo
+from lvm_core.config.data import DataParams
+from lvm_core.config.params import load_group, read_params
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.files import atomic_directory
+from lvm_core.runtime.resume import fingerprint, progress_folder, source_sha256
 
 
 def main() -> None:
@@ -19,9 +19,8 @@ def main() -> None:
         return
 
     # Not before they are needed: imports and their errors cost time.
-    from lvm_core.foreign.identity import file_identities
-    from lvm_core.foreign.sources import check_same_dimension, open_source, read_rows
-    from lvm_core.foreign.write import write_import
+    from lvm_core.importers.sources import check_same_dimension, open_source, read_rows
+    from lvm_core.importers.write import file_identities, write_import
 
     named = {"train": data.train} | ({"ood": data.ood} if data.ood else {})
     identities = {origin: file_identities(value, f"data.{origin}") for origin, value in named.items()}

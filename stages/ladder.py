@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from lvm_core.bank import load_bank
-from lvm_core.errors import run_stage
-from lvm_core.files import write_json, write_text
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.gates.params import GatesParams, set_of
-from lvm_core.ladder.params import LadderParams
-from lvm_core.ladder.text import ladder_text, why_selected
-from lvm_core.params import Device, Seed, Threads, load_group
-from lvm_core.settings import read_settings
+from lvm_core.config.gates import GatesParams, set_of
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.ladder import LadderParams
+from lvm_core.config.params import Device, Seed, Threads, load_group
+from lvm_core.config.settings import read_settings
+from lvm_core.report.ladder_text import ladder_text, why_selected
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.files import write_json, write_text
 
 
 def main() -> None:
@@ -29,9 +29,9 @@ def main() -> None:
     sets = {name: set_of(recipes[name], gates) for name in load_group(params, "names", list[str])}
 
     # Heavy imports come after the parameters are known to be good.
-    from lvm_core.hardware import resolve_device, use_threads
-    from lvm_core.ladder.attempts import Judge
-    from lvm_core.ladder.climb import climb
+    from lvm_core.runtime.hardware import resolve_device, use_threads
+    from lvm_core.selection.attempts import Judge
+    from lvm_core.selection.ladder import climb
 
     use_threads(threads)
     judge = Judge(load_bank("data/bank"), evaluate_params, gates, seed, resolve_device(wanted_device))

@@ -6,12 +6,11 @@ Two of them on articles read backwards too, for the time direction: data/evaluat
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.errors import run_stage
-from lvm_core.files import write_json
-from lvm_core.fivecat.headline import headlines
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.layout import evaluation_directory
-from lvm_core.params import Device, Seed, Threads, load_group, read_params
+from lvm_core.config.figures import headlines
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import Device, Seed, Threads, load_group, read_params
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.files import evaluation_directory, write_json
 
 
 def main() -> None:
@@ -23,11 +22,10 @@ def main() -> None:
     wanted_device: str = load_group(params, "device", Device)
 
     # Heavy imports come after the parameters are known to be good.
-    from lvm_core.fivecat.evaluate import evaluate_splits
-    from lvm_core.fivecat.store import write_evaluations
-    from lvm_core.hardware import resolve_device, use_threads
-    from lvm_core.references import context_mean, copy_last, fit_references
-    from lvm_core.reversal import reversed_bank
+    from lvm_core.bank import reversed_bank
+    from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations
+    from lvm_core.fivecat.references import context_mean, copy_last, fit_references
+    from lvm_core.runtime.hardware import resolve_device, use_threads
 
     use_threads(threads)
     device = resolve_device(wanted_device)

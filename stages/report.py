@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lvm_core.errors import run_stage
-from lvm_core.files import write_text
-from lvm_core.reading import read_csv, read_json
 from lvm_core.report.page import report_html
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.files import write_text
+from lvm_core.runtime.readers import read_csv, read_json
 
 
 def main() -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import yaml
 
-from lvm_core.errors import run_stage
-from lvm_core.files import atomic_directory, write_text
-from lvm_core.params import read_params
-from lvm_core.recipe import write_recipe
-from lvm_core.resolve import resolve_recipes, validate_all
-from lvm_core.settings import SETTINGS, write_settings
-from lvm_core.sources import code_line
+from lvm_core.config.params import read_params
+from lvm_core.config.recipe import write_recipe
+from lvm_core.config.resolve import resolve_recipes, validate_all
+from lvm_core.config.settings import SETTINGS, write_settings
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.files import atomic_directory, write_text
+from lvm_core.runtime.sources import code_line
 
 
 def main() -> None:

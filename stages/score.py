@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.distinctness import SCORES, score_windows
-from lvm_core.errors import LvmError, run_stage
-from lvm_core.files import write_parquet
-from lvm_core.params import Threads, load_group, read_params, set_threads
+from lvm_core.config.groups import SCORES
+from lvm_core.config.params import Threads, load_group, read_params
+from lvm_core.curriculum import score_windows
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import write_parquet
+from lvm_core.runtime.hardware import set_threads
 
 
 def main() -> None:

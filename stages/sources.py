@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lvm_core.errors import run_stage
-from lvm_core.files import atomic_directory
-from lvm_core.sources import listing, stage_scripts, used_files
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.files import atomic_directory
+from lvm_core.runtime.sources import listing, stage_scripts, used_files
 
 
 def main() -> None:

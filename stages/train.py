@@ -7,14 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from lvm_core.bank import load_bank
-from lvm_core.errors import run_stage
-from lvm_core.files import write_csv
-from lvm_core.hardware import use_threads
-from lvm_core.layout import phase_directory
-from lvm_core.phases import PREVIOUS, pass_on, run_phase, stop_before
-from lvm_core.ranks import Ranks, joined
-from lvm_core.reading import read_npy
-from lvm_core.recipe import Recipe, read_recipe
+from lvm_core.config.recipe import Recipe, read_recipe
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.distributed import Ranks, joined
+from lvm_core.runtime.files import phase_directory, write_csv
+from lvm_core.runtime.hardware import use_threads
+from lvm_core.runtime.readers import read_npy
+from lvm_core.train.phases import PREVIOUS, pass_on, run_phase, stop_before
 
 
 def main(name: str, phase: str) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from lvm_core.bank import load_bank
-from lvm_core.errors import LvmError, run_stage
-from lvm_core.hardware import use_threads
-from lvm_core.layout import REVERSED, seed_variant
-from lvm_core.ranks import joined
-from lvm_core.reading import read_npy
-from lvm_core.recipe import read_recipe
-from lvm_core.reversal import reversed_bank
-from lvm_core.variants import PHASES, train_variant
+from lvm_core.bank import load_bank, reversed_bank
+from lvm_core.config.recipe import read_recipe
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.distributed import joined
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import REVERSED, seed_variant
+from lvm_core.runtime.hardware import use_threads
+from lvm_core.runtime.readers import read_npy
+from lvm_core.train.variants import PHASES, train_variant
 
 
 def main(name: str, variant: str) -> None:

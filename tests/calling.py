@@ -14,11 +14,11 @@ from pathlib import Path
 
 import yaml
 
-from lvm_core.files import write_text
-from lvm_core.hardware import use_threads
-from lvm_core.params import read_params
-from lvm_core.settings import settings_of
-from lvm_core.sources import stage_scripts
+from lvm_core.config.params import read_params
+from lvm_core.config.settings import settings_of
+from lvm_core.runtime.files import write_text
+from lvm_core.runtime.hardware import use_threads
+from lvm_core.runtime.sources import stage_scripts
 from tests.paths import ROOT
 
 

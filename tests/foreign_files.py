@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lvm_core.errors import LvmError
-from lvm_core.foreign.npz import NpzFile, open_npz
+from lvm_core.importers.npz import NpzFile, open_npz
+from lvm_core.runtime.errors import LvmError
 
 METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
 

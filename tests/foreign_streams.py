@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lvm_core.errors import LvmError
-from lvm_core.foreign.object_arrays import read_object_array
+from lvm_core.importers.object_arrays import read_object_array
+from lvm_core.runtime.errors import LvmError
 
 WHERE = "train.npz: metadata"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from hypothesis import strategies as st
 
-from lvm_core.foreign.fold import Folded, fold_windows
+from lvm_core.importers.fold import Folded, fold_windows
 from lvm_core.windows import CONTEXT
 
 TARGET = CONTEXT

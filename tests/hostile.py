@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
-from lvm_core.service.limits import BODY_BYTES
+from lvm_core.service.schemas import BODY_BYTES
 from tests.service_server import DIMENSION, EIFFEL, Running, ask
 
 PATHS = ("/chat", "/predict", "/retrieve")

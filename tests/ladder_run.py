@@ -8,24 +8,29 @@ import pandas as pd
 import yaml
 
 from lvm_core.bank import load_bank
-from lvm_core.checkpoint import load_model
-from lvm_core.curriculum import Rule
-from lvm_core.distinctness import score_windows
-from lvm_core.files import write_csv, write_json, write_npy, write_parquet, write_text
-from lvm_core.fivecat.evaluate import evaluate_splits
-from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.config.gates import GatesParams
+from lvm_core.config.groups import EvaluateParams, Rule
+from lvm_core.config.ladder import LadderParams
+from lvm_core.config.params import read_params, validate
+from lvm_core.curriculum import score_windows
+from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations
 from lvm_core.fivecat.predictor import from_callable
-from lvm_core.fivecat.store import write_evaluations
-from lvm_core.gates.params import GatesParams
-from lvm_core.hardware import resolve_device
-from lvm_core.ladder.attempts import Judge
-from lvm_core.ladder.climb import climb
-from lvm_core.ladder.params import LadderParams
-from lvm_core.ladder.training import threads
-from lvm_core.layout import evaluation_directory, phase_directory
-from lvm_core.params import read_params, validate
-from lvm_core.phases import PREVIOUS, run_phase
-from lvm_core.references import fit_references
+from lvm_core.fivecat.references import fit_references
+from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.files import (
+    evaluation_directory,
+    phase_directory,
+    write_csv,
+    write_json,
+    write_npy,
+    write_parquet,
+    write_text,
+)
+from lvm_core.runtime.hardware import resolve_device
+from lvm_core.selection.attempts import Judge
+from lvm_core.selection.ladder import climb
+from lvm_core.selection.training import threads
+from lvm_core.train.phases import PREVIOUS, run_phase
 from tests.paths import ROOT
 from tests.synthetic import make_bank
 from tests.training import small_recipe, write_inputs

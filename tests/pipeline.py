@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from dvc.repo import Repo
 
-from lvm_core.corpus.sotu import read_sotu
+from lvm_core.corpus.packages import read_sotu
 from lvm_core.windows import CONTEXT
 from tests.calling import run_line
 from tests.forms import example, sample

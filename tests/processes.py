@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from lvm_core.interrupts import MESSAGE
+from lvm_core.runtime.interrupts import MESSAGE
 from tests.paths import ROOT
 
 SOON = 10.0

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lvm_core.comparison.phases import judge_phases
-from lvm_core.comparison.phases import to_json as phases_json
-from lvm_core.decision import Decision
-from lvm_core.fivecat.headline import HEADLINE, MORE
-from lvm_core.fivecat.resampled import Judgement
-from lvm_core.gates.judge import judge_gates, passed_of, status_of
-from lvm_core.gates.params import GatesParams
-from lvm_core.gates.results import to_json
-from lvm_core.params import load_group, read_params
+from lvm_core.comparison.rows import judge_phases
+from lvm_core.comparison.rows import to_json as phases_json
+from lvm_core.config.figures import HEADLINE, MORE
+from lvm_core.config.gates import GatesParams
+from lvm_core.config.params import load_group, read_params
+from lvm_core.fivecat.statistics import Judgement
 from lvm_core.report.page import report_html
+from lvm_core.selection import to_json
+from lvm_core.selection.judge import judge_gates, passed_of, status_of
+from lvm_core.train.decision import Decision
 from tests.paths import ROOT
 
 SPLITS = ("val", "ood")

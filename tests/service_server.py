@@ -20,12 +20,13 @@ import pandas as pd
 import torch
 
 from lvm_core.bank import BankInfo, content_sha256
-from lvm_core.checkpoint import ModelInfo, save_model
-from lvm_core.continuation.confidence import Calibration, Curve
-from lvm_core.encoder import Encoder
-from lvm_core.files import sha256_of, write_npy, write_parquet
-from lvm_core.models import ModelParams, build_model
-from lvm_core.params import validate
+from lvm_core.bank.encoder import Encoder
+from lvm_core.config.models import ModelParams
+from lvm_core.config.params import validate
+from lvm_core.models import build_model
+from lvm_core.models.checkpoint import ModelInfo, save_model
+from lvm_core.runtime.files import sha256_of, write_npy, write_parquet
+from lvm_core.service.confidence import Calibration, Curve
 from tests.processes import Process, fork_stage
 from tests.processes import start as start_process
 

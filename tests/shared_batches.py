@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lvm_core.checkpoint import save_tensors
-from lvm_core.models.dropout import draw_masks
-from lvm_core.params import read_params
-from lvm_core.ranks import Ranks, joined
-from lvm_core.recipe import Recipe
-from lvm_core.resolve import resolve_recipes
-from lvm_core.train_batch import TrainingWindows
-from lvm_core.train_step import step_function
-from lvm_core.trainer import start_training
+from lvm_core.config.params import read_params
+from lvm_core.config.recipe import Recipe
+from lvm_core.config.resolve import resolve_recipes
+from lvm_core.models.checkpoint import save_tensors
+from lvm_core.models.layers import draw_masks
+from lvm_core.runtime.distributed import Ranks, joined
+from lvm_core.train.batch import TrainingWindows
+from lvm_core.train.step import step_function
+from lvm_core.train.trainer import start_training
 from tests.paths import ROOT
 from tests.synthetic import make_bank
 

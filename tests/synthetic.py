@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lvm_core.bank import Bank, BankInfo, content_sha256
-from lvm_core.files import write_npy, write_parquet
+from lvm_core.runtime.files import write_npy, write_parquet
 
 Article = tuple[str, str, np.ndarray]
 """Article id, split, vectors [n, D]."""

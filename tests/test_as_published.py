@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from lvm_core.comparison.as_published import OURS, as_published_chapter, beside_ours, published_table
-from lvm_core.comparison.columns import columns
+from lvm_core.comparison.read import columns
 from tests import report_data as made
 from tests.paths import ROOT
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvm_core.batching import (
+from lvm_core.train.sampling import (
     RUN,
     Articles,
     article_batches,

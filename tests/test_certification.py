@@ -9,18 +9,17 @@ import pytest
 import torch
 
 from lvm_core.bank import Bank
-from lvm_core.fivecat.batches import gather_chunks
-from lvm_core.fivecat.closeness import mean_chunk
+from lvm_core.config.gates import GatesParams
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import load_group, read_params
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS, evaluate
-from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.fivecat.further import mean_chunk
 from lvm_core.fivecat.predictor import Predictor, from_callable
-from lvm_core.fivecat.resampled import judge
-from lvm_core.gates.judge import judge_gates, status_of
-from lvm_core.gates.params import GatesParams
-from lvm_core.gates.text import TRIVIAL, gates_text
-from lvm_core.params import load_group, read_params
-from lvm_core.references import copy_last, fit_references, oracle
-from lvm_core.statistics import RESAMPLES
+from lvm_core.fivecat.references import copy_last, fit_references, oracle
+from lvm_core.fivecat.statistics import RESAMPLES, judge
+from lvm_core.fivecat.windows import gather_chunks
+from lvm_core.selection.gates_text import TRIVIAL, gates_text
+from lvm_core.selection.judge import judge_gates, status_of
 from tests.laws import Law
 from tests.paths import ROOT
 from tests.synthetic import bank_of, published_articles, walk

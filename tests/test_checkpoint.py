@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 import lvm_core
-from lvm_core.checkpoint import load_model
-from lvm_core.errors import LvmError
-from lvm_core.layout import phase_directory
-from lvm_core.phases import begin_phase, end_phase
+from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import phase_directory
+from lvm_core.train.phases import begin_phase, end_phase
 from tests.training import same, small_bank, small_recipe, train
 
 

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs, is_boilerplate, split_long
-from lvm_core.corpus.params import CorpusParams
-from lvm_core.corpus.sentences import sentence_ends
-from lvm_core.params import validate
+from lvm_core.config.data import CorpusParams
+from lvm_core.config.params import validate
+from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs, is_boilerplate, sentence_ends, split_long
 
 # Words, stops and spaces in odd proportions: long words, no spaces, abbreviations, dashes, scripts without spaces.
 TEXT = st.lists(

@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from lvm_core.claims import claims_text, measure_claims
-from lvm_core.claims.evidence import rank_correlation
-from lvm_core.claims.rules import COLLAPSE, EPOCHS
-from lvm_core.claims.table import STATEMENTS
-from lvm_core.statistics import WORTH_HAVING as WORTH
+from lvm_core.comparison.claim_rules import COLLAPSE, EPOCHS
+from lvm_core.comparison.claims import STATEMENTS, claims_text, measure_claims
+from lvm_core.comparison.evidence import rank_correlation
+from lvm_core.fivecat.statistics import WORTH_HAVING as WORTH
 from tests import report_data as made
 
 

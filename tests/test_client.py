@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from lvm_core.bank import load_bank
-from lvm_core.checkpoint import load_model
-from lvm_core.client import Client, ServiceError, main
-from lvm_core.errors import LvmError
+from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.errors import LvmError
+from lvm_core.service.client import Client, ServiceError, main
 from tests.calling import run_stage
 from tests.paths import ROOT
 from tests.service_server import CITIES, DIMENSION, EIFFEL
@@ -69,7 +69,7 @@ FOUND = (200, NONE, json.dumps({"candidates": [], "latency_ms": 1.0, "later": "f
 def test_health_and_info(client):
     state = client.wait_until_ready(60)
     assert state.answers
-    assert (state.status, state.reasons, state.model) == ("ready", (), "small")
+    assert (state.status, state.reasons, state.model) == ("ready", [], "small")
     assert client.info()["bank"]["dimension"] == DIMENSION
 
 
@@ -80,16 +80,16 @@ def test_chat_is_what_the_service_answers(client, service):
     assert answer.confidence == told["confidence"] == answer.steps[0].confidence
     assert [len(step.candidates) for step in answer.steps] == [3, 3]
     assert [one.title for one in answer.steps[0].candidates] == [one["title"] for one in told["steps"][0]["candidates"]]
-    assert answer.mode == "neighbours"
-    assert [place.source for place in answer.places][-1] == "you"
+    assert answer.context.mode == "neighbours"
+    assert answer.context.slots[-1].source == "you"
     assert answer.model == "small"
-    assert answer.total_ms > 0
+    assert answer.total_latency_ms > 0
 
 
 def test_messages_are_a_list(client):
     answer = client.chat(["The river runs through the town.", EIFFEL])
-    assert [place.source for place in answer.places] == ["repeated", "repeated", "repeated", "you", "you"]
-    assert answer.mode == "repeat"
+    assert [slot.source for slot in answer.context.slots] == ["repeated", "repeated", "repeated", "you", "you"]
+    assert answer.context.mode == "repeat"
 
 
 def test_predict_is_the_model_however_many_contexts(client, service_folder):
@@ -133,7 +133,7 @@ def test_a_refusal_is_the_service_s_sentence(client):
 
 def test_a_busy_service_is_asked_again_after_as_long_as_it_says():
     with answering(BUSY, FOUND) as (address, asked):
-        assert Client(address).retrieve(text="x") == ()
+        assert Client(address).retrieve(text="x") == []
     assert len(asked) == 2
     assert asked[1] - asked[0] >= 1.0
 
@@ -152,7 +152,7 @@ def test_a_starting_service_is_waited_for():
         return code, {}, json.dumps(told).encode()
 
     with answering(state("starting", 503), state("starting", 503), state("degraded", 200)) as (address, asked):
-        assert Client(address).wait_until_ready(10).reasons == ("loading",)
+        assert Client(address).wait_until_ready(10).reasons == ["loading"]
         assert len(asked) == 3
     with answering(state("starting", 503)) as (address, _):
         assert Client(address).health().status == "starting"
@@ -189,7 +189,7 @@ def test_other_addresses_are_refused(address):
 
 
 def run(*arguments):
-    return run_stage(["lvm_core.client", *arguments], ROOT)
+    return run_stage(["lvm_core.service.client", *arguments], ROOT)
 
 
 def test_command_line(service):
@@ -217,8 +217,9 @@ def test_texts_cannot_command_the_terminal(capsys):
     found = {"text": "a\x1b[2Jb", "title": "t\x1b]0;x\x07", "article_id": "1", "source": "s", "chunk_index": 0}
     told = {
         **{"response": "a\x1b[2Jb", "confidence": None, "confidence_note": "none", "model": "m", "dropped_chunks": 2},
-        **{"latency_breakdown": {}, "total_latency_ms": 1.0, "context": {"mode": "given", "slots": []}},
-        "steps": [{"step": 1, "confidence": 0.0001, "candidates": [{**found, "score": 0.5}]}],
+        **{"latency_breakdown": {}, "total_latency_ms": 1.0, "context": {"mode": "given", "given": 0, "slots": []}},
+        **{"chunks_used": 0, "input_chunks": []},
+        "steps": [{"step": 1, "confidence": 0.0001, "candidates": [{**found, "score": 0.5}], "latency_ms": {}}],
     }
     with answering((200, {}, json.dumps(told).encode())) as (address, _):
         main(["x", "--url", address])

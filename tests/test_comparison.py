@@ -10,27 +10,32 @@ import numpy as np
 import pytest
 import torch
 
-from lvm_core.comparison.columns import BASELINES, BLURRED, ENDS, FIGURES, RANKING, columns
-from lvm_core.comparison.details import window_counts
-from lvm_core.comparison.read import has_five_after, pos_scalars, read_judgements
-from lvm_core.comparison.rows import best_two, comparison_csv, comparison_rows, with_gates, with_intervals, with_spread
+from lvm_core.bank import reversed_bank
+from lvm_core.comparison.read import BASELINES, BLURRED, ENDS, FIGURES, RANKING, columns, pos_scalars, window_counts
+from lvm_core.comparison.rows import (
+    best_two,
+    comparison_csv,
+    comparison_rows,
+    seed_spread,
+    time_direction,
+    with_gates,
+    with_intervals,
+    with_spread,
+)
 from lvm_core.comparison.text import comparison_text, seeds_chapter, time_direction_chapter
-from lvm_core.comparison.variants import seed_spread, time_direction
-from lvm_core.errors import LvmError
-from lvm_core.figures import comparison_figure
-from lvm_core.fivecat.evaluate import evaluate_splits
-from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.config.gates import GatesParams
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import load_group, read_params
+from lvm_core.config.recipe import write_recipe
+from lvm_core.config.resolve import resolve_recipes
+from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations
 from lvm_core.fivecat.predictor import from_callable
-from lvm_core.fivecat.resampled import judge
-from lvm_core.fivecat.store import write_evaluations
-from lvm_core.gates.judge import judge_gates
-from lvm_core.gates.params import GatesParams
-from lvm_core.params import load_group, read_params
-from lvm_core.reading import read_parquet
-from lvm_core.recipe import write_recipe
-from lvm_core.references import copy_last, fit_references, oracle
-from lvm_core.resolve import resolve_recipes
-from lvm_core.reversal import reversed_bank
+from lvm_core.fivecat.references import copy_last, fit_references, oracle
+from lvm_core.fivecat.statistics import has_five_after, judge, read_judgements
+from lvm_core.report.figures import comparison_figure
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.readers import read_parquet
+from lvm_core.selection.judge import judge_gates
 from tests.paths import ROOT
 from tests.synthetic import bank_of, make_bank
 

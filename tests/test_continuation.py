@@ -7,27 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lvm_core.continuation.confidence import (
-    CROWD,
-    Calibration,
-    find_calibration,
-    fit_curve,
-    lead,
-    load_calibration,
-)
-from lvm_core.continuation.context import Filler
-from lvm_core.continuation.decoding import Catalogue, NearestChunk
-from lvm_core.continuation.measure import (
-    calibration_figures,
-    kinds,
-    measure,
-    measure_given,
-    reliability,
-    roc_area,
-)
-from lvm_core.continuation.nearest import Index
-from lvm_core.errors import LvmError
-from lvm_core.files import sha256_of
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import sha256_of
+from lvm_core.service.calibration import calibration_figures, kinds, measure, measure_given, reliability, roc_area
+from lvm_core.service.confidence import CROWD, Calibration, find_calibration, fit_curve, lead, load_calibration
+from lvm_core.service.nearest import Catalogue, Filler, Index, NearestChunk
 from lvm_core.windows import CONTEXT
 from tests.synthetic import make_bank, unit
 
@@ -49,8 +33,8 @@ def bank():
 
 
 def test_the_search_is_that_of_a_plain_sort(monkeypatch):
-    monkeypatch.setattr("lvm_core.continuation.nearest.BLOCK", 7)
-    monkeypatch.setattr("lvm_core.continuation.nearest.QUERIES", 3)
+    monkeypatch.setattr("lvm_core.service.nearest.BLOCK", 7)
+    monkeypatch.setattr("lvm_core.service.nearest.QUERIES", 3)
     rng = np.random.default_rng(0)
     drawn = unit(rng.standard_normal((50, 8))).astype(np.float32)
     vectors, queries = drawn[:40], drawn[40:]

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from lvm_core.bank import SPLITS
-from lvm_core.corpus.article import package_files
-from lvm_core.corpus.sources import open_source
-from lvm_core.errors import LvmError
-from lvm_core.params import TOP_LEVEL
+from lvm_core.config.params import TOP_LEVEL
+from lvm_core.corpus import package_files
+from lvm_core.corpus.packages import open_source
+from lvm_core.runtime.errors import LvmError
 from tests.calling import Done, run_stage
 
 OUTPUTS = ("data/bank/chunks.parquet", "data/bank/articles.parquet", "metrics/corpus.json")

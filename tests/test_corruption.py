@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lvm_core.corruption import Noise, RandomUnit, corrupt_last_slot
+from lvm_core.config.recipe import Noise, RandomUnit
+from lvm_core.train.batch import corrupt_last_slot
 
 COUNT = 20_000
 

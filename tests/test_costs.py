@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from benchmarks import pipeline
-from lvm_core import record
-from lvm_core.errors import LvmError, run_stage
+from lvm_core.runtime import cli
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.errors import LvmError
 from tests.paths import ROOT
 
 
@@ -19,9 +20,9 @@ def lines(path):
 
 
 def test_a_process_leaves_one_line_with_what_it_started(tmp_path, monkeypatch):
-    code = "import subprocess, sys\nfrom lvm_core.record import leave_record\n"
+    code = "import subprocess, sys\nfrom lvm_core.runtime.cli import leave_record\n"
     code += "subprocess.run([sys.executable, '-c', 'sum(range(20_000_000))'], check=True)\nleave_record()"
-    monkeypatch.setenv(record.VARIABLE, str(tmp_path / "run.jsonl"))
+    monkeypatch.setenv(cli.VARIABLE, str(tmp_path / "run.jsonl"))
     for _ in range(2):
         subprocess.run([sys.executable, "-c", code, "p1"], cwd=ROOT, check=True)
     first, second = lines(tmp_path / "run.jsonl")
@@ -34,8 +35,8 @@ def test_a_process_leaves_one_line_with_what_it_started(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("where", ["", "not/there/run.jsonl", "."])
 def test_a_record_that_cannot_be_written_is_none(where, tmp_path, monkeypatch):
-    monkeypatch.setenv(record.VARIABLE, str(tmp_path / where) if where else "")
-    record.leave_record()
+    monkeypatch.setenv(cli.VARIABLE, str(tmp_path / where) if where else "")
+    cli.leave_record()
     assert not list(tmp_path.iterdir())
 
 
@@ -43,7 +44,7 @@ def test_a_stage_that_fails_has_cost_something_too(tmp_path, monkeypatch, capsys
     def fails() -> None:
         raise LvmError("no data")
 
-    monkeypatch.setenv(record.VARIABLE, str(tmp_path / "run.jsonl"))
+    monkeypatch.setenv(cli.VARIABLE, str(tmp_path / "run.jsonl"))
     monkeypatch.setattr(sys, "argv", ["stage"])
     with pytest.raises(SystemExit, match="1"):
         run_stage(fails)

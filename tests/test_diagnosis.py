@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from lvm_core.bank import load_bank
-from lvm_core.curriculum import CurriculumParams, Rule, select_phases
-from lvm_core.curriculum_report import EXCERPT, add_measures, curriculum_check
-from lvm_core.diagnosis import (
-    DiagnosisParams,
+from lvm_core.bank import lag_similarities, load_bank
+from lvm_core.config.groups import CurriculumParams, DiagnosisParams, EvaluateParams, Rule
+from lvm_core.curriculum import score_windows, select_phases
+from lvm_core.curriculum.report import EXCERPT, add_measures, curriculum_check
+from lvm_core.fivecat.diagnosis import (
     diagnose,
     diagnosis_text,
     lag_curve,
@@ -20,10 +20,8 @@ from lvm_core.diagnosis import (
     sequence_order,
     split_rows,
 )
-from lvm_core.distinctness import lag_similarities, score_windows
-from lvm_core.fivecat.defined import defined_windows, needs
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.fivecat.further import defined_windows, needs
 from tests.synthetic import articles_in, bank_of, make_bank, published_articles, write_bank
 
 PARAMS = DiagnosisParams(max_lag=8, near_duplicate=0.95)

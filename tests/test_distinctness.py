@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvm_core.curriculum import CurriculumParams, Rule, TopShares, select_phases
-from lvm_core.distinctness import SCORES, lag_similarities, score_windows
-from lvm_core.errors import LvmError
+from lvm_core.bank import lag_similarities
+from lvm_core.config.groups import SCORES, CurriculumParams, Rule, TopShares
+from lvm_core.curriculum import score_windows, select_phases
+from lvm_core.runtime.errors import LvmError
 from tests.synthetic import make_bank
 
 PARAMS = {

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from docs.refresh import documents
-from lvm_core.errors import LvmError
-from lvm_core.params import read_params
-from lvm_core.resolve import resolve_recipes, validate_all
-from tests.documents import blocks
+from lvm_core.config.params import read_params
+from lvm_core.config.resolve import resolve_recipes, validate_all
+from lvm_core.runtime.errors import LvmError
+from tests.documents import blocks, made
 from tests.paths import ROOT
+from tests.test_layout import PACKAGES
 
-DOCUMENTS = ["README.md", "docs/pipeline.md", "docs/how-to-read-the-numbers.md", "docs/scale.md", "corpora/README.md"]
-DOCUMENTS += ["docs/reliability.md", "docs/speed.md", "SECURITY.md"]
+DOCUMENTS = ["README.md", "CHANGELOG.md", "SECURITY.md", "corpora/README.md"]
+DOCUMENTS += sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+LONGEST_README = 200
+"""Lines: two screens."""
 E2E = ["test_pipeline.py", "test_e2e.py", "test_e2e_vectors.py"]
-OF_THE_SERVICE = ("curl ", "python -m lvm_core.client")  # run by test_service_readme
+OF_THE_SERVICE = ("curl ", "python -m lvm_core.service.client")  # run by test_service_readme
 RUN_ELSEWHERE = {
     "make test": ".ci/run",
     "python -m benchmarks gpu": "test_benchmarks",  # with --quick
@@ -43,6 +49,18 @@ def test_every_command_is_run_by_a_test_or_in_ci(command):
         assert command in joined
 
 
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= LONGEST_README
+
+
+def test_the_readme_leads_to_every_document_and_names_every_package_in_order():
+    text = (ROOT / "README.md").read_text()
+    linked = set(re.findall(r"\]\(([^)#]+)", text))
+    assert {name for name in DOCUMENTS if name not in ("README.md", "corpora/README.md")} <= linked
+    map_of_packages = text.split("| package | what |")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", map_of_packages, re.MULTILINE) == list(PACKAGES)
+
+
 def test_ci_and_the_makefile_do_what_the_readme_says():
     assert "make test" in (ROOT / ".ci/run").read_text()
     makefile = (ROOT / "Makefile").read_text()
@@ -52,11 +70,26 @@ def test_ci_and_the_makefile_do_what_the_readme_says():
     assert re.search(r"^test: env.*\n\tpython -m pytest -n 2 ", makefile, re.MULTILINE)
 
 
+def anchors(document):
+    """Of the headings of a document, as GitHub makes them."""
+    prose = re.sub(r"^```.*?^```", "", (ROOT / document).read_text(), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_links_lead_somewhere(document):
+def test_links_lead_somewhere_and_to_no_line_number(document):
+    """A line has another number after the next edit above it."""
     text = (ROOT / document).read_text()
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-        assert (ROOT / document).parent.joinpath(target).exists(), target
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        assert (ROOT / document).parent.joinpath(path).exists(), target
+        assert not re.fullmatch(r"L\d+(-L\d+)?", anchor), target
+        if anchor:
+            assert anchor in anchors((Path(document).parent / path) if path else document), target
+    assert not re.search(r"\w\.(py|md|yaml|lock):\d", text)
 
 
 def test_what_is_made_is_up_to_date():
@@ -65,14 +98,24 @@ def test_what_is_made_is_up_to_date():
         assert path.read_text() == text, "run python docs/refresh.py"
 
 
-def test_every_recipe_has_a_line_that_leads_to_its_definition():
-    lines = (ROOT / "params.yaml").read_text().splitlines()
-    rows = re.findall(r"^\| \[`(\w+)`\]\(params\.yaml#L(\d+)\) \| (.+) \|$", (ROOT / "README.md").read_text(), re.M)
+def test_every_recipe_has_a_line():
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", made("docs/recipes.md", "recipes"), re.MULTILINE)
     recipes = read_params(ROOT / "params.yaml")["recipes"]
-    assert [name for name, _, _ in rows] == list(recipes)
-    for name, number, about in rows:
-        assert lines[int(number) - 1] == f"  {name}:"
-        assert recipes[name]["about"] == about
+    assert rows == [(name, recipe["about"]) for name, recipe in recipes.items()]
+
+
+def test_the_finding_has_six_rows_with_the_best_first_and_the_figures_of_the_comparison():
+    table = pd.read_csv(ROOT / "metrics/comparison.csv", index_col="name")
+    rows = re.findall(
+        r"^\| `(\w+)`.*? \| (\S+) \[.* \| (\S+) \[.* \| (\S+) \|$", made("README.md", "finding"), re.MULTILINE
+    )
+    chosen = json.loads((ROOT / "metrics/ladder.json").read_text())["selected"]["recipe"]
+    assert {chosen, "p1", "copy_last", "random"} < {name for name, *_ in rows}
+    assert len(rows) == 6
+    for name, *shown in rows:
+        figures = table.loc[name, ["val_recall_at_5", "ood_recall_at_5", "val_cosine"]]
+        assert shown == [f"{value:.4f}" for value in figures]
+    assert [float(shown[1]) for shown in rows] == sorted((float(shown[1]) for shown in rows), reverse=True)
 
 
 def test_the_recipe_of_the_readme_is_valid():
@@ -86,10 +129,10 @@ def test_the_recipe_of_the_readme_is_valid():
     assert recipes[-1].model.d_model == 384
 
 
-def test_the_mistake_of_the_readme_says_what_the_readme_says(tmp_path, monkeypatch):
+def test_the_mistake_in_params_yaml_is_reported_as_the_documents_say(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rate = read_params(ROOT / "params.yaml")["train"]["lr"]
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace(f"lr: {rate}", "lr: 5e-4"))
     with pytest.raises(LvmError) as error:
         validate_all(read_params())
-    assert f"error: {error.value}" in (ROOT / "README.md").read_text()
+    assert f"error: {error.value}" in (ROOT / "docs/experiments.md").read_text()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lvm_core.models.attention import Attention
-from lvm_core.models.dropout import POOL, Dropout, MaskPool, draw_masks
+from lvm_core.models.layers import POOL, Attention, Dropout, MaskPool, draw_masks
 
 
 def layer(probability: float = 0.2, seed: int | None = 0) -> torch.nn.Module:

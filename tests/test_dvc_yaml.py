@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lvm_core.params import TOP_LEVEL
-from lvm_core.settings import KEYS, ONCE_A_RECIPE
-from lvm_core.sources import code_line, stage_scripts, used_files
+from lvm_core.config.params import TOP_LEVEL
+from lvm_core.config.settings import KEYS, ONCE_A_RECIPE
+from lvm_core.runtime.sources import code_line, stage_scripts, used_files
 from tests.calling import list_code, one_clear_line, run_stage
 from tests.paths import ROOT
 
@@ -109,7 +109,11 @@ def test_training_knows_of_the_gates_only_what_they_decided():
     assert [name for name, stage in STAGES.items() if decision in stage.get("outs", [])] == ["gate_a"]
     assert "data/settings/gate/${item.recipe}.yaml" in STAGES["gate_a"]["deps"]
     assert [name for name, stage in STAGES.items() if decision in stage["deps"]] == ["train_b"]
-    assert not [file for file in used_files("train", ROOT) if file.as_posix().startswith("lvm_core/gates")]
+    assert not [
+        file
+        for file in used_files("train", ROOT)
+        if file.as_posix().startswith(("lvm_core/gates", "lvm_core/selection"))
+    ]
 
 
 def test_a_recipe_has_at_most_five_stages():

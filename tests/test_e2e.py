@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lvm_core import load_model
+from lvm_core.models.checkpoint import load_model
 from tests.faults.kills import POINTS, kill_at
 from tests.faults.others import truncated_output
 from tests.faults.project import finish_repro, leftovers, make_project, results
@@ -104,7 +104,7 @@ def test_metrics_pictures_and_the_graph_are_shown(clone):
 
 
 def test_an_edit_to_a_figure_does_not_retrain(clone):
-    figures = clone / "lvm_core/figures.py"
+    figures = clone / "lvm_core/report/figures.py"
     with edited(figures, "\nimport ", "\n# another colour\nimport "):
         sh("dvc repro resolve", clone)
         assert stages_run(sh("dvc repro --dry", clone)) == {"diagnose", "compare", "report"}

@@ -1,4 +1,4 @@
-"""The README's way with vectors, in a fresh clone under real DVC, and Ctrl-C in the middle of it: `make soak`.
+"""The commands of docs/importing.md in a fresh clone under real DVC, and Ctrl-C in the middle of them: `make soak`.
 
 With `make test` the same pipeline runs from vectors without DVC (test_pipeline), from texts with it (test_e2e).
 """
@@ -17,9 +17,9 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from lvm_core import load_model
 from lvm_core.bank import load_bank
-from lvm_core.interrupts import MESSAGE
+from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.interrupts import MESSAGE
 from tests.paths import ROOT
 from tests.shell import environment, sh, stages_run
 
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.soak]
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A clone in which the commands of the section "I already have embeddings" have run."""
+    """A clone in which the commands of docs/importing.md have run."""
     folder = tmp_path_factory.mktemp("e2e") / "vectors"
     sh(f"git clone --quiet --no-hardlinks {ROOT} {folder}", ROOT)
     sh(f"git diff --binary HEAD | git -C {folder} apply --allow-empty", ROOT)

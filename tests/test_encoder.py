@@ -13,12 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lvm_core.encoder import BATCHES_PER_SHARD, Encoder, encode_parts, write_vectors
-from lvm_core.encoder_folder import PACKAGED, find_model
-from lvm_core.errors import LvmError
-from lvm_core.files import write_parquet
-from lvm_core.hardware import resolve_device, resolve_precision
-from lvm_core.imported import ImportInfo
+from lvm_core.bank.encoder import BATCHES_PER_SHARD, Encoder, encode_parts, write_vectors
+from lvm_core.bank.encoder_folder import PACKAGED, find_model
+from lvm_core.bank.imported import ImportInfo
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import write_parquet
+from lvm_core.runtime.hardware import resolve_device, resolve_precision
 from tests.paths import ROOT
 from tests.processes import finish, fork, fork_stage, interrupt, stage_code, wait_for
 from tests.small_encoder import write_encoder
@@ -76,7 +76,7 @@ def test_packaged_weights_are_verified(tmp_path, monkeypatch):
     with open(damaged / "model.safetensors", "r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"\x55")
-    monkeypatch.setattr("lvm_core.encoder_folder._model_folder", lambda name: damaged)
+    monkeypatch.setattr("lvm_core.bank.encoder_folder._model_folder", lambda name: damaged)
     with pytest.raises(LvmError, match=r"model\.safetensors: sha256 .*pip install"):
         find_model(NAME)
 
@@ -216,7 +216,7 @@ LONG = [f"{text} Paragraph {index} of the report." for index in range(80) for te
 STAGE = ["stages.embed"]
 SLOW = f"""
 import time
-from lvm_core.encoder import Encoder
+from lvm_core.bank.encoder import Encoder
 encode = Encoder.encode
 def slowly(self, texts):
     time.sleep(0.1)

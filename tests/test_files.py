@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from lvm_core.bank import BankInfo, load_bank
-from lvm_core.errors import LvmError
-from lvm_core.files import atomic_directory, atomic_path, nan_to_none, write_json, write_npy, write_parquet
-from lvm_core.reading import read_csv, read_json, read_npy, read_parquet
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import atomic_directory, atomic_path, nan_to_none, write_json, write_npy, write_parquet
+from lvm_core.runtime.readers import read_csv, read_json, read_npy, read_parquet
 from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank
 

@@ -8,12 +8,10 @@ import pytest
 import torch
 
 from lvm_core.bank import Bank
-from lvm_core.errors import LvmError
+from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.evaluate import Evaluation, evaluate
-from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import Predictor, from_callable
-from lvm_core.fivecat.window_sets import canonical_windows, foreign_rows, shuffled_orders
-from lvm_core.references import (
+from lvm_core.fivecat.references import (
     article_centroid,
     context_mean,
     copy_last,
@@ -22,6 +20,8 @@ from lvm_core.references import (
     oracle,
     random_directions,
 )
+from lvm_core.fivecat.windows import canonical_windows, foreign_rows, shuffled_orders
+from lvm_core.runtime.errors import LvmError
 from tests.synthetic import articles_in, bank_of, make_bank, permuted, published_articles
 
 LENGTHS = {"train": [30] * 8, "dev": [16, 20], "val": [6, 7, 8, 9, 15, 24, 40, 11], "ood": [12, 30]}

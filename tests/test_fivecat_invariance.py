@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lvm_core.bank import Bank
-from lvm_core.fivecat import batches
-from lvm_core.fivecat.batches import iterate_batches
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.fivecat import windows as windows_module
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import Predictor
-from lvm_core.fivecat.window_sets import canonical_windows
-from lvm_core.references import context_mean, copy_last, fit_linear5, oracle
+from lvm_core.fivecat.references import context_mean, copy_last, fit_linear5, oracle
+from lvm_core.fivecat.windows import canonical_windows, iterate_batches
 from tests.synthetic import articles_in, bank_of, make_bank, permuted, unit
 from tests.test_fivecat import assert_same
 from tests.test_fivecat_naive import small_model
@@ -47,7 +46,7 @@ def test_batches_hold_every_window_once_whatever_their_size(batch_size: int, lar
     small = make_bank({"val": [6, 31, 3, 12, 19]}, 4)
     windows = canonical_windows(small, "val")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "LARGEST_SCORES", largest)
+        patch.setattr(windows_module, "LARGEST_SCORES", largest)
         cut = list(iterate_batches(small, windows, batch_size, "cpu"))
     assert np.concatenate([batch.index for batch in cut]).tolist() == list(range(len(windows)))
     for batch in cut:
@@ -58,7 +57,7 @@ def test_batches_hold_every_window_once_whatever_their_size(batch_size: int, lar
 
 def test_shorter_batches_change_nothing(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = evaluate(bank, "val", small_model(32))
-    monkeypatch.setattr(batches, "LARGEST_SCORES", 300)
+    monkeypatch.setattr(windows_module, "LARGEST_SCORES", 300)
     assert_same(usual, evaluate(bank, "val", small_model(32)), 1e-6)
 
 

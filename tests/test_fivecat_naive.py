@@ -11,13 +11,20 @@ import torch
 from benchmarks.compare import differences
 from benchmarks.naive_fivecat import naive_summary
 from lvm_core.bank import Bank
-from lvm_core.checkpoint import LoadedModel
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.models import TransformerParams
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import Predictor, from_callable
+from lvm_core.fivecat.references import (
+    article_centroid,
+    context_mean,
+    copy_last,
+    fit_linear5,
+    oracle,
+    random_directions,
+)
 from lvm_core.models import build_model
-from lvm_core.models.transformer import TransformerParams
-from lvm_core.references import article_centroid, context_mean, copy_last, fit_linear5, oracle, random_directions
+from lvm_core.models.checkpoint import LoadedModel
 from tests.synthetic import articles_in, bank_of, make_bank, unit
 
 TOLERANCE = 1e-5

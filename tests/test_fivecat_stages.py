@@ -10,16 +10,16 @@ import pytest
 import yaml
 
 import stages.evaluate
-from lvm_core.checkpoint import load_model
-from lvm_core.errors import LvmError
+from lvm_core.config.figures import HEADLINE, headline
+from lvm_core.config.gates import REQUIRED_SETS
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import TOP_LEVEL
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.headline import HEADLINE, headline
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.gates.params import REQUIRED_SETS
-from lvm_core.layout import AFTER_B, REFERENCES
-from lvm_core.params import TOP_LEVEL
-from lvm_core.reading import read_json, read_parquet
-from lvm_core.references import copy_last
+from lvm_core.fivecat.references import copy_last
+from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import AFTER_B, REFERENCES
+from lvm_core.runtime.readers import read_json, read_parquet
 from tests.calling import Done, run_stage, settle
 from tests.synthetic import make_bank, write_bank
 from tests.training import write_untrained
@@ -116,7 +116,7 @@ def test_evaluate_stage(folder: Path) -> None:
 def call_evaluate(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:
     """The stage's `main`, which keeps this process's number of threads."""
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("lvm_core.hardware.use_threads", lambda threads: None)
+    monkeypatch.setattr("lvm_core.runtime.hardware.use_threads", lambda threads: None)
     stages.evaluate.main(*arguments)
 
 

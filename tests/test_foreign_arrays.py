@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lvm_core.foreign import arrays
-from lvm_core.foreign.arrays import open_npy
+from lvm_core.importers import arrays
+from lvm_core.importers.arrays import open_npy
 from tests.foreign_files import METHODS, message_of, npy, numbers, opened, write_npz
 from tests.paths import ROOT
 
@@ -81,7 +81,7 @@ def test_memory_stays_small_however_large_the_file(tmp_path, order):
         import resource, sys
         from pathlib import Path
         import numpy as np
-        from lvm_core.foreign.arrays import open_npy
+        from lvm_core.importers.arrays import open_npy
 
         path = Path(sys.argv[1])
         values = np.lib.format.open_memmap(path, "w+", "<f2", (156_250, 5, 384), fortran_order={order == "F"})

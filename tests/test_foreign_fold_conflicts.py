@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lvm_core.foreign.fold import FoldConflict
+from lvm_core.importers.fold import FoldConflict
 from lvm_core.windows import CONTEXT
 from tests.foreign_windows import TARGET, Windows, cut_across, cut_within, join, shuffled, write_articles
 

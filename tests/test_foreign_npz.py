@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lvm_core.errors import LvmError
-from lvm_core.foreign import npz
+from lvm_core.importers import npz
+from lvm_core.runtime.errors import LvmError
 from tests.foreign_files import METHODS, message_of, numbers, opened, write_npz
 
 
@@ -59,7 +59,9 @@ def test_what_numpy_writes_is_read(tmp_path):
 
 def test_an_array_is_unpacked_once(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(npz, "BLOCK_BYTES", 1000)
-    monkeypatch.setattr("lvm_core.progress.time.monotonic", itertools.count().__next__)  # every block takes a second
+    monkeypatch.setattr(
+        "lvm_core.runtime.progress.time.monotonic", itertools.count().__next__
+    )  # every block takes a second
     path = write_npz(tmp_path / "a.npz", {"contexts": numbers((500, 4)), "targets": numbers((2, 4))}, METHODS[1])
     with opened(path) as file:
         file.array("contexts")

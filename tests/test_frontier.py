@@ -15,21 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lvm_core.bank import Bank
-from lvm_core.errors import LvmError
-from lvm_core.files import nan_to_none
+from lvm_core.config.figures import headline
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import TOP_LEVEL
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.headline import headline
-from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.fivecat.references import copy_last, fit_linear5
 from lvm_core.frontier.answer import COLUMNS, CRITERIA, answer, frontier_table
-from lvm_core.frontier.curve import corners, mixture
-from lvm_core.frontier.equations import LAST, RIVALS, WANTED, normal_equations
-from lvm_core.frontier.families import Family, affine, linear5, scalar_weights
-from lvm_core.frontier.measure import FIGURES, measure
-from lvm_core.frontier.strength import choose_strength
-from lvm_core.frontier.trace import MARGINS, describe, trace_frontier
-from lvm_core.params import TOP_LEVEL
-from lvm_core.reading import read_json
-from lvm_core.references import copy_last, fit_linear5
+from lvm_core.frontier.equations import LAST, RIVALS, WANTED, corners, mixture, normal_equations
+from lvm_core.frontier.families import Family, affine, choose_strength, linear5, scalar_weights
+from lvm_core.frontier.measure import FIGURES, MARGINS, describe, measure, trace_frontier
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import nan_to_none
+from lvm_core.runtime.readers import read_json
 from tests.calling import run_stage
 from tests.synthetic import PUBLISHED_LAGS, bank_of, make_bank, published_articles, unit, write_bank
 

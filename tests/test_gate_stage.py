@@ -12,21 +12,19 @@ import pytest
 import yaml
 
 from lvm_core.bank import load_bank
-from lvm_core.checkpoint import load_model
-from lvm_core.comparison.phases import judge_phases
-from lvm_core.decision import Decision, decision_file, read_decision, write_decision
-from lvm_core.errors import LvmError
-from lvm_core.files import write_json
-from lvm_core.fivecat.evaluate import evaluate, evaluate_splits
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.fivecat.store import write_evaluations
-from lvm_core.gates.after_phases import after_phases_text, decide, stopped_note
-from lvm_core.gates.judge import judge_gates, judge_row
-from lvm_core.gates.params import FIGURES, GatesParams, rivals_of, set_of, sets_of
-from lvm_core.layout import REFERENCES, phase_directory
-from lvm_core.params import load_group, read_params
-from lvm_core.references import copy_last
-from lvm_core.settings import SETTINGS
+from lvm_core.comparison.rows import judge_phases
+from lvm_core.config.gates import FIGURES, GatesParams, rivals_of, set_of, sets_of
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import load_group, read_params
+from lvm_core.config.settings import SETTINGS
+from lvm_core.fivecat.evaluate import evaluate, evaluate_splits, write_evaluations
+from lvm_core.fivecat.references import copy_last
+from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import REFERENCES, phase_directory, write_json
+from lvm_core.selection.gates_text import after_phases_text, decide, stopped_note
+from lvm_core.selection.judge import judge_gates, judge_row
+from lvm_core.train.decision import Decision, decision_file, read_decision, write_decision
 from tests.calling import list_code, one_clear_line, run_stage, settle
 from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lvm_core.fivecat.headline import MORE
-from lvm_core.fivecat.resampled import Judgement
-from lvm_core.gates.judge import all_true, judge_gates, passed_of, status_of
-from lvm_core.gates.params import FIGURES, GatesParams, frames_of
-from lvm_core.gates.results import SetResult, to_json
-from lvm_core.gates.text import gate_text, gates_text
-from lvm_core.layout import REFERENCES
-from lvm_core.params import load_group, read_params, validate
+from lvm_core.config.figures import MORE
+from lvm_core.config.gates import FIGURES, GatesParams, frames_of
+from lvm_core.config.params import load_group, read_params, validate
+from lvm_core.fivecat.statistics import Judgement
+from lvm_core.runtime.files import REFERENCES
+from lvm_core.selection import SetResult, to_json
+from lvm_core.selection.gates_text import gate_text, gates_text
+from lvm_core.selection.judge import all_true, judge_gates, passed_of, status_of
 from tests.paths import ROOT
 
 KEYS = [f"{split}_{figure}" for split in ("val", "ood") for figure in FIGURES]

@@ -6,13 +6,12 @@ import json
 
 import pytest
 
-from lvm_core.files import write_json
-from lvm_core.fivecat.resampled import Judgement
-from lvm_core.gates.judge import judge_gates
-from lvm_core.gates.params import FIGURES, GatesParams
-from lvm_core.gates.results import to_json
-from lvm_core.layout import REFERENCES
-from lvm_core.params import load_group, read_params
+from lvm_core.config.gates import FIGURES, GatesParams
+from lvm_core.config.params import load_group, read_params
+from lvm_core.fivecat.statistics import Judgement
+from lvm_core.runtime.files import REFERENCES, write_json
+from lvm_core.selection import to_json
+from lvm_core.selection.judge import judge_gates
 from tests.calling import one_clear_line, run_stage
 from tests.paths import ROOT
 from tests.test_gates import judgement

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from lvm_core.errors import LvmError
-from lvm_core.gates.params import GatesParams, frames_of
-from lvm_core.params import load_group, read_params, validate
+from lvm_core.config.gates import GatesParams, frames_of
+from lvm_core.config.params import load_group, read_params, validate
+from lvm_core.runtime.errors import LvmError
 from tests.paths import ROOT
 
 ALWAYS = {"all_of": [{"split": "val", "figure": "cosine", "at_least": -1.0}]}

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lvm_core.bank import SPLITS
+from lvm_core.config.data import SplitParams
+from lvm_core.config.groups import SCORES, CurriculumParams, Rule
 from lvm_core.corpus.build import ChunkedArticle, ChunkedSource, bank_frames, split_articles
-from lvm_core.corpus.params import SplitParams
-from lvm_core.curriculum import CurriculumParams, Rule, reversed_windows, select_phases
-from lvm_core.distinctness import SCORES, score_windows
-from lvm_core.errors import LvmError
+from lvm_core.curriculum import reversed_windows, score_windows, select_phases
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.window_sets import canonical_windows
-from lvm_core.references import context_mean
+from lvm_core.fivecat.references import context_mean
+from lvm_core.fivecat.windows import canonical_windows
+from lvm_core.runtime.errors import LvmError
 from lvm_core.windows import assign_splits, context_rows
 from tests.synthetic import bank_of, make_bank, permuted, walk
 
@@ -137,8 +137,8 @@ def flat(summary, prefix=""):
 
 
 def test_a_repeated_chunk_is_a_leak_the_diagnosis_counts(tmp_path):
-    from lvm_core.diagnosis import DiagnosisParams, diagnose
-    from lvm_core.fivecat.params import EvaluateParams
+    from lvm_core.config.groups import DiagnosisParams, EvaluateParams
+    from lvm_core.fivecat.diagnosis import diagnose
 
     rng = np.random.default_rng(0)
     plain, repeating = walk(rng, 25, 16), walk(rng, 25, 16)

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from lvm_core.hardware import bf16_is_faster, processor_features
+from lvm_core.runtime.hardware import bf16_is_faster, processor_features
 from tests.shell import environment
 
 SUM = """
 import torch
-from lvm_core.errors import run_stage
-from lvm_core.hardware import use_threads
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.hardware import use_threads
 
 def main():
     use_threads({threads})

@@ -10,9 +10,9 @@ import shutil
 
 import pytest
 
-from lvm_core.errors import LvmError
-from lvm_core.params import read_params
-from lvm_core.yaml_text import parse_yaml
+from lvm_core.config.params import read_params
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.yaml_text import parse_yaml
 from tests.hostile_files.__main__ import parts
 from tests.hostile_files.binary import PICKLE, Planted, npy_pickle
 from tests.hostile_files.samples import READERS
@@ -119,7 +119,7 @@ def pickles(tree: ast.AST) -> bool:
 def test_one_module_alone_knows_pickle():
     files = [path for folder in ("lvm_core", "stages", "tools") for path in (ROOT / folder).rglob("*.py")]
     users = [path.relative_to(ROOT).as_posix() for path in files if pickles(ast.parse(path.read_text()))]
-    assert users == ["lvm_core/foreign/object_arrays.py"]
+    assert users == ["lvm_core/importers/object_arrays.py"]
     for code in ("import pickle", "from joblib import load", "torch.load(x)", "np.load(x, allow_pickle=flag)"):
         assert pickles(ast.parse(code))
 

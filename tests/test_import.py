@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from lvm_core.bank import content_sha256, load_bank
-from lvm_core.imported import ImportInfo
-from lvm_core.reading import read_parquet
+from lvm_core.bank.imported import ImportInfo
+from lvm_core.runtime.readers import read_parquet
 from tests.calling import run_stage
 from tests.forms import FORMS, example, run_import, sample, set_data, use, write_samples
 from tests.synthetic import unit

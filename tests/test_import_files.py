@@ -199,7 +199,7 @@ def test_a_full_disk_is_one_line_and_what_was_done_is_kept(tmp_path, monkeypatch
         if path.name == "import.json" or "imported" in str(path):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lvm_core.files._fsync", full)
+    monkeypatch.setattr("lvm_core.runtime.files._fsync", full)
     line = one_clear_line(run_import(tmp_path))
     assert "No space left on device" in line
     assert not list((tmp_path / "data").rglob("*"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lvm_core.interrupts import MESSAGE
+from lvm_core.runtime.interrupts import MESSAGE
 from tests.forms import sample, set_data
 from tests.processes import SOON, Forked, fork, wait_for
 from tests.processes import finish as finished
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("forked")
 # The stage with small parts, made slowly enough to be hit between them; at its end it tells how many it made.
 SLOW = """
 import runpy, sys, time
-import lvm_core.foreign.scan as scan, lvm_core.foreign.write as write
+import lvm_core.importers.forms as scan, lvm_core.importers.write as write
 made = []
 def slowly(saved_array):
     def call(path, make):

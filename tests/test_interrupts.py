@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lvm_core.interrupts import MESSAGE, Interrupted, exit_code, interruptible, uninterrupted
+from lvm_core.runtime.interrupts import MESSAGE, Interrupted, exit_code, interruptible, uninterrupted
 from tests.processes import SOON, catches, interrupt, start, start_working, wait_for
 
 pytestmark = pytest.mark.xdist_group("forked")
@@ -44,7 +44,7 @@ def test_a_hangup_counts_unless_nohup_ignores_it():
 
 def test_a_pipe_that_nobody_reads_does_not_keep_a_stage_alive(tmp_path):
     code = (
-        "import os, fcntl, time\nfrom lvm_core.errors import run_stage\n"
+        "import os, fcntl, time\nfrom lvm_core.runtime.cli import run_stage\n"
         "def main():\n os.set_blocking(2, False)\n"
         " try:\n  while True: os.write(2, b'x' * 4096)\n except BlockingIOError: os.set_blocking(2, True)\n"
         " print('go', flush=True)\n time.sleep(30)\nrun_stage(main)"
@@ -59,7 +59,7 @@ def test_a_pipe_that_nobody_reads_does_not_keep_a_stage_alive(tmp_path):
 
 def test_two_quick_signals_are_one(tmp_path):
     code = (
-        "import time\nfrom lvm_core.errors import run_stage\n"
+        "import time\nfrom lvm_core.runtime.cli import run_stage\n"
         "def main():\n print('go', flush=True)\n time.sleep(30)\nrun_stage(main)"
     )
     for gap in (0.0, 0.02, 0.1):
@@ -99,7 +99,7 @@ def test_a_signal_waits_for_the_end_of_an_uninterrupted_block():
 def test_a_long_computation_in_c_does_not_delay_the_end():
     """Sorting gives no chance to Python's handlers for many seconds."""
     code = (
-        "import numpy as np\nfrom lvm_core.errors import run_stage\n"
+        "import numpy as np\nfrom lvm_core.runtime.cli import run_stage\n"
         "def main():\n x = np.random.default_rng(0).random(60_000_000)\n print('go', flush=True)\n x.sort()\n"
         " np.sort(-x, kind='stable')\nrun_stage(main)"
     )

@@ -6,22 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lvm_core.curriculum import Rule
-from lvm_core.distinctness import score_windows
-from lvm_core.errors import LvmError
-from lvm_core.fivecat.headline import HEADLINE, MORE
-from lvm_core.fivecat.resampled import Judgement
-from lvm_core.gates.judge import judge_gates
-from lvm_core.gates.params import GatesParams
-from lvm_core.ladder.check import after_phase_a, check_metric, compare_scores
-from lvm_core.ladder.check_text import metric_sentence
-from lvm_core.ladder.choose import best_on_dev, figures_at
-from lvm_core.ladder.dev_gates import counted_on_dev, dev_form, not_asked, rivals_in
-from lvm_core.ladder.params import LadderParams
-from lvm_core.ladder.plan import plan_attempts, skipped_rungs
-from lvm_core.ladder.raising import raised_recipe
-from lvm_core.params import load_group, read_params, validate
-from lvm_core.resolve import resolve_recipes, validate_all
+from lvm_core.config.figures import HEADLINE, MORE
+from lvm_core.config.gates import GatesParams
+from lvm_core.config.groups import Rule
+from lvm_core.config.ladder import LadderParams, raised_recipe
+from lvm_core.config.params import load_group, read_params, validate
+from lvm_core.config.resolve import resolve_recipes, validate_all
+from lvm_core.curriculum import score_windows
+from lvm_core.fivecat.statistics import Judgement
+from lvm_core.report.check_text import metric_sentence
+from lvm_core.runtime.errors import LvmError
+from lvm_core.selection.attempts import counted_on_dev, dev_form, not_asked, rivals_in
+from lvm_core.selection.check import after_phase_a, best_on_dev, check_metric, compare_scores, figures_at
+from lvm_core.selection.judge import judge_gates
+from lvm_core.selection.training import plan_attempts, skipped_rungs
 from tests.paths import ROOT
 from tests.training import small_bank, small_recipe
 

@@ -8,16 +8,15 @@ import shutil
 import pytest
 import yaml
 
-from lvm_core import variants
-from lvm_core.checkpoint import load_model
-from lvm_core.errors import LvmError
-from lvm_core.files import write_parquet, write_text
-from lvm_core.ladder.climb import SELECTED
-from lvm_core.ladder.text import ladder_text
-from lvm_core.layout import evaluation_directory, phase_directory
-from lvm_core.params import read_params
-from lvm_core.reading import read_json, read_parquet
-from lvm_core.resume import ROOT as PROGRESS
+from lvm_core.config.params import read_params
+from lvm_core.models.checkpoint import load_model
+from lvm_core.report.ladder_text import ladder_text
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import evaluation_directory, phase_directory, write_parquet, write_text
+from lvm_core.runtime.readers import read_json, read_parquet
+from lvm_core.runtime.resume import ROOT as PROGRESS
+from lvm_core.selection.ladder import SELECTED
+from lvm_core.train import variants
 from tests.calling import one_clear_line, run_stage, settle
 from tests.ladder_run import (
     ALWAYS,

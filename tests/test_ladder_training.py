@@ -8,16 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from lvm_core import phases, variants
-from lvm_core.checkpoint import load_model
-from lvm_core.errors import LvmError
-from lvm_core.files import write_json
-from lvm_core.ladder.attempts import Judge
-from lvm_core.ladder.climb import SELECTED
-from lvm_core.ladder.text import ladder_text
-from lvm_core.layout import phase_directory
-from lvm_core.reading import read_json
-from lvm_core.resume import ROOT as PROGRESS
+from lvm_core.models.checkpoint import load_model
+from lvm_core.report.ladder_text import ladder_text
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import phase_directory, write_json
+from lvm_core.runtime.readers import read_json
+from lvm_core.runtime.resume import ROOT as PROGRESS
+from lvm_core.selection.attempts import Judge
+from lvm_core.selection.ladder import SELECTED
+from lvm_core.train import phases, variants
 from tests.ladder_run import ALWAYS, RECIPES, SECOND, exactly, go_up
 
 pytestmark = pytest.mark.xdist_group("ladder")

@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lvm_core.config.figures import DEAR_TESTS, headlines, measured_headlines
+from lvm_core.config.gates import FIGURES, GatesParams
+from lvm_core.config.gates import unread_tests as not_read
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import load_group, read_params, validate
+from lvm_core.config.settings import settings_of
 from lvm_core.fivecat.evaluate import Evaluation, evaluate
-from lvm_core.fivecat.headline import headlines, measured_headlines
-from lvm_core.fivecat.names import DEAR_TESTS
-from lvm_core.fivecat.params import EvaluateParams
 from lvm_core.fivecat.predictor import from_callable
-from lvm_core.fivecat.resampled import judge
-from lvm_core.gates.params import FIGURES, GatesParams
-from lvm_core.gates.params import unread_tests as not_read
-from lvm_core.params import load_group, read_params, validate
-from lvm_core.settings import settings_of
+from lvm_core.fivecat.statistics import judge
 from tests.paths import ROOT
 from tests.synthetic import make_bank
 from tests.test_gates import ALWAYS, one_gate

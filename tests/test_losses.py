@@ -9,13 +9,23 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lvm_core.losses import LOSSES, Batch, Candidates, in_force, total_loss
-from lvm_core.losses.energy import energy
-from lvm_core.losses.guards import guard_context, guard_previous
-from lvm_core.losses.ranking import article_softmax, micro_ranking
-from lvm_core.losses.regression import cosine, mse, mse_normalised
-from lvm_core.losses.rollout import rollout, smoothness
-from lvm_core.recipe import Recipe
+from lvm_core.config.recipe import LOSSES, Recipe, in_force
+from lvm_core.train.losses import (
+    FUNCTIONS,
+    Batch,
+    Candidates,
+    article_softmax,
+    cosine,
+    energy,
+    guard_context,
+    guard_previous,
+    micro_ranking,
+    mse,
+    mse_normalised,
+    rollout,
+    smoothness,
+    total_loss,
+)
 from tests.training import small_recipe
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -72,7 +82,7 @@ def test_gradient_by_finite_differences(name):
     constant = {"predict": lambda contexts: unit(len(contexts), 4, seed=6)} if name == "smoothness" else {}
 
     def loss(raw: torch.Tensor) -> torch.Tensor:
-        return LOSSES[name].function(whole_batch(raw, **constant), **OPTIONS[name])
+        return FUNCTIONS[name](whole_batch(raw, **constant), **OPTIONS[name])
 
     assert loss(raw).requires_grad
     assert torch.autograd.grad(loss(raw), raw)[0].abs().max() > 1e-3
@@ -86,11 +96,11 @@ def test_a_loss_reads_only_what_it_declares(name):
     raw, needs = torch.randn(2, 4, dtype=torch.float64), LOSSES[name].needs
     optional = ("future", "candidates", "predict", "samples", "scale")
     without = {part: None for need in optional if need not in needs for part in parts.get(need, (need,))}
-    LOSSES[name].function(whole_batch(raw, **without), **OPTIONS[name])
+    FUNCTIONS[name](whole_batch(raw, **without), **OPTIONS[name])
     for need in needs - {"raw"}:
         missing = {part: None for part in parts.get(need, (need,))}
         with pytest.raises(ValueError, match=f"needs {need}"):
-            LOSSES[name].function(whole_batch(raw, **missing), **OPTIONS[name])
+            FUNCTIONS[name](whole_batch(raw, **missing), **OPTIONS[name])
 
 
 def test_mse_by_hand():
@@ -149,7 +159,7 @@ def test_losses_compare_with_the_true_context():
     clean, given = one(60, 0, 9, 9, 9, 50, 90), planar(9, 9, 9, 33, 44)[None]
     corrupted = Batch(clean.raw, given, clean.targets, clean=clean.contexts)
     for name in ("guard_previous", "guard_context", "micro_ranking"):
-        function = LOSSES[name].function
+        function = FUNCTIONS[name]
         assert function(corrupted, **OPTIONS[name]) == function(clean, **OPTIONS[name])
 
 
@@ -288,7 +298,7 @@ def test_converted_weights_push_as_hard_as_the_published_ones(name, options, pub
     given = Batch(y[None], contexts[None], target[None])
     (mean_mse,) = torch.autograd.grad(F.mse_loss(y, target), cosine_of, retain_graph=True)
     (main,) = torch.autograd.grad(mse(given), cosine_of, retain_graph=True)
-    (guard,) = torch.autograd.grad(LOSSES[name].function(given, **options), cosine_of)
+    (guard,) = torch.autograd.grad(FUNCTIONS[name](given, **options), cosine_of)
     assert main.item() == pytest.approx(-1.0)
     stated = {0.01: 3.84, 0.002: 0.768, 0.05: 19.2, 0.001: 1.92}[published]
     assert (384 * published * guard / main).item() == pytest.approx(stated, rel=0.02)

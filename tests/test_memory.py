@@ -11,7 +11,7 @@ from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank
 
 SCORE = """
-from lvm_core.distinctness import score_windows
+from lvm_core.curriculum import score_windows
 before = peak()
 bank = load_bank("data/bank")
 scores = score_windows(bank.vectors, bank.targets("train"), bank.article_of_row)
@@ -19,8 +19,8 @@ assert len(scores) > 90_000
 """
 TRAIN = """
 import torch
-from lvm_core.dev_metrics import dev_metrics_on
-from lvm_core.trainer import start_training, train_phase
+from lvm_core.train.trainer import dev_metrics_on
+from lvm_core.train.trainer import start_training, train_phase
 from tests.training import small_recipe
 narrow = {"d_model": 8, "layers": 1, "heads": 2, "ffn": 8}
 recipe = small_recipe(narrow, {"epochs": {"a": 1, "b": 1, "c": 1}, "batch_size": 1024})

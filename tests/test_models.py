@@ -6,10 +6,11 @@ import torch
 import yaml
 from torch import nn
 
+from lvm_core.config.models import TransformerParams
+from lvm_core.config.params import PARAMS_FILE, validate
 from lvm_core.models import build_model, count_parameters
-from lvm_core.models.positions import append_position, sinusoid
-from lvm_core.models.transformer import DecoderLayer, TransformerParams
-from lvm_core.params import PARAMS_FILE, validate
+from lvm_core.models.families import DecoderLayer
+from lvm_core.models.layers import append_position, sinusoid
 from tests.paths import ROOT
 
 SMALL = {"family": "transformer", "d_model": 16, "layers": 2, "heads": 4, "ffn": 32, "dropout": 0.0, "pos_scalar": None}

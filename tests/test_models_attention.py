@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from lvm_core.models.attention import Attention
-from lvm_core.models.transformer import DecoderLayer
+from lvm_core.models.families import DecoderLayer
+from lvm_core.models.layers import Attention
 from tests.test_models_families import model_of, unit
 
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lvm_core.checkpoint import ModelInfo, load_model, save_model
-from lvm_core.errors import LvmError
-from lvm_core.models import FAMILIES, ModelParams, build_model, count_parameters, draws_samples
-from lvm_core.params import validate
+from lvm_core.config.models import ModelParams, draws_samples
+from lvm_core.config.params import validate
+from lvm_core.models import FAMILIES, build_model, count_parameters
+from lvm_core.models.checkpoint import ModelInfo, load_model, save_model
+from lvm_core.runtime.errors import LvmError
 
 TRANSFORMER = {"family": "transformer", "d_model": 16, "layers": 2, "heads": 4, "ffn": 32, "dropout": 0.1}
 NEXT = TRANSFORMER | {"family": "next_token"}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from lvm_core.models.normaliser import GAUSSIAN_IQR, Normaliser
+from lvm_core.models.base import GAUSSIAN_IQR, Normaliser
 from tests.test_models_families import model_of, unit
 
 

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lvm_core.config.models import TransformerParams
 from lvm_core.models import build_model
-from lvm_core.models.positions import sinusoid
-from lvm_core.models.transformer import TransformerParams
+from lvm_core.models.layers import sinusoid
 
 
 class FrozenAttention(nn.Module):

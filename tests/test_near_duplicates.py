@@ -11,16 +11,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvm_core.curriculum import CurriculumParams, Rule, select_phases, without_near_duplicates
-from lvm_core.distinctness import score_windows
-from lvm_core.errors import LvmError
-from lvm_core.fivecat.defined import defined_windows
+from lvm_core.config.groups import CurriculumParams, EvaluateParams, Rule
+from lvm_core.curriculum import score_windows, select_phases, without_near_duplicates
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.leaks import closest_in_context, judged_windows
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.fivecat.window_sets import canonical_windows
-from lvm_core.reading import read_json, read_npy
-from lvm_core.references import context_mean
+from lvm_core.fivecat.further import closest_in_context, defined_windows, judged_windows
+from lvm_core.fivecat.references import context_mean
+from lvm_core.fivecat.windows import canonical_windows
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.readers import read_json, read_npy
 from lvm_core.windows import context_rows
 from tests.calling import list_code, run_stage
 from tests.paths import ROOT

@@ -1,4 +1,4 @@
-"""Without a browser and curl the tests of the page and of the README's commands are skipped, and the end says so."""
+"""Without a browser and curl the tests of the page and of docs/service.md are skipped, and the end says so."""
 
 from __future__ import annotations
 

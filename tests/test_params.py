@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from lvm_core.errors import LvmError
-from lvm_core.params import read_params, shown
-from lvm_core.resolve import RESERVED, resolve_recipes, validate_all
+from lvm_core.config.params import read_params, shown
+from lvm_core.config.resolve import RESERVED, resolve_recipes, validate_all
+from lvm_core.runtime.errors import LvmError
 from tests.paths import ROOT
 
 

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from lvm_core import load_model
 from lvm_core.bank import load_bank
-from lvm_core.comparison.columns import columns
-from lvm_core.fivecat.headline import measured_headlines
-from lvm_core.layout import AFTER_B, REFERENCES
-from lvm_core.reading import read_npy, read_parquet
-from lvm_core.sources import code_line
+from lvm_core.comparison.read import columns
+from lvm_core.config.figures import measured_headlines
+from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.files import AFTER_B, REFERENCES
+from lvm_core.runtime.readers import read_npy, read_parquet
+from lvm_core.runtime.sources import code_line
 from tests.calling import run_line
 from tests.documents import blocks
 from tests.paths import ROOT
@@ -148,11 +148,12 @@ def test_any_model_directory_can_be_judged(text_run):
     assert f"{comparison(text_run)['val_recall_at_5'].to_dict()['p1']:.4f}" in done.stdout
 
 
-def test_the_python_of_the_readme_runs(text_run, monkeypatch):
+def test_the_python_of_the_documents_runs(text_run, monkeypatch):
     monkeypatch.chdir(text_run)
     vectors = np.load("data/bank/vectors.npy")
     names = {"np": np, "contexts": vectors[:10].reshape(2, 5, -1)}
-    exec("\n".join(blocks("README.md", "python")), names)
+    documents = ("README.md", "docs/how-to-read-the-numbers.md")
+    exec("\n".join(code for document in documents for code in blocks(document, "python")), names)
     assert names["prediction"].shape == (2, 384)
     assert -1 <= names["evaluation"].summary["cosine"] <= 1
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.references import article_centroid, context_mean, copy_last, oracle
+from lvm_core.fivecat.references import article_centroid, context_mean, copy_last, oracle
 from tests.synthetic import bank_of, make_bank, published_articles
 
 # Prior results, section 4.3: the published functions applied to articles with the published lag similarities.

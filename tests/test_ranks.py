@@ -17,9 +17,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvm_core.checkpoint import load_tensors
-from lvm_core.mapped import MappedVectors, training_vectors
-from lvm_core.ranks import ALONE, LOST, Ranks, joined
+from lvm_core.models.checkpoint import load_tensors
+from lvm_core.runtime.distributed import ALONE, LOST, Ranks, joined
+from lvm_core.train.sampling import MappedVectors, training_vectors
 from tests.calling import run_stage
 from tests.processes import finish, fork, stage_code, start, wait_for
 from tests.shared_batches import OWN_DRAWS, gradients, small_recipes
@@ -157,7 +157,7 @@ def test_a_bank_that_does_not_fit_is_mapped(tmp_path, monkeypatch):
     write_bank(make_bank({"train": [30] * 3}), tmp_path)
     bank = load_bank(tmp_path)
     assert isinstance(training_vectors(bank, CPU, "auto"), torch.Tensor)
-    monkeypatch.setattr("lvm_core.mapped.free_memory", lambda device: bank.vectors.nbytes)
+    monkeypatch.setattr("lvm_core.train.sampling.free_memory", lambda device: bank.vectors.nbytes)
     assert isinstance(training_vectors(bank, CPU, "auto"), MappedVectors)
 
 

@@ -7,12 +7,11 @@ import pytest
 import torch
 import yaml
 
-from lvm_core.dev_metrics import dev_metrics_on
-from lvm_core.errors import LvmError
-from lvm_core.params import read_params
-from lvm_core.recipe import read_recipe, write_recipe
-from lvm_core.resolve import resolve_recipes, validate_all
-from lvm_core.trainer import start_training, train_phase
+from lvm_core.config.params import read_params
+from lvm_core.config.recipe import read_recipe, write_recipe
+from lvm_core.config.resolve import resolve_recipes, validate_all
+from lvm_core.runtime.errors import LvmError
+from lvm_core.train.trainer import dev_metrics_on, start_training, train_phase
 from tests.paths import ROOT
 from tests.synthetic import make_bank
 

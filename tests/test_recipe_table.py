@@ -7,17 +7,17 @@ import re
 import pytest
 import yaml
 
-from lvm_core.losses import LossTerm
-from lvm_core.params import read_params
-from lvm_core.recipe_table import NARROWEST, WIDEST, loss_text, recipe_table
+from lvm_core.config.params import read_params
+from lvm_core.config.recipe import LossTerm
 from tests.calling import run_stage
 from tests.paths import ROOT
+from tools.recipes import NARROWEST, WIDEST, loss_text, recipe_table
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
 def recipes_command(folder):
-    return run_stage(["lvm_core.recipe_table"], folder)
+    return run_stage(["tools.recipes"], folder)
 
 
 @pytest.fixture
@@ -94,4 +94,4 @@ def test_only_recipes_in_names_have_a_star():
 
 def test_make_knows_it():
     makefile = (ROOT / "Makefile").read_text()
-    assert re.search(r"^recipes: env ## .+\n\t@python -m lvm_core.recipe_table$", makefile, re.MULTILINE)
+    assert re.search(r"^recipes: env ## .+\n\t@python -m tools.recipes$", makefile, re.MULTILINE)

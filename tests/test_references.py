@@ -7,11 +7,9 @@ import pytest
 import torch
 
 from lvm_core.bank import Bank
-from lvm_core.errors import LvmError
+from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.layout import REFERENCES
-from lvm_core.references import (
+from lvm_core.fivecat.references import (
     article_centroid,
     corpus_mean,
     fit_linear5,
@@ -19,6 +17,8 @@ from lvm_core.references import (
     fit_ridge,
     random_directions,
 )
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import REFERENCES
 from tests.synthetic import bank_of, make_bank, unit
 
 SPLITS = ("train",) * 12 + ("dev",) * 3 + ("val",) * 3

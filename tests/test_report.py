@@ -10,16 +10,14 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from lvm_core.errors import LvmError
-from lvm_core.files import write_csv, write_json
-from lvm_core.gates.params import GatesParams, frames_of
-from lvm_core.params import load_group, read_params
+from lvm_core.config.gates import GatesParams, frames_of
+from lvm_core.config.params import load_group, read_params
 from lvm_core.report import numbers, tables
 from lvm_core.report.drawing import VARIABLES, drawing, inline_svg
-from lvm_core.report.labels import place_labels
-from lvm_core.report.pictures import phase_borders
-from lvm_core.report.reach import reach
-from lvm_core.report.verdict import few_articles, verdict
+from lvm_core.report.pictures import phase_borders, place_labels
+from lvm_core.report.verdict import few_articles, reach, verdict
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import write_csv, write_json
 from stages import report as stage
 from tests import report_data as made
 from tests.paths import ROOT

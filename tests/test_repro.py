@@ -27,7 +27,7 @@ stages:
 STAGE = """
 from pathlib import Path
 
-from lvm_core.errors import run_stage
+from lvm_core.runtime.cli import run_stage
 
 run_stage(lambda: sum(range(10_000_000)) and Path("bank").touch())
 """

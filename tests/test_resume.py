@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from lvm_core.dev_metrics import dev_metrics_on
-from lvm_core.errors import LvmError
-from lvm_core.files import write_text
-from lvm_core.interrupts import Interrupted
-from lvm_core.resume import fingerprint, progress_folder, saved_array
-from lvm_core.train_resume import StateFile, phase_key
-from lvm_core.trainer import TrainState, start_training, train_phase
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import write_text
+from lvm_core.runtime.interrupts import Interrupted
+from lvm_core.runtime.resume import fingerprint, progress_folder, saved_array
+from lvm_core.train.state import StateFile, phase_key
+from lvm_core.train.trainer import TrainState, dev_metrics_on, start_training, train_phase
 from tests.calling import run_stage
 from tests.processes import finish, fork, fork_stage, interrupt, stage_code, wait_for
 from tests.synthetic import make_bank
@@ -30,8 +29,8 @@ pytestmark = pytest.mark.xdist_group("forked")
 
 CPU = torch.device("cpu")
 STAGE = ["stages.train", "small", "a"]
-SAVES_OFTEN = (
-    "import lvm_core.train_resume as resume; resume.SAVE_SECONDS, resume.SAVE_SHARE = 0.1, 0.5; " + stage_code(STAGE)
+SAVES_OFTEN = "import lvm_core.train.state as resume; resume.SAVE_SECONDS, resume.SAVE_SHARE = 0.1, 0.5; " + stage_code(
+    STAGE
 )
 
 
@@ -292,7 +291,7 @@ def test_a_full_disk_does_not_end_training_nor_lose_an_import(tmp_path, monkeypa
     saver = StateFile(tmp_path / "state.safetensors")
     saver._due = 0.0
     state = start_training(small_recipe(), 16, CPU)
-    monkeypatch.setattr("lvm_core.files._fsync", full)
+    monkeypatch.setattr("lvm_core.runtime.files._fsync", full)
     saver.now_and_then(state)
     assert "the state was not saved" in capsys.readouterr().err
     root = tmp_path / ".resume"

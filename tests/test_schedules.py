@@ -7,7 +7,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvm_core.schedules import Constant, Cosine, Plateau, Ramped, cosine_factor, plateau_factor, ramp, rate_factor
+from lvm_core.config.schedules import (
+    Constant,
+    Cosine,
+    Plateau,
+    Ramped,
+    cosine_factor,
+    plateau_factor,
+    ramp,
+    rate_factor,
+)
 
 
 def test_cosine_at_its_ends():

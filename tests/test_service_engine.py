@@ -8,12 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lvm_core.continuation.decoding import Candidate
 from lvm_core.service.batching import Job
 from lvm_core.service.engine import Engine
-from lvm_core.service.limits import Settings
 from lvm_core.service.loading import load_parts
-from lvm_core.service.schemas import ChatRequest, RetrieveRequest
+from lvm_core.service.nearest import Candidate
+from lvm_core.service.schemas import ChatRequest, RetrieveRequest, Settings
 
 pytestmark = pytest.mark.xdist_group("service")
 

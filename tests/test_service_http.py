@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lvm_core.bank import load_bank
-from lvm_core.checkpoint import load_model
-from lvm_core.service.limits import BODY_BYTES, CHARACTERS, VECTORS
+from lvm_core.models.checkpoint import load_model
+from lvm_core.service.schemas import BODY_BYTES, CHARACTERS, VECTORS
 from tests.service_server import CITIES, DIMENSION, EIFFEL, SENTENCES, together
 
 pytestmark = pytest.mark.xdist_group("service")

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from lvm_core.service.batching import Batcher, Busy, Stopping
-from lvm_core.service.limits import Settings
+from lvm_core.service.schemas import Settings
 from lvm_core.service.state import Refused, Service
 from tests.service_server import EIFFEL, ask, together
 

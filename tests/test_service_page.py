@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from tests.service_server import EIFFEL, Running
 from tools.browser import find_browser
 
+pytestmark = pytest.mark.xdist_group("service")
 in_browser = pytest.mark.needs("browser")
 
 HOSTILE = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'> The river runs through the town."

@@ -1,4 +1,4 @@
-"""The README's commands that talk to the service do what it says, against the real service."""
+"""The commands of docs/service.md do what it says, against the real service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tests.documents import blocks
 from tests.paths import ROOT
 from tests.test_docs import OF_THE_SERVICE
 
-LINES = [line for block in blocks("README.md", "bash") for line in block.splitlines()]
+DOCUMENT = "docs/service.md"
+LINES = [line for block in blocks(DOCUMENT, "bash") for line in block.splitlines()]
 COMMANDS = [
     pytest.param(line, marks=pytest.mark.needs("curl") if line.startswith("curl") else ())
     for line in LINES
@@ -22,10 +23,10 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_the_readme_is_answered(command, service, tmp_path):
+def test_a_command_of_the_document_is_answered(command, service, tmp_path):
     here = f"127.0.0.1:{service.port}"
     shown = command.replace("127.0.0.1:9007", here)
-    if "lvm_core.client" in shown:
+    if "lvm_core.service.client" in shown:
         shown += f" --url http://{here}"
     done = subprocess.run(
         shown,
@@ -43,16 +44,16 @@ def test_a_command_of_the_readme_is_answered(command, service, tmp_path):
         assert "confidence" in done.stdout
 
 
-def test_the_readme_shows_what_an_answer_has(service):
-    (shown,) = [json.loads(block) for block in blocks("README.md", "json") if "chunks_used" in block]
+def test_the_document_shows_what_an_answer_has(service):
+    (shown,) = [json.loads(block) for block in blocks(DOCUMENT, "json") if "chunks_used" in block]
     answer = service.post("/chat", {"paragraph": shown["input_chunks"][0], "candidates": 2}).json
     assert set(shown) == set(answer)
     assert set(shown["steps"][0]) == set(answer["steps"][0])
     assert set(shown["latency_breakdown"]) == set(answer["latency_breakdown"])
 
 
-def test_the_python_of_the_readme_is_answered(service):
-    (code,) = blocks("README.md", "py")
+def test_the_python_of_the_document_is_answered(service):
+    (code,) = blocks(DOCUMENT, "py")
     names: dict[str, Any] = {}
     exec(code.replace("http://127.0.0.1:9007", service.address), names)
     assert [step.step for step in names["answer"].steps] == [1, 2]

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from lvm_core.checkpoint import load_tensors, save_tensors
-from lvm_core.files import write_json, write_npy
-from lvm_core.reading import read_json
-from lvm_core.service.listening import listen
+from lvm_core.models.checkpoint import load_tensors, save_tensors
+from lvm_core.runtime.files import write_json, write_npy
+from lvm_core.runtime.readers import read_json
+from lvm_core.service.server import listen
 from tests.calling import one_clear_line, run_stage
 from tests.processes import catches, start, wait_for
 from tests.service_server import (

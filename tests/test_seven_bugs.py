@@ -10,15 +10,15 @@ import pytest
 import torch
 import yaml
 
-from lvm_core.checkpoint import load_model
-from lvm_core.curriculum import CurriculumParams, Rule, select_phases
-from lvm_core.distinctness import score_windows
-from lvm_core.errors import LvmError
+from lvm_core.config.groups import CurriculumParams, Rule
+from lvm_core.config.models import TransformerParams
+from lvm_core.config.params import read_params
+from lvm_core.config.recipe import read_recipe
+from lvm_core.config.resolve import resolve_recipes, validate_all
+from lvm_core.curriculum import score_windows, select_phases
 from lvm_core.models import build_model
-from lvm_core.models.transformer import TransformerParams
-from lvm_core.params import read_params
-from lvm_core.recipe import read_recipe
-from lvm_core.resolve import resolve_recipes, validate_all
+from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.errors import LvmError
 from tests.calling import one_clear_line, run_stage
 from tests.paths import ROOT
 from tests.training import small_bank, small_recipe, train, write_inputs

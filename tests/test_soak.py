@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lvm_core.reading import read_npy
+from lvm_core.runtime.readers import read_npy
 from tests.forms import FORMS, run_import, set_data, write_samples
 from tests.hostile_files.damaged import damaged
 from tests.processes import finish, start

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lvm_core.files import write_json, write_text
-from lvm_core.imported import ImportInfo
-from lvm_core.params import read_params
-from lvm_core.reading import read_parquet
+from lvm_core.bank.imported import ImportInfo
+from lvm_core.config.params import read_params
+from lvm_core.runtime.files import write_json, write_text
+from lvm_core.runtime.readers import read_parquet
 from tests.calling import list_code, one_clear_line, run_stage, settle
 from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank

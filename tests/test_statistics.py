@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lvm_core.config.figures import HEADLINE, MORE, headline
+from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.headline import HEADLINE, MORE, headline
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.fivecat.resampled import judge
-from lvm_core.references import copy_last, oracle
-from lvm_core.statistics import article_totals, draw_articles, interval, weighted_means
+from lvm_core.fivecat.references import copy_last, oracle
+from lvm_core.fivecat.statistics import article_totals, draw_articles, interval, judge, weighted_means
 from tests.synthetic import make_bank
 
 

@@ -11,9 +11,9 @@ import yaml
 from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides
 
-from lvm_core.params import read_params
-from lvm_core.recipe import write_recipe
-from lvm_core.resolve import resolve_recipes, validate_all
+from lvm_core.config.params import read_params
+from lvm_core.config.recipe import write_recipe
+from lvm_core.config.resolve import resolve_recipes, validate_all
 from tests.paths import ROOT
 from tests.shell import sh, stages_run
 

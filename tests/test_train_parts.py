@@ -10,16 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from lvm_core.batching import Articles, article_batches
-from lvm_core.dev_metrics import dev_metrics_on
-from lvm_core.errors import LvmError
-from lvm_core.losses import LOSSES
-from lvm_core.losses.ranking import article_softmax
+from lvm_core.config.recipe import LOSSES
 from lvm_core.models import build_model
-from lvm_core.models.dropout import draw_masks
-from lvm_core.phases import run_phase, train_rows
-from lvm_core.train_batch import TrainingWindows, epoch_seed
-from lvm_core.trainer import start_training, train_phase
+from lvm_core.models.layers import draw_masks
+from lvm_core.runtime.errors import LvmError
+from lvm_core.train.batch import TrainingWindows, epoch_seed
+from lvm_core.train.losses import article_softmax
+from lvm_core.train.phases import run_phase, train_rows
+from lvm_core.train.sampling import Articles, article_batches
+from lvm_core.train.trainer import dev_metrics_on, start_training, train_phase
 from tests.synthetic import make_bank
 from tests.training import same, small_bank, small_recipe, train, weights_of
 
@@ -248,7 +247,7 @@ def test_the_normaliser_is_fitted_on_the_training_articles_before_the_first_step
     bank = small_bank()
     recipe = small_recipe({"normaliser": "robust"}, losses={"mse_normalised": 1.0})
     (tmp_path / "articles").write_text("")
-    monkeypatch.setattr("lvm_core.phases.ARTICLES", tmp_path / "articles")
+    monkeypatch.setattr("lvm_core.train.phases.ARTICLES", tmp_path / "articles")
     state = run_phase("x", recipe, "a", bank, bank.targets("train"), None, tmp_path / "out", tmp_path / "resume")
     chunks = np.array(bank.vectors)[train_rows(bank)]
     assert len(chunks) == 12 * 40

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from lvm_core.checkpoint import load_tensors, save_tensors
-from lvm_core.dev_metrics import dev_metrics_on
-from lvm_core.errors import LvmError
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.trainer import epoch_seed, start_training, train_phase
+from lvm_core.models.checkpoint import load_tensors, save_tensors
+from lvm_core.runtime.errors import LvmError
+from lvm_core.train.batch import epoch_seed
+from lvm_core.train.trainer import dev_metrics_on, start_training, train_phase
 from tests.synthetic import make_bank
 from tests.training import same, small_bank, small_recipe, train, weights_of
 

@@ -7,21 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lvm_core import variants
-from lvm_core.checkpoint import load_model
-from lvm_core.curriculum import CurriculumParams, Rule, reversed_windows, select_phases
-from lvm_core.distinctness import score_windows
-from lvm_core.errors import LvmError
+from lvm_core.bank import reversed_bank
+from lvm_core.config.groups import CurriculumParams, EvaluateParams, Rule
+from lvm_core.config.params import load_group, read_params
+from lvm_core.config.resolve import resolve_recipes, validate_all
+from lvm_core.curriculum import reversed_windows, score_windows, select_phases
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.params import EvaluateParams
-from lvm_core.layout import REVERSED, phase_directory, seed_variant, variant_directory
-from lvm_core.params import load_group, read_params
-from lvm_core.phases import run_phase
-from lvm_core.reading import read_json
-from lvm_core.resolve import resolve_recipes, validate_all
-from lvm_core.resume import ROOT as PROGRESS
-from lvm_core.reversal import reversed_bank
-from lvm_core.variants import train_variant
+from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import REVERSED, phase_directory, seed_variant, variant_directory
+from lvm_core.runtime.readers import read_json
+from lvm_core.runtime.resume import ROOT as PROGRESS
+from lvm_core.train import variants
+from lvm_core.train.phases import run_phase
+from lvm_core.train.variants import train_variant
 from tests.calling import one_clear_line, run_stage, settle
 from tests.paths import ROOT
 from tests.training import small_bank, small_recipe, write_inputs

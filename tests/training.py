@@ -9,9 +9,8 @@ import numpy as np
 import torch
 
 from lvm_core.bank import Bank
-from lvm_core.dev_metrics import dev_metrics_on
-from lvm_core.recipe import Recipe
-from lvm_core.trainer import TrainState, start_training, train_phase
+from lvm_core.config.recipe import Recipe
+from lvm_core.train.trainer import TrainState, dev_metrics_on, start_training, train_phase
 from tests.synthetic import make_bank
 
 MODEL = {"family": "transformer", "d_model": 32, "layers": 2, "heads": 4, "ffn": 64, "dropout": 0.1, "pos_scalar": None}
@@ -56,8 +55,8 @@ def same(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> bool:
 
 def write_untrained(directory: Path, dimension: int, seed: int = 0) -> None:
     """A model folder with the weights that a small model begins with."""
-    from lvm_core.checkpoint import ModelInfo, save_model
     from lvm_core.models import build_model
+    from lvm_core.models.checkpoint import ModelInfo, save_model
 
     torch.manual_seed(seed)
     params = small_recipe(model={"d_model": 16, "layers": 1, "heads": 2, "ffn": 32}).model
@@ -67,9 +66,9 @@ def write_untrained(directory: Path, dimension: int, seed: int = 0) -> None:
 
 def write_inputs(root: Path, bank: Bank, recipe: Recipe) -> None:
     """Everything that `stages/train.py` reads, under `root`."""
-    from lvm_core.decision import Decision, decision_file, write_decision
-    from lvm_core.files import write_npy
-    from lvm_core.recipe import write_recipe
+    from lvm_core.config.recipe import write_recipe
+    from lvm_core.runtime.files import write_npy
+    from lvm_core.train.decision import Decision, decision_file, write_decision
     from tests.synthetic import write_bank
 
     write_bank(bank, root / "data/bank")

@@ -26,7 +26,7 @@ from contextlib import suppress
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from lvm_core.record import VARIABLE, write_record
+from lvm_core.runtime.cli import VARIABLE, write_record
 
 DVC = ("dvc", "--wait-for-lock", "repro")
 INTERRUPTED = 130

@@ -27,13 +27,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lvm_core.bank.encoder import Encoder
+from lvm_core.config.data import CorpusParams, EncoderParams
+from lvm_core.config.params import Threads, load_group, read_params
 from lvm_core.corpus.build import chunk_source
-from lvm_core.corpus.params import CorpusParams
-from lvm_core.corpus.sources import open_source
-from lvm_core.encoder import Encoder, EncoderParams
-from lvm_core.errors import LvmError, run_stage
-from lvm_core.hardware import resolve_device, resolve_precision, use_threads
-from lvm_core.params import Threads, load_group, read_params
+from lvm_core.corpus.packages import open_source
+from lvm_core.runtime.cli import run_stage
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.hardware import resolve_device, resolve_precision, use_threads
 from lvm_core.windows import CONTEXT, context_rows, window_targets
 
 ARTICLES = {"train": ("sotu", 8), "ood": ("wikipedia", 3)}

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field
 
-from lvm_core.params import Group, validate
+from lvm_core.config.params import Group, validate
 
 FILE = "as_published.yaml"
+
 OURS = ("val_published_margin", "val_recall_at_5")
 """Figures of our row that stand beside a published one: the margin on their tape, and masked R@5."""
 
@@ -19,39 +20,36 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class PublishedRow(Group):
-    """A row of the table of 2 November 2025, as it stood there; None for a question mark.
-
-    Attributes:
-        number: place in that table, 11 is the newest.
-        name: of the model.
-        created: day and time of 2025.
-        size: of the checkpoint.
-        approach: in a few words.
-        val_cosine: as published.
-        margin: as published, on whichever tape.
-        recall_at_1: share, context chunks among the candidates.
-        recall_at_5: the same.
-        gates: 5CAT gates passed, of 5.
-        status: their word.
-        correction: what is wrong with the row, or known beyond it.
-        recipe: name of the recipe that rebuilds it; None where there is none.
-        phase: of the curriculum after which it was published; c: at the end.
-    """
+    """A row of the table of 2 November 2025, as it stood there; None for a question mark."""
 
     number: int
+    """Place in that table, 11 is the newest."""
     name: str
+    """Of the model."""
     created: str
+    """Day and time of 2025."""
     size: str
+    """Of the checkpoint."""
     approach: str
+    """In a few words."""
     val_cosine: float | None
+    """As published."""
     margin: float | None
+    """As published, on whichever tape."""
     recall_at_1: Share | None
+    """Share, context chunks among the candidates."""
     recall_at_5: Share | None
+    """Share, context chunks among the candidates."""
     gates: Annotated[str, Field(pattern=r"^[0-5]/5$")] | None
+    """5CAT gates passed, of 5."""
     status: str
+    """Their word."""
     correction: str
+    """What is wrong with the row, or known beyond it."""
     recipe: str | None
+    """Name of the recipe that rebuilds it; None where there is none."""
     phase: Literal["a", "c"]
+    """Of the curriculum after which it was published; c: at the end."""
 
 
 class PublishedTable(Group):
@@ -73,17 +71,7 @@ def beside_ours(
     after_a: Mapping[str, Mapping[str, Mapping[str, float | None]]],
     stopped: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The published table for comparison.json: `note`, and `rows` with our figures.
-
-    Args:
-        rows: of our comparison.
-        after_a: headline figures of our recipes after phase A, by split.
-        stopped: our recipes that were not trained beyond phase A.
-
-    Returns:
-        Each row has what was published, `ours`: the figures `OURS` of its recipe after its phase, None where that
-        recipe is not in our comparison, and `stopped`: whether these are of a final model that was stopped.
-    """
+    """The published table for comparison.json: `note`, and `rows` with our figures."""
     final = {row["name"]: row for row in rows if row["kind"] == "recipe"}
     early = {
         name: {f"{split}_{figure}": value for split, figures in splits.items() for figure, value in figures.items()}
@@ -100,11 +88,7 @@ def beside_ours(
 
 
 def as_published_chapter(table: Mapping[str, Any]) -> str:
-    """The chapter of comparison.md, Markdown.
-
-    Args:
-        table: from `beside_ours`.
-    """
+    """The chapter of comparison.md, Markdown."""
     lines = [
         "## As published",
         "",

@@ -1,19 +1,21 @@
-"""The rows of the comparison table: figures, intervals, paired differences, gates, spread over seeds."""
+"""Rows of the comparison: recipes, references, phases and variants."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from lvm_core.comparison.columns import BASELINES, ENDS, FIGURES, SPLITS, SPREAD, columns
-from lvm_core.errors import LvmError
-from lvm_core.fivecat.headline import headline
-from lvm_core.fivecat.resampled import Judgement
-from lvm_core.gates.judge import passed_of, status_of
-from lvm_core.gates.results import SetResult
-from lvm_core.statistics import interval
+from lvm_core.comparison.read import BASELINES, ENDS, FIGURES, SPREAD, columns
+from lvm_core.config.figures import SPLITS, headline
+from lvm_core.config.gates import GatesParams
+from lvm_core.fivecat.statistics import Judgement, interval
+from lvm_core.runtime.errors import LvmError
+from lvm_core.selection import AfterPhases, SetResult
+from lvm_core.selection.judge import judge_row, passed_of, status_of
+from lvm_core.train.decision import Decision, decision_file, read_decision
 
 
 def table_row(name: str, kind: str, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,15 +29,7 @@ def table_row(name: str, kind: str, summary: Mapping[str, Any]) -> dict[str, Any
 def comparison_rows(
     recipes: Mapping[str, Mapping[str, Any]], references: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """All rows, best masked R@5 on val first; undefined last, equal ones by name.
-
-    Args:
-        recipes: summary by name.
-        references: summary by name.
-
-    Raises:
-        LvmError: two rows have the same name.
-    """
+    """All rows, best masked R@5 on val first; undefined last, equal ones by name."""
     both = set(recipes) & set(references)
     if both:
         raise LvmError(f"params.yaml: recipes.{sorted(both)[0]} has the name of a reference predictor; rename it")
@@ -50,12 +44,7 @@ def comparison_rows(
 
 
 def with_intervals(rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, Judgement]) -> list[dict[str, Any]]:
-    """The rows with the 95 % interval of each figure, and with the paired differences to the baselines.
-
-    Args:
-        rows: from `comparison_rows`.
-        judgements: of every row, on the same windows.
-    """
+    """The rows with the 95 % interval of each figure, and with the paired differences to the baselines."""
     point = {row["name"]: row["val_recall_at_5"] for row in rows}
     complete = []
     for row in rows:
@@ -73,16 +62,7 @@ def with_intervals(rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, J
 
 
 def best_two(rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, Judgement]) -> dict[str, Any] | None:
-    """The paired difference in masked R@5 on val of the two best recipes: can they be told apart?
-
-    Args:
-        rows: in their order.
-        judgements: of every row.
-
-    Returns:
-        `names` (better one first), `difference`, `lo`, `hi` (None where there is no interval); None with fewer than two
-        recipes whose R@5 is defined.
-    """
+    """The paired difference in masked R@5 on val of the two best recipes: can they be told apart?"""
     names = [row["name"] for row in rows if row["kind"] == "recipe" and row["val_recall_at_5"] is not None][:2]
     if len(names) < 2:
         return None
@@ -103,12 +83,7 @@ def with_gates(
 
 
 def with_spread(rows: Sequence[Mapping[str, Any]], spread: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with the number of seeds of each recipe and the standard deviations over them, None with one seed.
-
-    Args:
-        rows: of recipes and references.
-        spread: from `variants.seed_spread`, for the recipes that were trained with several.
-    """
+    """The rows with the number of seeds of each recipe and the standard deviations over them, None with one seed."""
     complete = []
     for row in rows:
         several = spread.get(row["name"])
@@ -122,3 +97,96 @@ def comparison_csv(rows: Sequence[Mapping[str, Any]], sets: Sequence[str]) -> pd
     """The rows as a data frame with `columns(sets)`."""
     frame = pd.DataFrame(rows, columns=list(columns(sets)))
     return frame.astype({"seeds": "Int64"})
+
+
+PHASES = ("a", "b", "c")
+
+
+def read_decisions(names: Sequence[str]) -> dict[str, Decision]:
+    """What the gates decided on each named recipe after phase A."""
+    return {name: read_decision(decision_file("a", name)) for name in names}
+
+
+def judge_phases(
+    params: GatesParams,
+    sets: Mapping[str, str],
+    judgements: Mapping[str, Mapping[str, Judgement]],
+    decisions: Mapping[str, Decision],
+) -> dict[str, AfterPhases]:
+    """Hold each recipe against its own set after each phase, in the corrected frame."""
+    found = {}
+    for name, chosen in sets.items():
+        rows = {phase: judge_row(params, chosen, name, judgements[phase]) for phase in PHASES}
+        why = decisions[name].why
+        found[name] = AfterPhases(set=chosen, **rows, stopped_after=None if why is None else "a", why=why)
+    return found
+
+
+def to_json(found: Mapping[str, AfterPhases]) -> dict[str, Any]:
+    """The answers by recipe as json values."""
+    return {name: one.model_dump() for name, one in found.items()}
+
+
+DIRECTED = tuple(f"{split}_{x}" for split in SPLITS for x in ("recall_at_5", "mrr", "cosine", "centred_cosine"))
+"""Figures compared between the two directions of time."""
+
+Cells = dict[str, dict[str, float | None]]
+"""By figure: `forward`, `reversed`, `difference` (positive: forwards is better), `lo`, `hi`, None where undefined."""
+
+
+def time_direction(forward: Mapping[str, Judgement], backward: Mapping[str, Judgement]) -> dict[str, Cells]:
+    """Figures of recipes and of predictors that only copy, in both directions, with paired intervals.
+
+    The articles, the targets and so the draws are the same in both directions and for all rows. Ranks within an article
+    are not symmetric, so that predictors which know nothing of time differ too: `beyond_copy_last` (with `_lo`, `_hi`)
+    is what a row's difference has beyond that of `copy_last`.
+    """
+    tables: dict[str, Cells] = {}
+    trivial = backward["copy_last"]
+    for name in backward:
+        tables[name] = {}
+        for key in DIRECTED:
+            pair, plain = (forward[name], backward[name]), (forward["copy_last"], trivial)
+            values = [judgement.value[key] for judgement in (*pair, *plain)]
+            cell: dict[str, float | None] = {"forward": values[0], "reversed": values[1]}
+            own, theirs = (one.draws[key] - other.draws[key] for one, other in (pair, plain))
+            cell |= _with_ends("difference", _less(*values[:2]), own, ("lo", "hi"))
+            beyond = _less(_less(*values[:2]), _less(*values[2:]))
+            ends = ("beyond_copy_last_lo", "beyond_copy_last_hi")
+            tables[name][key] = cell | _with_ends("beyond_copy_last", beyond, own - theirs, ends)
+    return tables
+
+
+def _less(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
+
+
+def _with_ends(name: str, value: float | None, draws: np.ndarray, ends: tuple[str, str]) -> dict[str, float | None]:
+    found = (None, None) if value is None else interval(draws)
+    return {name: value, **dict(zip(ends, found, strict=True))}
+
+
+def seed_spread(by_seed: Mapping[int, Judgement], copy_last: Judgement) -> dict[str, Any]:
+    """Spread of a recipe's figures over the seeds it was trained with, and what each has beyond `copy_last`."""
+    figures = {}
+    for key in SPREAD:
+        values = [judgement.value[key] for judgement in by_seed.values()]
+        defined = [value for value in values if value is not None]
+        figures[key] = (
+            {
+                "mean": float(np.mean(defined)),
+                "sd": float(np.std(defined, ddof=1)),
+                "min": min(defined),
+                "max": max(defined),
+            }
+            if len(defined) == len(values)
+            else dict.fromkeys(("mean", "sd", "min", "max"))
+        )
+    against = [_against(judgement, copy_last) for judgement in by_seed.values()]
+    return {"seeds": list(by_seed), "figures": figures, "against_copy_last": against}
+
+
+def _against(own: Judgement, copy_last: Judgement, key: str = "val_recall_at_5") -> dict[str, float | None]:
+    difference = _less(own.value[key], copy_last.value[key])
+    ends = _with_ends("difference", difference, own.draws[key] - copy_last.draws[key], ("lo", "hi"))
+    return {"recall_at_5": own.value[key], **ends}

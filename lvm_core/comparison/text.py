@@ -1,14 +1,19 @@
-"""metrics/comparison.md: the comparison, readable on a code host."""
+"""The comparison as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lvm_core.comparison.columns import BLURRED, COPYING, ENDS, RANKING, SPREAD
-from lvm_core.comparison.left_out import left_out_text
-from lvm_core.gates.text import STATUS_WORDS
-from lvm_core.statistics import CONFIDENCE, FEWEST_ARTICLES, RESAMPLES
+from lvm_core.comparison import Comparison
+from lvm_core.comparison.as_published import as_published_chapter
+from lvm_core.comparison.claims import claims_text
+from lvm_core.comparison.evidence import Claim
+from lvm_core.comparison.read import BLURRED, COPYING, ENDS, RANKING, SPREAD, left_out_text
+from lvm_core.config.gates import GatesParams
+from lvm_core.fivecat.statistics import CONFIDENCE, FEWEST_ARTICLES, RESAMPLES
+from lvm_core.frontier.answer import answer
+from lvm_core.selection.gates_text import STATUS_WORDS, after_phases_text, gates_text
 
 Row = Mapping[str, Any]
 
@@ -102,13 +107,7 @@ def comparison_text(
 
 
 def markdown_table(rows: Sequence[Row], shown: Mapping[str, str], *, mark_best: bool = False) -> list[str]:
-    """Rows of the comparison as a table: name, status, then columns.
-
-    Args:
-        rows: in their order.
-        shown: titles of the columns.
-        mark_best: set the highest value of each column in bold.
-    """
+    """Rows of the comparison as a table: name, status, then columns."""
     best = {
         column: max((row[column] for row in rows if row[column] is not None), default=None)
         for column in shown
@@ -136,12 +135,7 @@ def _cell(row: Row, column: str, *, best: bool) -> str:
 def time_direction_chapter(
     tables: Mapping[str, Mapping[str, Mapping[str, float | None]]], left_out: Sequence[str] = ()
 ) -> list[str]:
-    """The chapter on recipes trained and tested on articles read backwards, as one Markdown text or none.
-
-    Args:
-        tables: from `variants.time_direction`, by row.
-        left_out: recipes that were stopped.
-    """
+    """The chapter on recipes trained and tested on articles read backwards, as one Markdown text or none."""
     heading = ["## Time direction", *(["", left_out_text(left_out)] if left_out else [])]
     if not tables:
         return ["\n".join(heading)] if left_out else []
@@ -171,12 +165,7 @@ def time_direction_chapter(
 
 
 def seeds_chapter(spread: Mapping[str, Mapping[str, Any]], left_out: Sequence[str] = ()) -> list[str]:
-    """The chapter on the spread over seeds, as one Markdown text, or none if no recipe was repeated.
-
-    Args:
-        spread: from `variants.seed_spread`, by recipe.
-        left_out: recipes that were stopped.
-    """
+    """The chapter on the spread over seeds, as one Markdown text, or none if no recipe was repeated."""
     heading = ["## Spread over seeds", *(["", left_out_text(left_out)] if left_out else [])]
     if not spread:
         return ["\n".join(heading)] if left_out else []
@@ -204,3 +193,27 @@ def seeds_chapter(spread: Mapping[str, Mapping[str, Any]], left_out: Sequence[st
 
 def _number(value: float | None, form: str = ".4f") -> str:
     return "-" if value is None else format(value, form)
+
+
+def chapters(done: Comparison, gates: GatesParams, frontier: Mapping[str, Any], claims: Sequence[Claim]) -> list[str]:
+    """What can be reached, time direction, seeds (where there are any), gates, claims, the published table.
+
+    Args:
+        done: the comparison.
+        gates: policy and sets.
+        frontier: metrics/frontier.json.
+        claims: measured.
+
+    Returns:
+        Markdown, each beginning with a heading.
+    """
+    rows = done.json["rows"]
+    return [
+        f"## What can be reached\n\n{answer(frontier, rows)}",
+        *time_direction_chapter(done.json["time_direction"], done.json["left_out"]["time_direction"]),
+        *seeds_chapter(done.json["seeds"], done.json["left_out"]["seeds"]),
+        gates_text(gates, done.results, {row["name"]: row["kind"] for row in rows}),
+        after_phases_text(gates, done.after_phases),
+        "\n".join(claims_text(claims)),
+        as_published_chapter(done.json["as_published"]),
+    ]

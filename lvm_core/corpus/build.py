@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lvm_core.corpus.article import Article, Source
+from lvm_core.config.data import CorpusParams, DataParams, SplitParams
+from lvm_core.config.params import PARAMS_FILE
+from lvm_core.corpus import Article, Source
 from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs
-from lvm_core.corpus.params import CorpusParams, DataParams, SplitParams
-from lvm_core.corpus.sources import check_distinct, open_source
-from lvm_core.errors import LvmError
-from lvm_core.params import PARAMS_FILE
-from lvm_core.progress import Progress
+from lvm_core.corpus.packages import check_distinct, open_source
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.progress import Progress
 from lvm_core.windows import CONTEXT, assign_splits
 
 if TYPE_CHECKING:
@@ -25,55 +25,46 @@ _WORD = re.compile(r"[^\s!-/:-@\[-`{-~“”‘’«»–—…•]+")
 
 @dataclass(frozen=True)
 class ChunkedArticle:
-    """An article that was kept.
-
-    Attributes:
-        id: of the article.
-        title: of the article.
-        chunks: at least `corpus.min_chunks` texts, in order.
-    """
+    """An article that was kept."""
 
     id: str
+    """Of the article."""
     title: str
+    """Of the article."""
     chunks: list[str]
+    """At least `corpus.min_chunks` texts, in order."""
 
 
 @dataclass
 class ChunkCounts:
-    """What became of chunks.
-
-    Attributes:
-        kept: in the bank.
-        duplicates: dropped, because an earlier chunk of the same source has the same words.
-        in_train: dropped, because a chunk of the training source has the same words.
-        in_short_articles: left out with their articles.
-    """
+    """What became of chunks."""
 
     kept: int = 0
+    """In the bank."""
     duplicates: int = 0
+    """Dropped, because an earlier chunk of the same source has the same words."""
     in_train: int = 0
+    """Dropped, because a chunk of the training source has the same words."""
     in_short_articles: int = 0
+    """Left out with their articles."""
 
 
 @dataclass
 class ChunkedSource:
-    """A source cut into chunks.
-
-    Attributes:
-        name: of the source.
-        articles: those kept, in the source's order.
-        too_short: number of articles left out for having under `corpus.min_chunks` chunks.
-        longest_short: chunks of the longest of those.
-        chunks: what became of chunks.
-        paragraphs: what became of paragraphs.
-    """
+    """A source cut into chunks."""
 
     name: str
+    """Of the source."""
     articles: list[ChunkedArticle] = field(default_factory=list)
+    """Those kept, in the source's order."""
     too_short: int = 0
+    """Number of articles left out for having under `corpus.min_chunks` chunks."""
     longest_short: int = 0
+    """Chunks of the longest of those."""
     chunks: ChunkCounts = field(default_factory=ChunkCounts)
+    """What became of chunks."""
     paragraphs: ParagraphCounts = field(default_factory=ParagraphCounts)
+    """What became of paragraphs."""
 
     def metrics(self) -> dict[str, Any]:
         """Counts and the mean length of a chunk in characters."""
@@ -121,15 +112,6 @@ def chunk_source(
 
     Two chunks are duplicates when their words are the same, whatever the case and punctuation; the first one stays,
     and only chunks of articles that are kept count as first ones.
-
-    Args:
-        source: to read.
-        params: of the chunker.
-        limit: stop after this many kept articles, visited in an order that spreads evenly over the source.
-        train_keys: words of the training source's chunks, for the source that must not share any with it.
-
-    Returns:
-        The chunked source, and the words of its chunks.
     """
     result, seen, kept = ChunkedSource(source.name), set[str](), dict[int, ChunkedArticle]()
     order = spread_order(len(source.documents)) if limit else range(len(source.documents))
@@ -188,11 +170,7 @@ def spread_order(count: int) -> list[int]:
 
 
 def require_articles(source: ChunkedSource, needed: int, key: str, value: str, params: CorpusParams) -> None:
-    """Make sure that enough articles are left.
-
-    Raises:
-        LvmError: fewer than `needed` (names the parameter, the counts and the remedy).
-    """
+    """Make sure that enough articles are left."""
     kept = len(source.articles)
     if kept < needed:
         raise LvmError(
@@ -203,11 +181,7 @@ def require_articles(source: ChunkedSource, needed: int, key: str, value: str, p
 
 
 def split_articles(train: ChunkedSource, ood: ChunkedSource, params: SplitParams, seed: int) -> dict[str, str]:
-    """Split of every article by its id: `train`, `dev` or `val` for the training source, `ood` for the other.
-
-    Raises:
-        LvmError: one of them has no article (names the parameters).
-    """
+    """Split of every article by its id: `train`, `dev` or `val` for the training source, `ood` for the other."""
     ids = [article.id for article in train.articles]
     splits = dict(zip(ids, assign_splits(ids, dev=params.dev, val=params.val, seed=seed), strict=True))
     for name in ("train", "dev", "val"):
@@ -220,12 +194,7 @@ def split_articles(train: ChunkedSource, ood: ChunkedSource, params: SplitParams
 
 
 def bank_frames(sources: list[ChunkedSource], splits: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The bank's `chunks` and `articles` tables.
-
-    Args:
-        sources: in the order of the bank.
-        splits: of every article, by its id.
-    """
+    """The bank's `chunks` and `articles` tables."""
     import pandas as pd
 
     chunks = pd.DataFrame(_chunk_rows(sources), columns=["article_id", "chunk_index", "text"])

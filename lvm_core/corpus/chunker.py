@@ -1,18 +1,68 @@
-"""Paragraphs to chunks of bounded length. Text is only ever left out by a rule stated here, and counted.
-
-In this order: white space becomes single spaces; boilerplate goes; a short paragraph is joined to the one after it (the
-last one to the one before it), or dropped; what is too long is cut into pieces of similar length.
-"""
+"""Text to chunks: sentences, and their packing."""
 
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lvm_core.corpus.params import CorpusParams
-from lvm_core.corpus.sentences import clause_ends, sentence_ends, word_ends
+from lvm_core.config.data import CorpusParams
+
+# Words after which a full stop does not end a sentence, ...
+_ABBREVIATION = re.compile(
+    "mr|mrs|ms|messrs|dr|prof|rev|hon|gov|gen|sen|rep|col|capt|lt|maj|cmdr|adm|sgt|pres|supt|st|mt|ft"
+    "|jan|feb|apr|jun|jul|aug|sept|oct|nov|dec|eds|vs|viz|cf|ca|approx|inc|corp|ltd|bros|jr|sr|dept|al|etc"
+)
+
+# ... and words after which it does not before a digit: "No. 5" runs on, "They said no. We" does not.
+_NUMBERED = re.compile("nos?|arts?|secs?|vols?|ch|pp?|par|figs?")
+
+# A stop with its closing quotes and brackets, then a space and whatever the next word opens with. The stops of other
+# scripts need no space.
+_STOP = re.compile(r"""[.!?…]+["'”’)\]]*(?= (?P<next>["'“‘(\[]*\S))|[。！？।؟][”’」』）]*(?=.)""")
+
+_INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
+
+_CLAUSE = re.compile(r"""[;:]["'”’)\]]*(?= )|\S(?= ?(?:—|--))""")
+
+_SPACE = re.compile(r" ")
+
+
+def sentence_ends(text: str) -> list[int]:
+    """Positions after which a sentence has ended, ascending, without the end of the text itself.
+
+    No end is seen after an abbreviation ("Mr."), an initial or a dotted abbreviation ("U.S."), nor before a lower-case
+    letter. So a sentence that ends in "the U.S." runs on into the next: for chunks, too few cuts are better than
+    wrong ones.
+    """
+    return [match.end() for match in _STOP.finditer(text) if _ends_sentence(text, match)]
+
+
+def _ends_sentence(text: str, match: re.Match[str]) -> bool:
+    following = match["next"]
+    if following is None:
+        return True
+    if following[-1].islower():
+        return False
+    if match[0] != ".":
+        return True
+    word = text[text.rfind(" ", 0, match.start()) + 1 : match.start()].lstrip("\"'“‘([").lower()
+    if _NUMBERED.fullmatch(word):
+        return not following[-1].isdigit()
+    return not (_ABBREVIATION.fullmatch(word) or _INITIALS.fullmatch(word))
+
+
+def clause_ends(text: str) -> list[int]:
+    """Positions after a semicolon or colon, or before a dash."""
+    return [match.end() for match in _CLAUSE.finditer(text)]
+
+
+def word_ends(text: str) -> list[int]:
+    """Positions of the spaces."""
+    return [match.start() for match in _SPACE.finditer(text)]
+
 
 HEADING_CHARS = 100
 """Longest line in capitals that counts as a heading."""
@@ -23,21 +73,18 @@ LOOKAHEAD = 16
 
 @dataclass
 class ParagraphCounts:
-    """What became of paragraphs.
-
-    Attributes:
-        read: paragraphs with any text.
-        boilerplate: left out by `is_boilerplate` (and by the reader's rules).
-        joined: short ones joined to a neighbour.
-        dropped_short: short ones dropped.
-        split: too long (some only after joining) and cut into pieces.
-    """
+    """What became of paragraphs."""
 
     read: int = 0
+    """Paragraphs with any text."""
     boilerplate: int = 0
+    """Left out by `is_boilerplate` (and by the reader's rules)."""
     joined: int = 0
+    """Short ones joined to a neighbour."""
     dropped_short: int = 0
+    """Short ones dropped."""
     split: int = 0
+    """Too long (some only after joining) and cut into pieces."""
 
 
 def chunk_paragraphs(paragraphs: Iterable[str], params: CorpusParams, counts: ParagraphCounts) -> list[str]:
@@ -45,11 +92,6 @@ def chunk_paragraphs(paragraphs: Iterable[str], params: CorpusParams, counts: Pa
 
     Every chunk has at most `max_chars` characters. None has fewer than `min_chars`, except that with `short: join` an
     article that is shorter than that as a whole is one chunk.
-
-    Args:
-        paragraphs: of the article, in order.
-        params: lengths and the rule for short ones.
-        counts: added to.
     """
     normalised = [" ".join(paragraph.split()) for paragraph in paragraphs]
     read = [paragraph for paragraph in normalised if paragraph]
@@ -116,17 +158,7 @@ def split_long(text: str, min_chars: int, max_chars: int) -> list[str]:
 
 
 def _best_cut(head: str, length: int, min_chars: int, max_chars: int) -> int:
-    """Where to cut off the next piece.
-
-    Args:
-        head: start of the text that is left, enough of it to see every border up to `max_chars`.
-        length: of the text that is left, over `max_chars`.
-        min_chars: of a piece.
-        max_chars: of a piece.
-
-    Returns:
-        Of the best kind of border that leaves both sides long enough, the one nearest to an even share of the text.
-    """
+    """Where to cut off the next piece."""
     wanted = length / math.ceil(length / max_chars)
     low, high = min_chars, min(max_chars, length - 1 - min_chars)  # 1: the space at the cut
     for borders in (sentence_ends, clause_ends, word_ends):

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lvm_core.corpus.article import Article, Document, Source
-from lvm_core.errors import LvmError
+from lvm_core.corpus import Article, Document, Source
+from lvm_core.runtime.errors import LvmError
 
 SUFFIXES = (".jsonl", ".md", ".txt")
 
@@ -29,10 +29,6 @@ def read_folder(folder: Path) -> Source:
 
     Linked files are read, linked folders are not entered. An article's id is `<folder's name>/<path in it>`, for a
     line of .jsonl followed by `:<line number>`, or by `:<id>` where the line has one.
-
-    Raises:
-        LvmError: the folder holds no such file, or a file cannot be read, is not UTF-8, or has a line that is no json
-            object with a `text` (names file and line); or an id repeats.
     """
     # resolve() so that "." and "texts/.." have a name too; only that name, never the machine's path, is stored
     source = folder.resolve()
@@ -73,11 +69,7 @@ def _documents(path: Path, name: str) -> Iterator[Document]:
 
 
 def read_utf8(path: Path) -> str:
-    """Text of a UTF-8 file, with or without byte order mark, line ends as in Unix.
-
-    Raises:
-        LvmError: it cannot be read or is not UTF-8 (names the file, the byte and the remedy).
-    """
+    """Text of a UTF-8 file, with or without byte order mark, line ends as in Unix."""
     if path.exists() and not path.is_file():
         raise LvmError(f"{path}: is not a regular file; take it away")  # reading a pipe or a device might never end
     try:

@@ -13,42 +13,34 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvm_core.command_line import Parser, run_command
-from lvm_core.errors import LvmError
-from lvm_core.fivecat.headline import HEADLINE
+from lvm_core.config.figures import HEADLINE
+from lvm_core.runtime.cli import Parser, run_command
+from lvm_core.runtime.errors import LvmError
 
 if TYPE_CHECKING:  # torch and pandas take seconds to load, which --help and a typing mistake should not
     from lvm_core.bank import Bank
-    from lvm_core.checkpoint import LoadedModel
+    from lvm_core.config.groups import EvaluateParams
     from lvm_core.fivecat.evaluate import Evaluation
-    from lvm_core.fivecat.params import EvaluateParams
     from lvm_core.fivecat.predictor import Predictor
-    from lvm_core.fivecat.resampled import Judgement
+    from lvm_core.fivecat.statistics import Judgement
+    from lvm_core.models.checkpoint import LoadedModel
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Evaluate and print.
-
-    Args:
-        arguments: of the command line.
-
-    Raises:
-        LvmError: an argument is wrong, a file is missing or damaged, or model and bank do not fit together.
-    """
+    """Evaluate and print."""
     given = _parse(arguments)
     params, seed, threads = _settings(given)
     if given.json and (Path(given.json).is_dir() or not Path(given.json).absolute().parent.is_dir()):
         raise LvmError(f"--json {given.json}: must be a file in a folder that is there")  # said before the work
 
     from lvm_core.bank import load_bank, require_content
-    from lvm_core.checkpoint import load_model
-    from lvm_core.files import write_json
     from lvm_core.fivecat.evaluate import evaluate_splits
     from lvm_core.fivecat.predictor import from_callable
-    from lvm_core.fivecat.resampled import judge
-    from lvm_core.hardware import resolve_device, use_threads
-    from lvm_core.references import context_mean, copy_last
-    from lvm_core.statistics import RESAMPLES
+    from lvm_core.fivecat.references import context_mean, copy_last
+    from lvm_core.fivecat.statistics import RESAMPLES, judge
+    from lvm_core.models.checkpoint import load_model
+    from lvm_core.runtime.files import write_json
+    from lvm_core.runtime.hardware import resolve_device, use_threads
 
     use_threads(threads)
     device = resolve_device(given.device)
@@ -92,8 +84,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _settings(given: argparse.Namespace) -> tuple[EvaluateParams, int, int]:
     """Parameters of the evaluation, seed and threads: of the command line, else of --params, else the defaults."""
     from lvm_core.bank import SPLITS
-    from lvm_core.fivecat.params import EvaluateParams
-    from lvm_core.params import Device, Seed, Threads, load_group, read_params, validate
+    from lvm_core.config.groups import EvaluateParams
+    from lvm_core.config.params import Device, Seed, Threads, load_group, read_params, validate
 
     unknown = [split for split in given.split or () if split not in SPLITS]
     if unknown:
@@ -113,11 +105,7 @@ def _settings(given: argparse.Namespace) -> tuple[EvaluateParams, int, int]:
 
 
 def check_fit(model: LoadedModel, model_directory: str, bank: Bank, bank_directory: str, splits: Sequence[str]) -> None:
-    """Refuse a bank that the model cannot be judged on; say on stderr what makes its figures hard to read.
-
-    Raises:
-        LvmError: the dimensions differ, or none of the splits has a window.
-    """
+    """Refuse a bank that the model cannot be judged on; say on stderr what makes its figures hard to read."""
     reads, holds = (
         f"{info.dimension}-d vectors of {info.encoder or 'an unnamed encoder'}" for info in (model.info, bank.info)
     )
@@ -137,14 +125,7 @@ def check_fit(model: LoadedModel, model_directory: str, bank: Bank, bank_directo
 
 
 def table_text(split: str, summary: Mapping[str, Any], judgements: Mapping[str, Judgement], name: str) -> str:
-    """The headline figures of one split as a table, a column a predictor.
-
-    Args:
-        split: whose figures.
-        summary: of any of the predictors on it, for the counts.
-        judgements: by predictor, the model under `model`.
-        name: of the model.
-    """
+    """The headline figures of one split as a table, a column a predictor."""
     titles = [name if key == "model" else key for key in judgements]
     lines = [["", *titles]]
     for figure in HEADLINE:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,30 +12,44 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lvm_core.bank import Bank
-from lvm_core.fivecat.batches import Batch, gather_chunks, iterate_batches
-from lvm_core.fivecat.closeness import closeness_columns, mean_chunk
-from lvm_core.fivecat.coherence import coherence_of
-from lvm_core.fivecat.contrastive import contrastive_column, draw_targets
-from lvm_core.fivecat.full_bank import full_bank_columns
-from lvm_core.fivecat.leaks import judged_windows
-from lvm_core.fivecat.names import (
+from lvm_core.bank import Bank, load_bank, reversed_bank
+from lvm_core.config.figures import (
     ABLATIONS,
     FULL_BANK_RANKS,
+    OFFSETS,
     full_bank_column,
     offset_column,
     published_step_column,
     step_columns,
 )
-from lvm_core.fivecat.order import order_columns
-from lvm_core.fivecat.params import EvaluateParams
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.fivecat.figures import summarise
+from lvm_core.fivecat.further import (
+    closeness_columns,
+    contrastive_column,
+    draw_targets,
+    full_bank_columns,
+    judged_windows,
+    mean_chunk,
+)
 from lvm_core.fivecat.predictor import Predictor, from_callable, unit_predictions
-from lvm_core.fivecat.profile import profile_columns
-from lvm_core.fivecat.retrieval import RANKS, article_scores, retrieval_columns
-from lvm_core.fivecat.rollout import rollout_columns
-from lvm_core.fivecat.summary import summarise
-from lvm_core.fivecat.window_sets import OFFSETS, Windows, foreign_rows, shuffled_orders
-from lvm_core.progress import Progress
+from lvm_core.fivecat.tests import coherence_of, order_columns, profile_columns, rollout_columns
+from lvm_core.fivecat.windows import (
+    RANKS,
+    Batch,
+    Windows,
+    article_scores,
+    foreign_rows,
+    gather_chunks,
+    iterate_batches,
+    retrieval_columns,
+    shuffled_orders,
+)
+from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import REVERSED, atomic_directory, write_json, write_parquet
+from lvm_core.runtime.hardware import resolve_device
+from lvm_core.runtime.progress import Progress
 
 REPORTED_SPLITS = ("val", "ood")
 """The splits that only report; `dev` chooses, `train` is learned from."""
@@ -42,20 +57,17 @@ REPORTED_SPLITS = ("val", "ood")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a predictor reached on a split.
-
-    Attributes:
-        windows: one row a window in canonical order (article id, position): `row` (bank row of the target), `article`
-            (its id), `position` (in the article), `candidates[_unmasked]`, and the measures, NaN where undefined:
-            `cos_k-4` .. `cos_k+4`, `recall_at_1`, `recall_at_5`, `mrr` (and `_unmasked`), `cos_<ablation>`,
-            `rollout_cosine_<h>`, `rollout_recall_at_5_<h>`, `published_rollout_cosine_<h>`, `coherence`, `raw_norm`,
-            `contrastive`, `best_context`, `best_context_of_truth`, `centred_cosine`, `full_bank_recall_at_<k>`
-            (float32, but means are taken in float64).
-        summary: the figures (`summary.summarise`), json values.
-    """
+    """What a predictor reached on a split."""
 
     windows: pd.DataFrame
+    """One row a window in canonical order (article id, position): `row` (bank row of the target), `article` (its id),
+    `position` (in the article), `candidates[_unmasked]`, and the measures, NaN where undefined: `cos_k-4` ..
+    `cos_k+4`, `recall_at_1`, `recall_at_5`, `mrr` (and `_unmasked`), `cos_<ablation>`, `rollout_cosine_<h>`,
+    `rollout_recall_at_5_<h>`, `published_rollout_cosine_<h>`, `coherence`, `raw_norm`, `contrastive`,
+    `best_context`, `best_context_of_truth`, `centred_cosine`, `full_bank_recall_at_<k>` (float32, but means are
+    taken in float64)."""
     summary: dict[str, Any]
+    """The figures (`summary.summarise`), json values."""
 
 
 def evaluate(
@@ -207,3 +219,76 @@ def _kind(name: str) -> type[np.generic]:
 
 def _join(parts: list[np.ndarray], name: str) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(0, dtype=_kind(name))
+
+
+@dataclass(frozen=True)
+class ModelJudge:
+    """Evaluates models on `val` and `ood` of a bank."""
+
+    bank: Bank
+    """To evaluate on."""
+    params: EvaluateParams
+    seed: int
+    """Of the random draws."""
+    device: torch.device
+    """To predict on."""
+
+    @classmethod
+    def of_bank(cls, directory: str | Path, kind: str, params: EvaluateParams, seed: int, device: str) -> ModelJudge:
+        """On the bank in a folder, with its articles read backwards where `kind` is that variant.
+
+        Raises:
+            LvmError: the bank is missing or damaged, or there is no such device.
+        """
+        bank, found = load_bank(directory), resolve_device(device)
+        return cls(reversed_bank(bank) if kind == REVERSED else bank, params, seed, found)
+
+    def evaluate(self, directory: Path, name: str, leave_out: Collection[str] = ()) -> dict[str, Evaluation]:
+        """Evaluations by split of the model in a directory.
+
+        Args:
+            directory: of the model.
+            name: of it, for messages.
+            leave_out: tests that are not made (`names.DEAR_TESTS`).
+
+        Raises:
+            LvmError: the model is missing, damaged, of another dimension than the bank, or predicts no numbers.
+        """
+        model = load_model(directory).to(self.device)
+        if model.info.dimension != self.bank.info.dimension:
+            reads, holds = (f"{info.dimension}-d vectors of {info.encoder}" for info in (model.info, self.bank.info))
+            raise LvmError(f"{directory}: reads {reads}, data/bank holds {holds}; train the recipe on this bank")
+        predictor = from_callable(model.predict_raw, name)
+        return evaluate_splits(
+            self.bank, predictor, self.params, seed=self.seed, device=self.device, leave_out=leave_out
+        )  # fmt: skip
+
+
+def write_evaluations(
+    directory: str | Path,
+    evaluations: Mapping[str, Evaluation],
+    fit: Mapping[str, Any] | None = None,
+    within: Mapping[str, Mapping[str, Evaluation]] | None = None,
+) -> None:
+    """Replace `directory` as a whole by `<split>.parquet` of each split and `summary.json` (figures by split).
+
+    Args:
+        directory: to write.
+        evaluations: by split.
+        fit: what the predictor fitted; put under `fit` in the summary if there is any.
+        within: further evaluations, by the name of a folder in this one.
+
+    Raises:
+        LvmError: the folder cannot be written to.
+    """
+    with atomic_directory(directory) as temporary:
+        _write(temporary, evaluations, {"fit": dict(fit)} if fit else {})
+        for name, others in (within or {}).items():
+            _write(temporary / name, others, {})
+
+
+def _write(directory: Path, evaluations: Mapping[str, Evaluation], more: Mapping[str, Any]) -> None:
+    summary: dict[str, Any] = {split: evaluation.summary for split, evaluation in evaluations.items()}
+    for split, evaluation in evaluations.items():
+        write_parquet(directory / f"{split}.parquet", evaluation.windows)
+    write_json(directory / "summary.json", summary | dict(more))

@@ -10,28 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvm_core.errors import LvmError
+from lvm_core.runtime.errors import LvmError
 
 Predict = Callable[[Tensor, np.ndarray], Tensor]
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A named predictor.
-
-    Attributes:
-        name: for messages, folders and tables.
-        predict: (contexts [B, 5, D] float32 unit vectors, oldest first; rows [B] int64, the bank rows of the chunks to
-            be predicted) -> [B, D] raw predictions on the contexts' device, not necessarily unit. Each prediction may
-            depend on its own window only. A trained model ignores `rows`; reference predictors that cheat use them.
-        reads_context: False for predictors that ignore `contexts`; order ablations are not applicable to them.
-        fit: what was fitted, as json values (weights, chosen strength).
-    """
+    """A named predictor."""
 
     name: str
+    """For messages, folders and tables."""
     predict: Predict
+    """(contexts [B, 5, D] float32 unit vectors, oldest first; rows [B] int64, the bank rows of the chunks to be
+    predicted) -> [B, D] raw predictions on the contexts' device, not necessarily unit. Each prediction may depend on
+    its own window only. A trained model ignores `rows`; reference predictors that cheat use them."""
     reads_context: bool = True
+    """False for predictors that ignore `contexts`; order ablations are not applicable to them."""
     fit: Mapping[str, Any] = field(default_factory=dict)
+    """What was fitted, as json values (weights, chosen strength)."""
 
     def __call__(self, contexts: Tensor, rows: np.ndarray) -> Tensor:
         """[B, D] raw predictions, see `predict`."""

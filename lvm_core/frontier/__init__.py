@@ -34,7 +34,6 @@ instead of +0.009 at the 0.01 chosen (tuned on val, as all points are). So whate
 linear predictors, not of every linear predictor. And the summary's last criterion for stage A, 3 of the 5 gates of the
 published 5CAT, is no part of the question that `answer` answers.
 
-Rooms: `equations` (means over train windows), `families` (least-squares predictions and their mixtures), `strength` (of
-the penalty), `curve` (from a multiplier to a mixture, and to the one with a wanted margin), `measure`, `trace` (all of
-it: metrics/frontier.json), `answer` (what it says; needs no torch).
+`equations`: means over train windows, and from a multiplier to a mixture. `families`: least-squares predictions, their
+mixtures and the strength of the penalty. `measure`: all of it (metrics/frontier.json). `answer`: what it says.
 """

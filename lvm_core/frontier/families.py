@@ -1,33 +1,33 @@
-"""Families of linear predictors: the least-squares predictions of `equations.WANTED`, and mixtures of them."""
+"""Families of linear predictors, and the strength of their penalty."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lvm_core.errors import LvmError
+from lvm_core.bank import Bank
 from lvm_core.fivecat.predictor import Predictor, from_callable
+from lvm_core.fivecat.windows import canonical_windows, iterate_batches
 from lvm_core.frontier.equations import WANTED, Equations
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.progress import Progress
 from lvm_core.windows import CONTEXT
 
 
 @dataclass(frozen=True)
 class Family:
-    """The predictors that a frontier is traced in.
-
-    Attributes:
-        name: `linear5` or `affine`.
-        gram: [8, 8] float64 inner products of the least-squares predictions of `equations.WANTED`.
-        mix: [8] float64 coefficients -> the sum of the least-squares predictions, each times its coefficient.
-    """
+    """The predictors that a frontier is traced in."""
 
     name: str
+    """`linear5` or `affine`."""
     gram: np.ndarray
+    """[8, 8] float64 inner products of the least-squares predictions of `equations.WANTED`."""
     mix: Callable[[np.ndarray], Predictor]
+    """[8] float64 coefficients -> the sum of the least-squares predictions, each times its coefficient."""
 
     def parts(self) -> list[Predictor]:
         """The eight least-squares predictions themselves."""
@@ -71,14 +71,6 @@ def affine(equations: Equations, strength: float, device: torch.device | str = "
 
     and taking the traces of the blocks leaves five equations for the w_i. Memory: four [5D, 5D] float64 matrices beside
     the equations (470 MB at D=768).
-
-    Args:
-        equations: the normal equations.
-        strength: penalty, a training window.
-        device: where mixtures are kept and computed.
-
-    Raises:
-        LvmError: the strength is too small for the rounding of the covariance.
     """
     solve = shrunk_solver(equations, strength)
     weights = torch.empty(equations.right.shape, dtype=torch.float32)
@@ -92,11 +84,7 @@ def affine(equations: Equations, strength: float, device: torch.device | str = "
 
 
 def shrunk_solver(equations: Equations, strength: float) -> Callable[[Tensor], Tensor]:
-    """From a right-hand side C [5D, D] to the coefficients W [5D, D] of `affine`, both float64.
-
-    Raises:
-        LvmError: the strength is too small for the rounding of the covariance.
-    """
+    """From a right-hand side C [5D, D] to the coefficients W [5D, D] of `affine`, both float64."""
     dimension = equations.right_mean.shape[1]
     penalised = equations.covariance.clone()
     penalised.diagonal().add_(strength)
@@ -133,3 +121,33 @@ def _affine_mixer(weights: Tensor, biases: Tensor) -> Callable[[np.ndarray], Pre
         return from_callable(lambda contexts: torch.addmm(bias, contexts.flatten(1), weight), "affine family")
 
     return mix
+
+
+def choose_strength(bank: Bank, equations: Equations, strengths: Sequence[float], batch_size: int) -> float:
+    """The strength whose unconstrained affine predictor has the best mean cosine on dev."""
+    if len(strengths) == 1:
+        return strengths[0]
+    if not len(bank.targets("dev")):
+        raise LvmError(
+            "data/bank: the dev split has no window, which the choice among several evaluate.ridge_strengths needs; "
+            "give it more or longer articles (data.train, split.*)"
+        )
+    cosines = []
+    progress = Progress("frontier, strength of the penalty", len(strengths), "strengths")
+    for strength in strengths:
+        solved = shrunk_solver(equations, strength)(equations.right[0])
+        bias = equations.right_mean[0] - equations.feature_mean @ solved
+        cosines.append(_dev_cosine(bank, solved.float(), bias.float(), batch_size))
+        progress.update(1)
+    progress.close()
+    return strengths[int(np.argmax(cosines))]
+
+
+def _dev_cosine(bank: Bank, weight: torch.Tensor, bias: torch.Tensor, batch_size: int) -> float:
+    windows = canonical_windows(bank, "dev")
+    total = 0.0
+    for batch in iterate_batches(bank, windows, batch_size, "cpu"):
+        predictions = torch.addmm(bias, batch.contexts().flatten(1), weight)
+        cosines = torch.nn.functional.cosine_similarity(predictions, batch.at_offset(1))
+        total += float(cosines.sum(dtype=torch.float64))
+    return total / len(windows)

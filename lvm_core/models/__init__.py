@@ -1,23 +1,15 @@
-"""Model families: a registry of typed sizes and the modules they build. One file a family."""
+"""Model families: what each family of `config.models` builds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from torch import nn
 
-from lvm_core.models.amn import Amn, AmnParams
+from lvm_core.config.models import ModelParams
 from lvm_core.models.base import LatentModel
-from lvm_core.models.next_token import NextToken, NextTokenParams
-from lvm_core.models.recurrent import Gru, GruParams, Lstm, LstmParams
-from lvm_core.models.transformer import Transformer, TransformerParams
-
-ModelParams = Annotated[
-    TransformerParams | NextTokenParams | LstmParams | GruParams | AmnParams, Field(discriminator="family")
-]
-"""Sizes of any family, told apart by `family`."""
+from lvm_core.models.families import Amn, Gru, Lstm, NextToken, Transformer
 
 FAMILIES: dict[str, Callable[[Any, int], LatentModel]] = {
     **{"transformer": Transformer, "next_token": NextToken, "lstm": Lstm, "gru": Gru, "amn": Amn},
@@ -36,11 +28,6 @@ def build_model(params: ModelParams, dimension: int) -> LatentModel:
         is to be fitted (`model.normaliser.fit`) or loaded before it can predict.
     """
     return FAMILIES[params.family](params, dimension)
-
-
-def draws_samples(params: ModelParams) -> bool:
-    """Whether the model has `samples(contexts, n)`, as the energy loss needs."""
-    return isinstance(params, TransformerParams) and params.head == "energy"
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -1,39 +1,16 @@
-"""Heads: from the state of the last position, and the context itself, to the raw prediction."""
+"""Heads, from the last position's state and the context to the raw prediction; and the bias against the last slot."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
 
 import torch
-from pydantic import Field, model_validator
 from torch import nn
 from torch.nn import functional as F
 
-from lvm_core.models.base import FamilyParams
-from lvm_core.models.shares import Drawing
+from lvm_core.config.models import Barred, FixedBias, HeadParams, LearnableBias
+from lvm_core.models.base import Drawing, RampedValue
 from lvm_core.windows import CONTEXT
-
-
-class HeadParams(FamilyParams):
-    """Which head, and what it needs.
-
-    Attributes:
-        mixture_start: with head `mixture`: the mixture that it starts from, the last context vector or the mean of all.
-        noise: with head `energy`: width of the noise.
-    """
-
-    head: Literal["plain", "residual_unit", "residual_free", "mixture", "energy"] = "plain"
-    mixture_start: Literal["last", "mean"] | None = None
-    noise: Annotated[int, Field(ge=1, le=65_536)] | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> HeadParams:
-        for key, head in (("mixture_start", "mixture"), ("noise", "energy")):
-            if (getattr(self, key) is not None) != (self.head == head):
-                raise ValueError(f"head {head!r} needs {key}, and no other head has it")
-        if self.normaliser and self.head == "residual_unit":
-            raise ValueError("head 'residual_unit' adds unit vectors: it does not go with a normaliser")
-        return self
 
 
 class Plain(nn.Sequential):
@@ -161,3 +138,29 @@ def build_head(params: HeadParams, width: int, dimension: int) -> nn.Module:
     if params.noise:
         return Energy(width, dimension, params.noise)
     return {"plain": Plain, "residual_unit": ResidualUnit, "residual_free": ResidualFree}[params.head](width, dimension)
+
+
+class LastSlotBias(nn.Module):
+    """The bias of one model: the same in all its layers and heads.
+
+    Attributes:
+        strength: beta_max x ramp, in force; None where the slot is barred.
+        theta: [] learned, None unless learnable.
+        pattern: [5] 0 but for the last slot: -1, or minus infinity where it is barred.
+    """
+
+    def __init__(self, params: FixedBias | LearnableBias | Barred) -> None:
+        super().__init__()
+        barred = isinstance(params, Barred)
+        self.strength = None if isinstance(params, Barred) else RampedValue(params.beta_max, params.ramp)
+        self.theta = nn.Parameter(torch.zeros(())) if isinstance(params, LearnableBias) else None
+        self.pattern: torch.Tensor
+        pattern = torch.tensor([0.0] * (CONTEXT - 1) + [-math.inf if barred else -1.0])
+        self.register_buffer("pattern", pattern, persistent=False)
+
+    def forward(self) -> torch.Tensor:
+        """[5] float32 to be added to the attention's logits of a query that sees all five slots."""
+        if self.strength is None:
+            return self.pattern
+        beta = self.strength.in_force
+        return self.pattern * (beta if self.theta is None else beta * torch.sigmoid(self.theta))

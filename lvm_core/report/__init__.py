@@ -1,1 +1,1 @@
-"""The report: one self-contained HTML page that can be sent to a colleague (`page.report_html`)."""
+"""The report: one HTML page (plots/report.html), its pictures, its tables and its words."""

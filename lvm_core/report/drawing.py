@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lvm_core.figures import STYLE
+from lvm_core.report.figures import STYLE
 
 # Colours that no picture would use stand for the page's; `_as_variables` puts the page's variables in their place.
 INK, MUTED, GRID, SHADE = "#010101", "#010102", "#010103", "#010104"
@@ -74,14 +74,7 @@ class Drawing:
 
 @contextmanager
 def drawing(key: str, label: str, width: float = 4.6, height: float = 3.4) -> Iterator[Drawing]:
-    """Yield a drawing with one panel in the page's style.
-
-    Args:
-        key: prefix of every id in it; another one for each picture of a page.
-        label: its description for readers who cannot see it.
-        width: inches; a picture is drawn small, so that its letters can be read on a phone.
-        height: inches.
-    """
+    """Yield a drawing with one panel in the page's style."""
     with plt.rc_context(_STYLE | {"svg.hashsalt": f"lvm-{key}"}):
         figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
         done = Drawing(key, figure, axes)
@@ -95,13 +88,7 @@ def drawing(key: str, label: str, width: float = 4.6, height: float = 3.4) -> It
 
 
 def inline_svg(text: str, key: str, label: str) -> str:
-    """An SVG file's text as an element for an HTML page.
-
-    Args:
-        text: as matplotlib writes it.
-        key: prefix of every id.
-        label: description for readers who cannot see it.
-    """
+    """An SVG file's text as an element for an HTML page."""
     root = ElementTree.fromstring(text)
     for parent in list(root.iter()):
         # Dates and addresses; and rules of style that would hold for the whole page.

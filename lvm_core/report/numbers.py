@@ -7,6 +7,7 @@ import re
 from typing import Any, TypeGuard
 
 UNDEFINED = "–"
+
 MINUS = "−"
 
 

@@ -10,17 +10,14 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
-from lvm_core.claims import measure_claims
-from lvm_core.comparison.left_out import left_out_text
-from lvm_core.gates.after_phases import POLICIES
-from lvm_core.report import pictures, tables, words
-from lvm_core.report.confidence import confidence
+from lvm_core.comparison.claims import measure_claims
+from lvm_core.comparison.read import left_out_text
+from lvm_core.report import pictures, tables
 from lvm_core.report.drawing import Picture
-from lvm_core.report.gate_tables import gate_tables, phases_table
+from lvm_core.report.gate_tables import confidence, gate_tables, phases_table, selection
 from lvm_core.report.numbers import count, number, signed, with_minus
-from lvm_core.report.reach import reach
-from lvm_core.report.selection import selection
-from lvm_core.report.verdict import few_articles, verdict
+from lvm_core.report.verdict import few_articles, reach, verdict
+from lvm_core.selection.gates_text import POLICIES
 
 CURVES = {
     "dev_recall_at_5": ("R@5 on dev by epoch", "R@5"),
@@ -84,7 +81,7 @@ def report_html(
         published=comparison.get("as_published"),
         published_table=tables.published((comparison.get("as_published") or {}).get("rows") or []),
         all_figures=[tables.all_figures(rows, split) for split in ("val", "ood")],
-        words=words,
+        words=tables,
     )
 
 

@@ -1,4 +1,4 @@
-"""The pictures of the report."""
+"""Names beside points, none over another: points whose name finds no free place go without."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
 from lvm_core.report.drawing import (
     BASELINE,
@@ -24,12 +25,45 @@ from lvm_core.report.drawing import (
     Picture,
     drawing,
 )
-from lvm_core.report.labels import place_labels
 from lvm_core.report.numbers import is_defined, number
 
+PLACES = ((6, -3), (-6, -3), (0, 6), (0, -12), (6, 5), (-6, 5), (6, -11), (-6, -11))
+"""Shifts of a name from its point, in points of print; right and left of it come first."""
+
+
+def place_labels(axes: Axes, points: Sequence[tuple[float, float, str, str]], size: float = 9.0) -> list[str]:
+    """Write names beside their points where there is room; the first ones choose first."""
+    figure = axes.get_figure()
+    assert figure is not None
+    figure.canvas.draw()  # settles the layout, so that places on the paper are known
+    scale = figure.dpi / 72
+    frame = axes.get_window_extent()
+    corners = [axes.transData.transform((x, y)) for x, y, _, _ in points]
+    taken = [Bbox.from_bounds(x - 4 * scale, y - 4 * scale, 8 * scale, 8 * scale) for x, y in corners]
+    left_out = []
+    for index, (x, y, name, colour) in enumerate(points):
+        others = taken[:index] + taken[index + 1 :]
+        for right, up in PLACES:
+            align = "left" if right > 0 else "right" if right < 0 else "center"
+            text = axes.annotate(
+                name, (x, y), (right, up), textcoords="offset points", ha=align, va="baseline", size=size, color=colour
+            )
+            box = text.get_window_extent()
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if inside and not any(box.overlaps(other) for other in others):
+                taken.append(box)
+                break
+            text.remove()
+        else:
+            left_out.append(name)
+    return left_out
+
+
 Row = Mapping[str, Any]
+
 PROFILED = {"oracle": ":", "copy_last": "--", "context_mean": "-.", "ridge": (0, (6, 2, 1, 2, 1, 2))}
 """References of the offset profiles and their dashes."""
+
 AXES_TITLES = {"cosine": "cosine with the next chunk", "recall_at_5": "R@5"}
 
 
@@ -84,12 +118,6 @@ def frontier_picture(
     """The margin of every row against its cosine or R@5 on val, with the curves of the traced linear predictors.
 
     None where no row has both figures.
-
-    Args:
-        rows: of the comparison.
-        curves: by family of linear predictors, points with `margin` and `figure` in order along the curve.
-        figure: `cosine` or `recall_at_5`.
-        limits: what the summary asks of `margin` and of `figure`.
     """
     title = f"Margin against {'cosine' if figure == 'cosine' else 'R@5'} (val)"
     label = f"{title}: {len(rows)} predictors and the curves of traced linear predictors; the table has the values."
@@ -176,15 +204,7 @@ def _legend(done: Drawing, recipes: Sequence[str]) -> None:
 
 
 def training_picture(training: pd.DataFrame, names: Sequence[str], column: str, title: str, axis: str) -> Picture:
-    """A dev figure of every recipe by epoch, with the borders of the phases.
-
-    Args:
-        training: columns name, phase, epoch and `column`.
-        names: of the recipes, best first.
-        column: to draw.
-        title: of the picture.
-        axis: what is on the upright one.
-    """
+    """A dev figure of every recipe by epoch, with the borders of the phases."""
     paint = colours(names)
     label = f"{title}, of {len(names)} recipes."
     with drawing(f"training-{column.replace('_', '-')}", label, height=3.3 + 0.08 * min(len(names), 8)) as done:

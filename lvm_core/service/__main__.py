@@ -8,30 +8,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvm_core.command_line import Parser, run_command
-from lvm_core.errors import LvmError
-from lvm_core.params import PARAMS_FILE, load_group, read_params, set_threads
-from lvm_core.service.limits import Settings
-from lvm_core.service.listening import address_of, listen
+from lvm_core.config.params import PARAMS_FILE, load_group, read_params
+from lvm_core.runtime.cli import Parser, run_command
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.hardware import set_threads
+from lvm_core.service.schemas import Settings
 
 if TYPE_CHECKING:  # torch and the encoder take seconds to load, which a typing mistake should not
     from lvm_core.service.loading import Parts
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parse the command line, bind the port, serve until SIGTERM or Ctrl-C.
-
-    Args:
-        arguments: of the command line.
-
-    Raises:
-        LvmError: something is missing or does not fit together.
-    """
+    """Parse the command line, bind the port, serve until SIGTERM or Ctrl-C."""
     asked = _parser().parse_args(arguments)
     settings = _settings(asked)
     set_threads(settings.threads)
     try:
-        from lvm_core.service.server import serve
+        from lvm_core.service.server import address_of, listen, serve
         from lvm_core.service.state import Service
     except ImportError as error:
         raise LvmError(f"the service needs {error.name}: pip install 'lvm-lab[service]'") from None
@@ -73,8 +66,8 @@ def _settings(asked: argparse.Namespace) -> Settings:
     """The command line over params.yaml (where there is one) over the defaults."""
     values: dict[str, Any] = {"threads": asked.threads, "queue": asked.queue, "max_batch": asked.max_batch}
     if PARAMS_FILE.is_file():
-        from lvm_core.continuation.params import ServiceParams
-        from lvm_core.corpus.params import CorpusParams
+        from lvm_core.config.data import CorpusParams
+        from lvm_core.config.groups import ServiceParams
 
         params = read_params()
         service: ServiceParams = load_group(params, "service", ServiceParams)
@@ -94,7 +87,7 @@ def _check_model(directory: Path) -> None:
 
 def _loader(asked: argparse.Namespace, settings: Settings) -> Callable[[], Parts]:
     def load() -> Parts:
-        from lvm_core.hardware import use_threads
+        from lvm_core.runtime.hardware import use_threads
         from lvm_core.service.loading import load_parts
 
         use_threads(settings.threads)

@@ -18,9 +18,11 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from lvm_core.params import shown
-from lvm_core.service.limits import BODY_BYTES, BODY_SECONDS, DIGITS
+from lvm_core.config.params import shown
 from lvm_core.service.schemas import (
+    BODY_BYTES,
+    BODY_SECONDS,
+    DIGITS,
     Asked,
     ChatAnswer,
     ChatRequest,

@@ -21,21 +21,18 @@ class Stopping(Exception):
 
 @dataclass
 class Job:
-    """A request that waits.
-
-    Attributes:
-        kind: which work function it is for.
-        request: what that function is given.
-        future: of the answer.
-        queued: time.perf_counter() when it came.
-        waited_ms: how long it waited, set when it is taken.
-    """
+    """A request that waits."""
 
     kind: str
+    """Which work function it is for."""
     request: Any
+    """What that function is given."""
     future: Future[Any] = field(default_factory=Future)
+    """Of the answer."""
     queued: float = field(default_factory=time.perf_counter)
+    """Time.perf_counter() when it came."""
     waited_ms: float = 0.0
+    """How long it waited, set when it is taken."""
 
 
 Work = Callable[[Sequence[Job]], Sequence[Any]]
@@ -43,14 +40,7 @@ Work = Callable[[Sequence[Job]], Sequence[Any]]
 
 
 class Batcher:
-    """One worker thread over a bounded queue.
-
-    Args:
-        work: a function for each kind of job.
-        size: jobs that may wait.
-        max_batch: jobs that are taken together.
-        on_batch: told the kind and the number of jobs of every batch.
-    """
+    """One worker thread over a bounded queue."""
 
     def __init__(
         self, work: Mapping[str, Work], size: int, max_batch: int, on_batch: Callable[[str, int], None]
@@ -62,12 +52,7 @@ class Batcher:
         self._thread.start()
 
     def submit(self, kind: str, request: Any) -> Future[Any]:
-        """Queue a job.
-
-        Raises:
-            Busy: so many wait already.
-            Stopping: `close` was called.
-        """
+        """Queue a job."""
         if self._stopping.is_set():
             raise Stopping
         job = Job(kind, request)

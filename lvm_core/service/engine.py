@@ -11,69 +11,56 @@ from typing import Any
 
 import numpy as np
 
-from lvm_core.continuation.confidence import CROWD, lead
-from lvm_core.continuation.context import Context
-from lvm_core.continuation.decoding import Candidate
-from lvm_core.continuation.params import Fill
+from lvm_core.config.groups import Fill
 from lvm_core.corpus.chunker import join_short, split_long
-from lvm_core.errors import LvmError
+from lvm_core.runtime.errors import LvmError
 from lvm_core.service.batching import Job
-from lvm_core.service.limits import Settings
+from lvm_core.service.confidence import CROWD, lead
 from lvm_core.service.loading import Parts
-from lvm_core.service.schemas import ChatRequest, PredictRequest, RetrieveRequest
+from lvm_core.service.nearest import Candidate, Context
+from lvm_core.service.schemas import ChatRequest, PredictRequest, RetrieveRequest, Settings
 from lvm_core.windows import CONTEXT
 
 NOTE = (
     "Of predictions on held-out text that stood out as much, this share had the true next chunk among the five nearest "
     "of the bank. Indicative only for text unlike the training text."
 )
+
 NO_NOTE = "No confidence: none was measured for this model and this kind of context."
 
 
 @dataclass
 class Chat:
-    """A chat request being worked on.
-
-    Attributes:
-        request: what was asked.
-        chunks: all chunks of its text, oldest first.
-        times: milliseconds of each part, of the batch it is in.
-        context: the five chunks the first prediction reads.
-        reading: [5, D] the vectors that the next prediction reads.
-        left_out: bank rows that are no answer.
-        steps: the answer's steps.
-        texts: of the steps.
-        similarities: [5] cosine of the first prediction with each place.
-    """
+    """A chat request being worked on."""
 
     request: ChatRequest
+    """What was asked."""
     chunks: list[str]
+    """All chunks of its text, oldest first."""
     times: dict[str, float]
+    """Milliseconds of each part, of the batch it is in."""
     context: Context
+    """The five chunks the first prediction reads."""
     reading: np.ndarray
+    """[5, D] the vectors that the next prediction reads."""
     left_out: list[int]
+    """Bank rows that are no answer."""
     steps: list[dict[str, Any]] = field(default_factory=list)
+    """The answer's steps."""
     texts: list[str] = field(default_factory=list)
+    """Of the steps."""
     similarities: list[float] = field(default_factory=list)
+    """[5] cosine of the first prediction with each place."""
 
 
 class Engine:
-    """Answers batches of requests.
-
-    Args:
-        parts: what is served.
-        settings: how.
-    """
+    """Answers batches of requests."""
 
     def __init__(self, parts: Parts, settings: Settings) -> None:
         self.parts, self.settings = parts, settings
 
     def warm_up(self) -> None:
-        """Go every way once, so that the first user does not wait for what is made only when it is needed.
-
-        Raises:
-            LvmError: the model predicts values that are not finite.
-        """
+        """Go every way once, so that the first user does not wait for what is made only when it is needed."""
         rows = np.arange(CONTEXT) % len(self.parts.bank.vectors)
         context = np.asarray(self.parts.bank.vectors[rows], dtype=np.float32)
         if not np.isfinite(self.parts.model.predict(context)).all():

@@ -8,14 +8,12 @@ from pathlib import Path
 import torch
 
 from lvm_core.bank import Bank, load_bank, require_content
-from lvm_core.checkpoint import LoadedModel, load_model
-from lvm_core.continuation.confidence import Calibration, find_calibration, load_calibration
-from lvm_core.continuation.context import Filler
-from lvm_core.continuation.decoding import Catalogue, Decoder, NearestChunk
-from lvm_core.continuation.nearest import Index
-from lvm_core.encoder import Encoder
-from lvm_core.errors import LvmError
-from lvm_core.files import sha256_of
+from lvm_core.bank.encoder import Encoder
+from lvm_core.models.checkpoint import LoadedModel, load_model
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import sha256_of
+from lvm_core.service.confidence import Calibration, find_calibration, load_calibration
+from lvm_core.service.nearest import Catalogue, Decoder, Filler, Index, NearestChunk
 
 BATCH = 32
 """Texts that the encoder takes at a time."""
@@ -23,31 +21,27 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Parts:
-    """A model with the bank it was trained on, the encoder of both, and what its scores mean.
-
-    Attributes:
-        model: on the processor.
-        bank: the bank.
-        index: of all its rows.
-        filler: fills contexts from it.
-        catalogue: the bank's chunks by their vectors.
-        decoder: turns predictions into texts.
-        encoder: None for a bank of imported vectors.
-        calibration: None if there is none.
-        reasons: what is missing, in words.
-        directory: of the model.
-    """
+    """A model with the bank it was trained on, the encoder of both, and what its scores mean."""
 
     model: LoadedModel
+    """On the processor."""
     bank: Bank
     index: Index
+    """Of all its rows."""
     filler: Filler
+    """Fills contexts from it."""
     catalogue: Catalogue
+    """The bank's chunks by their vectors."""
     decoder: Decoder
+    """Turns predictions into texts."""
     encoder: Encoder | None
+    """None for a bank of imported vectors."""
     calibration: Calibration | None
+    """None if there is none."""
     directory: Path
+    """Of the model."""
     reasons: list[str] = field(default_factory=list)
+    """What is missing, in words."""
 
     @property
     def name(self) -> str:
@@ -56,16 +50,7 @@ class Parts:
 
 
 def load_parts(model_directory: Path, bank_directory: Path, calibration_file: Path | None) -> Parts:
-    """Load everything and check that it fits together.
-
-    Args:
-        model_directory: as `lvm_core.checkpoint.load_model` reads it.
-        bank_directory: of the bank the model was trained on.
-        calibration_file: None: `find_calibration`.
-
-    Raises:
-        LvmError: a file is missing or damaged, or model, bank, encoder and calibration do not fit (says which).
-    """
+    """Load everything and check that it fits together."""
     model, bank = load_model(model_directory), load_bank(bank_directory)
     _check_bank(model, bank, model_directory, bank_directory)
     require_content(bank)

@@ -1,14 +1,59 @@
-"""Requests and answers. Requests are strict: unknown fields, wrong types and infinite numbers are refused."""
+"""Requests, answers and their limits."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from lvm_core.continuation.params import Fill
-from lvm_core.service.limits import CANDIDATES, CHARACTERS, MESSAGES, RETRIEVED, VECTORS
+from lvm_core.config.groups import Fill
 from lvm_core.windows import CONTEXT
+
+BODY_BYTES = 4 << 20
+"""Enough for the most contexts of 768 dimensions, written in full."""
+
+BODY_SECONDS = 10.0
+
+DIGITS = 400
+"""Of a whole number in a body."""
+
+MESSAGES = 5
+
+CHARACTERS = 20_000
+"""Of a paragraph, a message or a text."""
+
+CANDIDATES = 20
+
+RETRIEVED = 50
+
+VECTORS = 64
+"""Contexts of one /predict."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line and params.yaml set.
+
+    Attributes:
+        fill: strategy for contexts of fewer than five chunks, unless a request names one.
+        steps: most chunks ahead.
+        min_chars: of a chunk, as in the corpus the model was trained on.
+        max_chars: of a chunk, likewise.
+        threads: of the numeric libraries.
+        queue: requests that may wait; the next one is answered with 429.
+        max_batch: requests that are worked on together.
+        patience: seconds after which a waiting request is answered with 503.
+    """
+
+    fill: Fill = "repeat"
+    steps: int = 5
+    min_chars: int = 120
+    max_chars: int = 800
+    threads: int = 2
+    queue: int = 64
+    max_batch: int = 16
+    patience: float = 30.0
 
 
 def _has_text(text: str) -> str:
@@ -18,7 +63,9 @@ def _has_text(text: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=CHARACTERS), AfterValidator(_has_text)]
+
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
+
 Vector = Annotated[list[Number], Field(min_length=1, max_length=8192)]
 
 
@@ -142,6 +189,19 @@ class Health(BaseModel):
     reasons: list[str]
     model: str
     uptime_s: float
+
+    @property
+    def answers(self) -> bool:
+        """Whether requests are answered."""
+        return self.status in ("ready", "degraded")
+
+
+class Info(BaseModel):
+    """Model, held-out figures, encoder, bank and limits, as /info has them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    limits: dict[str, Any]
 
 
 class Failure(BaseModel):

@@ -1,4 +1,4 @@
-"""The server: a service on a socket until a signal ends it."""
+"""The socket, and uvicorn with our way of ending."""
 
 from __future__ import annotations
 
@@ -9,9 +9,28 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from lvm_core.runtime.errors import LvmError
 from lvm_core.service.app import make_app
-from lvm_core.service.listening import address_of
 from lvm_core.service.state import Service
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; connections made over it send small packets at once."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise LvmError(f"--host {host} --port {port}: cannot be listened on ({error.strerror}); name another") from None
+    # Inherited by the connections, for which asyncio does not set it (it does for sockets made with IPPROTO_TCP named):
+    # else the second packet of every answer waits 40 ms for the client to acknowledge the first.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """The address of a listening socket, to be opened in a browser."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Server(uvicorn.Server):
@@ -30,11 +49,7 @@ class Server(uvicorn.Server):
 
 
 def serve(service: Service, listening: socket.socket) -> None:
-    """Answer at once, load in the background, and return after SIGTERM or Ctrl-C when the last request is answered.
-
-    Raises:
-        LvmError: the service could not be loaded.
-    """
+    """Answer at once, load in the background, and return after SIGTERM or Ctrl-C when the last request is answered."""
     config = uvicorn.Config(
         make_app(service),
         log_level="warning",

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from lvm_core.errors import LvmError
-from lvm_core.service import limits
+from lvm_core.runtime.errors import LvmError
+from lvm_core.service import schemas
 from lvm_core.service.batching import Batcher, Busy, Stopping
-from lvm_core.service.limits import Settings
-from lvm_core.service.schemas import ChatRequest, PredictRequest, RetrieveRequest
-from lvm_core.service.telemetry import Telemetry
+from lvm_core.service.schemas import ChatRequest, PredictRequest, RetrieveRequest, Settings
 
 RECENT_SECONDS = 60.0
 """For so long a failure of ours shows in /health."""
@@ -43,14 +42,7 @@ class Refused(Exception):
 
 
 class Service:
-    """One model being served.
-
-    Args:
-        load: loads the parts (takes seconds: in a thread); `lvm_core.service.loading.load_parts`.
-        settings: how.
-        name: of the model, told while it is loading.
-        metrics: folder with the held-out figures of each recipe; they are told where there are any.
-    """
+    """One model being served."""
 
     def __init__(self, load: Callable[[], Any], settings: Settings, name: str, metrics: Path | None = None) -> None:
         self.settings, self.telemetry, self._name, self._metrics = settings, Telemetry(), name, metrics
@@ -136,11 +128,7 @@ class Service:
         }
 
     def info(self) -> dict[str, Any]:
-        """What /info answers.
-
-        Raises:
-            Refused: the model is not loaded yet.
-        """
+        """What /info answers."""
         parts, info = self._parts(), self._parts().model.info
         kept: dict[str, Any] = next((one for one in info.history if one.get("epoch") == info.epoch), {})
         return {
@@ -164,13 +152,13 @@ class Service:
             },
             "calibration": {"curves": len(parts.calibration.curves)} if parts.calibration else None,
             "limits": {
-                "body_bytes": limits.BODY_BYTES,
-                "messages": limits.MESSAGES,
-                "characters": limits.CHARACTERS,
+                "body_bytes": schemas.BODY_BYTES,
+                "messages": schemas.MESSAGES,
+                "characters": schemas.CHARACTERS,
                 "steps": self.settings.steps,
-                "candidates": limits.CANDIDATES,
-                "retrieved": limits.RETRIEVED,
-                "contexts": limits.VECTORS,
+                "candidates": schemas.CANDIDATES,
+                "retrieved": schemas.RETRIEVED,
+                "contexts": schemas.VECTORS,
                 "queue": self.settings.queue,
             },
             "fill": self.settings.fill,
@@ -182,33 +170,21 @@ class Service:
         }
 
     def checked_chat(self, asked: ChatRequest) -> ChatRequest:
-        """A chat request that this model can answer.
-
-        Raises:
-            Refused: too many steps, or there is no encoder.
-        """
+        """A chat request that this model can answer."""
         if asked.steps > self.settings.steps:
             raise Refused(422, f"steps: at most {self.settings.steps} (it is {asked.steps})")
         self._check_encoder()
         return asked
 
     def checked_vectors(self, asked: PredictRequest) -> PredictRequest:
-        """A prediction request whose vectors have the model's dimension and a direction.
-
-        Raises:
-            Refused: one has not.
-        """
+        """A prediction request whose vectors have the model's dimension and a direction."""
         for number, context in enumerate(asked.contexts):
             for place, vector in enumerate(context):
                 self._check_vector(vector, f"contexts.{number}.{place}")
         return asked
 
     def checked_retrieval(self, asked: RetrieveRequest) -> RetrieveRequest:
-        """A retrieval request that can be answered.
-
-        Raises:
-            Refused: its vector has another dimension, or it is text and there is no encoder.
-        """
+        """A retrieval request that can be answered."""
         if asked.vector is not None:
             self._check_vector(asked.vector, "vector")
         else:
@@ -254,12 +230,8 @@ class Service:
 
 
 def figures_of(folder: Path | None, recipe: str) -> dict[str, Any]:
-    """The main held-out figures in FOLDER/RECIPE.json by split; empty where there is no such file.
-
-    Raises:
-        LvmError: the file is damaged (names it).
-    """
-    from lvm_core.reading import read_json
+    """The main held-out figures in FOLDER/RECIPE.json by split; empty where there is no such file."""
+    from lvm_core.runtime.readers import read_json
 
     path = folder / f"{recipe}.json" if folder is not None and "/" not in recipe else None
     raw = read_json(path) if path is not None and path.is_file() else None
@@ -268,3 +240,40 @@ def figures_of(folder: Path | None, recipe: str) -> dict[str, Any]:
     wanted = ("recall_at_5", "recall_at_1", "mrr", "cosine", "full_bank_recall_at_5")
     splits = [split for split in ("val", "ood") if isinstance(raw.get(split), dict)]
     return {split: {key: raw[split][key] for key in wanted if key in raw[split]} for split in splits}
+
+
+SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.3, 0.6, 1.2, 5.0, 30.0)
+
+SIZES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Telemetry:
+    """Counters of one service (a registry of its own, so that tests can start several)."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "lvm_requests_total", "Requests by route and status", ["route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "lvm_request_seconds", "Time from request to answer", ["route"], buckets=SECONDS, registry=self.registry
+        )
+        self.batches = Histogram(
+            "lvm_batch_size", "Requests worked on together", ["kind"], buckets=SIZES, registry=self.registry
+        )
+        self.waiting = Gauge("lvm_queue_depth", "Requests that wait", registry=self.registry)
+        self.ready = Gauge("lvm_ready", "1 when requests are answered", registry=self.registry)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count an answer."""
+        self.requests.labels(route, str(status)).inc()
+        self.seconds.labels(route).observe(seconds)
+
+    def batch(self, kind: str, size: int) -> None:
+        """Count a batch."""
+        self.batches.labels(kind).observe(size)
+
+    def text(self, waiting: int) -> bytes:
+        """Everything, as /metrics answers it."""
+        self.waiting.set(waiting)
+        return generate_latest(self.registry)

@@ -14,20 +14,20 @@ import torch
 import yaml
 
 from lvm_core.bank import load_bank, require_content
-from lvm_core.checkpoint import ModelInfo, load_model, load_notes, save_model
-from lvm_core.continuation.confidence import load_calibration
+from lvm_core.bank.encoder import Encoder
+from lvm_core.config.data import CorpusParams
+from lvm_core.config.params import read_params
+from lvm_core.config.recipe import read_recipe, write_recipe
+from lvm_core.config.resolve import resolve_recipes, validate_all
 from lvm_core.corpus.build import chunk_source
 from lvm_core.corpus.folder import read_folder
-from lvm_core.corpus.params import CorpusParams
 from lvm_core.curriculum import read_rules
-from lvm_core.decision import Decision, read_decision, write_decision
-from lvm_core.encoder import Encoder
-from lvm_core.errors import LvmError
 from lvm_core.models import build_model, count_parameters
-from lvm_core.params import read_params
-from lvm_core.reading import read_csv, read_json, read_npy, read_parquet
-from lvm_core.recipe import read_recipe, write_recipe
-from lvm_core.resolve import resolve_recipes, validate_all
+from lvm_core.models.checkpoint import ModelInfo, load_model, load_notes, save_model
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.readers import read_csv, read_json, read_npy, read_parquet
+from lvm_core.service.confidence import load_calibration
+from lvm_core.train.decision import Decision, read_decision, write_decision
 from tests.forms import run_import, set_data, write_samples
 from tests.paths import ROOT
 from tests.small_encoder import write_encoder

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lvm_core.errors import LvmError
+from lvm_core.runtime.errors import LvmError
 from tests.hostile_files.cases import harm
 from tests.hostile_files.samples import READERS
 
@@ -59,7 +59,7 @@ def _restricted(event: str) -> bool:
     if event != "pickle.find_class":
         return False
     frame: FrameType | None = sys._getframe()
-    while frame and not frame.f_code.co_filename.endswith("lvm_core/foreign/object_arrays.py"):
+    while frame and not frame.f_code.co_filename.endswith("lvm_core/importers/object_arrays.py"):
         frame = frame.f_back
     return frame is not None
 

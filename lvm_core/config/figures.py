@@ -1,0 +1,133 @@
+"""Names of the figures of an evaluation and of the columns they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+ROLLOUT_RANK = 5
+"""The k of the R@k of each rollout step."""
+
+FULL_BANK_RANKS = (1, 5, 10)
+"""The k of the R@k among all chunks of the bank."""
+
+ABLATIONS = ("shuffle", "reverse", "leave_one_out", "repeat_last", "foreign_last")
+"""Rearrangements of the context in test C (`order`). `shuffle`: a random order. `reverse`: newest first.
+`leave_one_out`: context chunk i dropped, a copy of the last one appended, averaged over all i. `repeat_last`: five
+copies of the last chunk. `foreign_last`: the last chunk replaced by a chunk of another article of the split."""
+
+DEAR_TESTS = {
+    "order": ("order_",),
+    "rollout": ("rollout", "published_rollout"),
+    "contrastive": ("contrastive_",),
+    "full_bank": ("full_bank_",),
+}
+"""Tests that cost further forward passes or products with many chunks, and how the names of their figures begin."""
+
+LATE = 1
+"""Offset k of the published frame is offset k + LATE of the corrected one."""
+
+PUBLISHED_OFFSETS = range(-3, 4)
+"""Offsets of the published margin, in the published frame."""
+
+
+def offset_column(k: int) -> str:
+    """Name of the window table's column of offset k: `cos_k-1`, `cos_k0`, `cos_k+1`."""
+    return f"cos_k{k:+d}" if k else "cos_k0"
+
+
+def step_columns(step: int) -> tuple[str, str]:
+    """Names of the window table's columns of a rollout step (1..H): cosine and R@5."""
+    return f"rollout_cosine_{step}", f"rollout_recall_at_{ROLLOUT_RANK}_{step}"
+
+
+def published_step_column(step: int) -> str:
+    """Name of the column of a rollout step in the published frame: cosine with the chunk after the one due."""
+    return f"published_rollout_cosine_{step}"
+
+
+def full_bank_column(k: int) -> str:
+    """Name of the column of R@k among all chunks of the bank."""
+    return f"full_bank_recall_at_{k}"
+
+
+HEADLINE = (
+    "cosine",
+    "centred_cosine",
+    "margin",
+    "margin_last",
+    "margin_unseen",
+    "recall_at_1",
+    "recall_at_5",
+    "mrr",
+    "rollout",
+    "contrastive_accuracy",
+    "par",
+    "raw_norm",
+    "recall_at_1_unmasked",
+    "recall_at_5_unmasked",
+    "mrr_unmasked",
+    "full_bank_recall_at_1",
+    "full_bank_recall_at_5",
+    "full_bank_recall_at_10",
+    "published_margin",
+    "published_rollout",
+)
+"""Names of the headline figures of a split, in the order of the tables; retrieval is in the article and masked unless
+named otherwise, and the frame is the corrected one unless the name begins with `published`."""
+
+MORE = (
+    "cosine_last",
+    "published_cosine",
+    "recall_at_5_above_chance",
+    "rollout_recall_at_5_2",
+    "order_shuffle",
+    "order_reverse",
+    "order_leave_one_out",
+    "order_repeat_last",
+    "order_foreign_last",
+    "coherence_normal",
+)
+"""Further figures that gates and status words are made of: the mean cosine with the last context chunk; the mean cosine
+at the published frame's k=+1 over the windows of its margin; R@5 minus chance; R@5 of rollout step 2; the change of the
+cosine under each order ablation; the mean cosine in the coherence bin `normal`."""
+
+
+def headline(summary: Mapping[str, Any]) -> dict[str, float | None]:
+    """The headline figures of one split's summary (`summary.summarise`), None where undefined."""
+    masked, unmasked, whole = summary["retrieval"], summary["retrieval_unmasked"], summary["full_bank"]
+    own = ("cosine", "centred_cosine", "margin", "margin_last", "margin_unseen")
+    values = {
+        **{name: summary[name] for name in (*own, "contrastive_accuracy", "par", "raw_norm")},
+        **{name: masked[name] for name in ("recall_at_1", "recall_at_5", "mrr")},
+        "rollout": summary["rollout"]["cosine"],
+        **{f"{name}_unmasked": unmasked[name] for name in ("recall_at_1", "recall_at_5", "mrr")},
+        **{f"full_bank_{name}": whole[name] for name in ("recall_at_1", "recall_at_5", "recall_at_10")},
+        **{f"published_{name}": summary["published"][name] for name in ("margin", "rollout")},
+    }
+    return {name: values[name] for name in HEADLINE}
+
+
+def headlines(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """Headline figures by split."""
+    return {split: headline(summary) for split, summary in summaries.items()}
+
+
+def measured_headlines(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """The same without figures that are undefined on these data, or whose test was not made."""
+    return {
+        split: {name: value for name, value in values.items() if value is not None}
+        for split, values in headlines(summaries).items()
+    }
+
+
+OFFSETS = range(-4, 5)
+"""Offsets k of the profile, relative to the last context chunk: k=+1 is the target."""
+
+MARGIN_OFFSETS = range(-3, 4)
+"""Offsets whose means over the same windows make the margin (published: k=-3..+3)."""
+
+UNSEEN_OFFSETS = range(2, 5)
+"""Offsets after the target, which no context chunk can imitate."""
+
+SPLITS = ("val", "ood")

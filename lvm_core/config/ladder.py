@@ -1,0 +1,141 @@
+"""The ladder: the order of attempts, and the recipes that its retries train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from lvm_core.config.params import PARAMS_FILE, Group, shown
+from lvm_core.config.recipe import Recipe
+from lvm_core.runtime.errors import LvmError
+
+Criterion = Literal["recall_at_5", "cosine"]
+
+CRITERIA: tuple[Criterion, ...] = ("recall_at_5", "cosine")
+"""Figures on `dev` that are known of every epoch of every recipe."""
+
+
+def _wrong(message: str) -> PydanticCustomError:
+    return PydanticCustomError("ladder", message)
+
+
+SHAPING = ("model", "corruption", "losses", "train")
+"""Groups of a resolved recipe whose numbers may be raised; the rest says how or by which draws it is trained."""
+
+
+class Rung(Group):
+    """A recipe to try, and what to change in it if its phase A does not pass."""
+
+    recipe: str
+    """Its name; a recipe that is not in `names` is skipped."""
+    step: str | None = None
+    """What the summary calls it, for the report."""
+    retries: Annotated[int, Field(ge=0, le=20)] = 0
+    """How many more times phase A is trained, at most."""
+    raised: Annotated[dict[str, float], Field(alias="raise", default_factory=dict)]
+    """`raise` in params.yaml: amounts by dotted key of the resolved recipe, added at each retry."""
+
+    @field_validator("raised")
+    @classmethod
+    def _shapes_training(cls, raised: dict[str, float]) -> dict[str, float]:
+        for key in raised:
+            if key.split(".")[0] not in SHAPING:
+                raise _wrong(f"{key} is no number of {', '.join(SHAPING)}; raise one of these, like model.pos_scalar")
+        return raised
+
+    @model_validator(mode="after")
+    def _retries_differ(self) -> Self:
+        if self.retries and not any(self.raised.values()):
+            raise _wrong(f"{self.recipe}: retries = {self.retries} without raise would train the same again")
+        return self
+
+
+class LadderParams(Group):
+    """The order of attempts and how one is chosen if none passes."""
+
+    sample: Annotated[int, Field(ge=1, le=1_000_000)]
+    """Windows that the Option 1 check looks at."""
+    criterion: Criterion
+    """Figure on `dev` by which the fallback chooses."""
+    rungs: list[Rung]
+    """Tried in this order; the first whose phase A passes its gates is selected."""
+
+    @field_validator("rungs")
+    @classmethod
+    def _each_once(cls, rungs: list[Rung]) -> list[Rung]:
+        names = [rung.recipe for rung in rungs]
+        for name in names:
+            if names.count(name) > 1:
+                raise _wrong(f"recipe {name} has two rungs; give it one with more retries")
+        return rungs
+
+
+DIGITS = 10
+"""Decimals that a raised number is rounded to: 0.1 + 0.05 is 0.15, and not 0.15000000000000002."""
+
+
+def number_at(recipe: Recipe, key: str) -> float | None:
+    """The number at a dotted key of a resolved recipe (`model.pos_scalar`); None where there is none."""
+    value: Any = recipe.model_dump()
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def raised_recipe(recipe: Recipe, amounts: Mapping[str, float], times: int, where: str = "ladder") -> Recipe:
+    """The recipe with `times` each amount added to its number.
+
+    Args:
+        recipe: resolved.
+        amounts: by dotted key.
+        times: 1 for the first retry.
+        where: key in params.yaml, for messages.
+
+    Raises:
+        LvmError: there is no number at a key, or a raised one is beyond its limit or does not go with the others.
+    """
+    values, totals = recipe.model_dump(), {}
+    for key, amount in amounts.items():
+        number = number_at(recipe, key)
+        if number is None:
+            raise LvmError(
+                f"{PARAMS_FILE}: {where}: recipe {recipe.name} has no number at {key!r}; name a number of its resolved "
+                "recipe, such as model.pos_scalar"
+            )
+        *path, last = key.split(".")
+        group = values
+        for part in path:
+            group = group[part]
+        total = round(number + times * amount, DIGITS)
+        group[last] = totals[key] = int(total) if isinstance(number, int) and total == int(total) else total
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise LvmError(
+            f"{PARAMS_FILE}: {where}: recipe {recipe.name} in retry {times}: {_reason(error.errors()[0], totals)}; "
+            "change raise, or lower retries"
+        ) from None
+
+
+def _reason(error: ErrorDetails, totals: Mapping[str, float]) -> str:
+    """What is wrong, and with which number: the one at fault, or all raised ones if it is how they go together."""
+    message = error["msg"].removeprefix("Value error, ")
+    if isinstance(error["input"], Mapping):
+        return f"{', '.join(f'{key} = {total!r}' for key, total in totals.items())}: {message}"
+    return f"{'.'.join(map(str, error['loc']))} = {shown(error['input'])}: {message[0].lower()}{message[1:]}"
+
+
+def check_rungs(params: LadderParams, recipes: Mapping[str, Recipe]) -> None:
+    """Check that every attempt of the ladder could be trained, before anything runs."""
+    for place, rung in enumerate(params.rungs):
+        where = f"ladder.rungs.{place}"
+        if rung.recipe not in recipes:
+            raise LvmError(
+                f"{PARAMS_FILE}: {where}.recipe = {rung.recipe!r}: there is no such recipe; defined are "
+                f"{', '.join(recipes)}"
+            )
+        for retry in range(1, rung.retries + 1):
+            raised_recipe(recipes[rung.recipe], rung.raised, retry, f"{where}.raise")

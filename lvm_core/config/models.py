@@ -1,0 +1,153 @@
+"""Sizes and options of every model family, told apart by `family`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from lvm_core.config.params import Group, PosScalar
+from lvm_core.config.schedules import Ramp
+
+
+class FamilyParams(Group):
+    """Parameters that every family has."""
+
+    normaliser: Literal["robust"] | None = None
+    """`robust`: the model reads and writes vectors normalised dimension by dimension; null: as they are."""
+
+
+class HeadParams(FamilyParams):
+    """Which head, and what it needs."""
+
+    head: Literal["plain", "residual_unit", "residual_free", "mixture", "energy"] = "plain"
+    mixture_start: Literal["last", "mean"] | None = None
+    """With head `mixture`: the mixture that it starts from, the last context vector or the mean of all."""
+    noise: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    """With head `energy`: width of the noise."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> HeadParams:
+        for key, head in (("mixture_start", "mixture"), ("noise", "energy")):
+            if (getattr(self, key) is not None) != (self.head == head):
+                raise ValueError(f"head {head!r} needs {key}, and no other head has it")
+        if self.normaliser and self.head == "residual_unit":
+            raise ValueError("head 'residual_unit' adds unit vectors: it does not go with a normaliser")
+        return self
+
+
+BetaMax = Annotated[float, Field(ge=0.0, le=1000.0, description="largest amount taken off the last slot's logit")]
+
+
+class FixedBias(Group):
+    """beta = beta_max x ramp."""
+
+    kind: Literal["fixed"]
+    beta_max: BetaMax
+    ramp: Ramp | None = None
+
+
+class LearnableBias(Group):
+    """beta = beta_max x ramp x sigmoid(theta); theta is learned from 0, so that beta starts at half of its limit."""
+
+    kind: Literal["learnable"]
+    beta_max: BetaMax
+    ramp: Ramp | None = None
+
+
+SoftBias = Annotated[FixedBias | LearnableBias, Field(discriminator="kind")]
+
+
+class TransformerParams(HeadParams):
+    """Size of a transformer, and its variants."""
+
+    family: Literal["transformer"]
+    d_model: Annotated[int, Field(ge=8, le=16_384, description="width of the layers")]
+    layers: Annotated[int, Field(ge=1, le=128)]
+    heads: Annotated[int, Field(ge=1, le=256)]
+    ffn: Annotated[int, Field(ge=1, le=65_536, description="width of the feed-forward part")]
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+    pos_scalar: Annotated[PosScalar | None, Field(description="last value of the extra position channel; null: none")]
+    pos_ramp: Annotated[Ramp | None, Field(description="epochs over which that value is reached")] = None
+    last_slot_bias: Annotated[SoftBias | None, Field(description="against the last slot, in every attention")] = None
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> TransformerParams:
+        if self.d_model % self.heads or self.d_model % 2:
+            raise ValueError(f"d_model = {self.d_model} must be even and a multiple of heads = {self.heads}")
+        if self.pos_ramp and self.pos_scalar is None:
+            raise ValueError(f"pos_ramp = {self.pos_ramp} has nothing to ramp: pos_scalar is null")
+        return self
+
+
+class Barred(Group):
+    """The last slot is not seen at all."""
+
+    kind: Literal["barred"]
+
+
+AnyBias = Annotated[FixedBias | LearnableBias | Barred, Field(discriminator="kind")]
+
+
+class NextTokenParams(FamilyParams):
+    """Size of a [NEXT] reader."""
+
+    family: Literal["next_token"]
+    d_model: Annotated[int, Field(ge=8, le=16_384, description="width of the layers")]
+    layers: Annotated[int, Field(ge=1, le=128)]
+    heads: Annotated[int, Field(ge=1, le=256)]
+    ffn: Annotated[int, Field(ge=1, le=65_536, description="width of the feed-forward part")]
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+    last_slot_bias: Annotated[AnyBias | None, Field(description="against the last slot; null: none")]
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> NextTokenParams:
+        if self.d_model % self.heads or self.d_model % 2:
+            raise ValueError(f"d_model = {self.d_model} must be even and a multiple of heads = {self.heads}")
+        return self
+
+
+Width = Annotated[int, Field(ge=1, le=16_384, description="width of the layers")]
+
+Layers = Annotated[int, Field(ge=1, le=128)]
+
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class LstmParams(FamilyParams):
+    """Size of an LSTM; published: 512 wide, 2 layers, dropout 0.2 between them."""
+
+    family: Literal["lstm"]
+    d_model: Width
+    layers: Layers
+    dropout: Rate
+
+
+class GruParams(FamilyParams):
+    """Size of a GRU stack; published: 512 wide, 4 layers."""
+
+    family: Literal["gru"]
+    d_model: Width
+    layers: Layers
+    dropout: Rate
+
+
+class AmnParams(FamilyParams):
+    """Size of an attention mixture network; published: d_model 256, ffn 512."""
+
+    family: Literal["amn"]
+    d_model: Annotated[int, Field(ge=1, le=16_384)]
+    """Width of query and keys, and of the last hidden layer."""
+    ffn: Annotated[int, Field(ge=1, le=65_536)]
+    """Width of the first hidden layer."""
+
+
+ModelParams = Annotated[
+    TransformerParams | NextTokenParams | LstmParams | GruParams | AmnParams, Field(discriminator="family")
+]
+"""Sizes of any family, told apart by `family`."""
+
+
+def draws_samples(params: ModelParams) -> bool:
+    """Whether the model has `samples(contexts, n)`, as the energy loss needs."""
+    return isinstance(params, TransformerParams) and params.head == "energy"

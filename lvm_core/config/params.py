@@ -1,0 +1,175 @@
+"""Reading params.yaml: profile applied, every group typed and validated, each mistake one clear line."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from lvm_core.runtime.errors import LvmError, printable
+from lvm_core.runtime.yaml_text import read_yaml
+
+PARAMS_FILE = Path("params.yaml")
+
+LONGEST = 80
+"""Characters of a value that a message shows at most."""
+
+TOP_LEVEL = (
+    *("profile", "profiles", "seed", "threads", "precision", "device", "launch", "pos_scalar", "names", "recipes"),
+    *("data", "corpus", "split", "encoder", "diagnosis", "score", "curriculum", "model", "train", "evaluate"),
+    *("gates", "ladder", "time_direction", "service"),
+)
+"""Every key that params.yaml may have at its top level."""
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="seed of every random draw")]
+
+Threads = Annotated[int, Field(ge=1, le=1024, description="processor threads of every numeric library")]
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+
+Launch = Annotated[
+    str,
+    Field(
+        pattern=r"^(python|torchrun( [\w.:/=,-]+)+)$",
+        description="what starts the stages that encode and train: python, or torchrun with its options",
+    ),
+]
+
+PosScalar = Annotated[float, Field(ge=-10.0, le=10.0, allow_inf_nan=False)]
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+"""For `__pydantic_config__` of a dataclass that is read from a json file: as strict as a `Group`."""
+
+
+class Group(BaseModel):
+    """A group of parameters: unknown keys and wrong types are errors, numbers are finite, values never change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=False)
+
+
+def read_params(path: str | Path = PARAMS_FILE) -> dict[str, Any]:
+    """params.yaml as a dict, with the values of the chosen profile laid over it.
+
+    Raises:
+        LvmError: the file is missing or not YAML, a top-level key is unknown or missing, or the profile does not exist.
+    """
+    raw = read_yaml(path, "put a params.yaml like the repository's there, or run this in its folder")
+    if not isinstance(raw, dict):
+        raise LvmError(f"{path}: must be a mapping of keys to values")
+    _check_top_level(raw, path)
+    profiles, name = raw["profiles"], raw["profile"]
+    if not isinstance(profiles, dict) or not all(isinstance(value, dict) for value in profiles.values()):
+        raise LvmError(f"{path}: profiles must map each profile's name to a mapping of parameters")
+    if not isinstance(name, str) or name not in profiles:
+        raise LvmError(f"{path}: profile = {shown(name)} is not allowed; defined are {sorted(profiles)}")
+    _check_keys(raw, profiles[name], f"profiles.{name}", path)
+    return _overlay(raw, profiles[name])
+
+
+def _check_top_level(raw: dict[str, Any], path: str | Path) -> None:
+    unknown, missing = [key for key in raw if key not in TOP_LEVEL], [key for key in TOP_LEVEL if key not in raw]
+    if unknown:
+        raise LvmError(
+            f"{path}: {unknown[0]} = {shown(raw[unknown[0]])}: unknown key; allowed are {', '.join(TOP_LEVEL)}"
+        )
+    if missing:
+        raise LvmError(f"{path}: {missing[0]} is missing")
+
+
+def _check_keys(base: Any, over: dict[str, Any], where: str, path: str | Path) -> None:
+    """A profile may only change keys that params.yaml has: anything else would be a silent typo."""
+    for key, value in over.items():
+        if not isinstance(base, dict) or key not in base:
+            allowed = ", ".join(map(str, base)) if isinstance(base, dict) else "none"
+            raise LvmError(f"{path}: {where}.{key} = {shown(value)}: unknown key; allowed are {allowed}")
+        if isinstance(value, dict):
+            _check_keys(base[key], value, f"{where}.{key}", path)
+
+
+def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    return base | {
+        key: _overlay(base[key], value) if isinstance(value, dict) and isinstance(base[key], dict) else value
+        for key, value in over.items()
+    }
+
+
+def validate(value: Any, kind: Any, where: str, path: str | Path = PARAMS_FILE) -> Any:
+    """Check `value` against a type (a `Group`, or any type pydantic knows) and return the typed value.
+
+    Args:
+        value: as read from YAML or json.
+        kind: type to check against; of a dataclass, `__pydantic_config__` says how strictly.
+        where: dotted key of the value, for the message; "" for a whole file.
+        path: file it came from, for the message.
+
+    Raises:
+        LvmError: one line that names the file, the key, the value and what is allowed.
+    """
+    try:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind.model_validate(value)
+        if is_dataclass(kind):  # from a json file: pydantic takes no dict for a strict dataclass, but its json
+            return TypeAdapter(kind).validate_json(json.dumps(value))
+        return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
+    except ValidationError as error:
+        raise LvmError(_describe(error.errors()[0], kind, where, path)) from None
+
+
+def load_group(params: dict[str, Any], key: str, kind: Any, path: str | Path = PARAMS_FILE) -> Any:
+    """The top-level key `key` of `params`, typed as `kind` (a `Group`, or any type pydantic knows).
+
+    Raises:
+        LvmError: as `validate`.
+    """
+    return validate(params[key], kind, key, path)
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: as Python writes it, cut to `LONGEST` characters."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def _describe(error: ErrorDetails, kind: Any, where: str, path: str | Path) -> str:
+    key = ".".join(filter(None, [where, *map(str, error["loc"])]))
+    value = error["input"]
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        group = _group_at(kind, error["loc"][:-1])
+        allowed = f"; allowed are {', '.join(group.model_fields)}" if group else ""
+        return f"{path}: {key} = {shown(value)}: unknown key{allowed}"
+    if error["type"] == "missing":
+        return f"{path}: {key} is missing"
+    hint = _hint(value) if error["type"] in ("int_type", "float_type") and isinstance(value, str) else ""
+    message = printable(error["msg"][0].lower() + error["msg"][1:])
+    return f"{path}: {printable(key)} = {shown(value)}: {message}{hint}"
+
+
+def _hint(text: str) -> str:
+    """Why YAML gave this text where a number is wanted; nothing for a text that is no number."""
+    if not _is_number(text):
+        return ""
+    if isinstance(yaml.safe_load(text), str):
+        return f" (YAML reads {text} as text: write it with a point and a signed exponent, like 0.001 or 1.0e-3)"
+    return f" (the quotes make it text: write {text} without them)"
+
+
+def _group_at(kind: Any, location: tuple[int | str, ...]) -> type[Group] | None:
+    for part in location:
+        field = getattr(kind, "model_fields", {}).get(part)
+        kind = field.annotation if field else None
+    return kind if isinstance(kind, type) and issubclass(kind, Group) else None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

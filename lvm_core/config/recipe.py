@@ -1,0 +1,295 @@
+"""A recipe is data: model, corruption, losses and optimiser, resolved to one file that training depends on alone.
+
+The functions that belong to these schemas are in `lvm_core.models` and `lvm_core.train`; a test asserts that the names
+agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import GenericAlias
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter, model_validator
+
+from lvm_core.config.models import ModelParams, draws_samples
+from lvm_core.config.params import PARAMS_FILE, Device, Group, Precision, Seed, Threads, validate
+from lvm_core.config.schedules import Ramped, Schedule
+from lvm_core.runtime.files import write_text
+from lvm_core.runtime.yaml_text import read_yaml
+
+Compile = Literal["default", "reduce-overhead", "max-autotune"]
+
+
+class Epochs(Group):
+    """Epochs of each phase."""
+
+    a: Annotated[int, Field(ge=1, le=10_000)]
+    b: Annotated[int, Field(ge=1, le=10_000)]
+    c: Annotated[int, Field(ge=1, le=10_000)]
+
+    @property
+    def total(self) -> int:
+        """Epochs of all phases."""
+        return self.a + self.b + self.c
+
+    def before(self, phase: str) -> int:
+        """Epochs before `phase` begins."""
+        return {"a": 0, "b": self.a, "c": self.a + self.b}[phase]
+
+
+Where = Literal["auto", "resident", "mapped"]
+
+
+class TrainParams(Group):
+    """How a model is trained (`train` in params.yaml, laid over by each recipe's own `train`)."""
+
+    epochs: Epochs
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)]
+    lr: Annotated[float, Field(gt=0.0, le=10.0, description="base learning rate of AdamW")]
+    weight_decay: Annotated[float, Field(ge=0.0)]
+    beta1: Annotated[float, Field(ge=0.0, lt=1.0)]
+    beta2: Annotated[float, Field(ge=0.0, lt=1.0)]
+    clip: Annotated[float, Field(gt=0.0, description="largest gradient norm")]
+    schedule: Schedule
+    best_by: Annotated[Literal["cosine", "recall_at_5"], Field(description="dev figure that chooses the epoch kept")]
+    batches: Annotated[
+        Literal["windows", "articles"], Field(description="a step has windows of any, or of few articles")
+    ]
+    early_stop: Annotated[int | None, Field(ge=1, description="a phase ends after so many epochs without a better one")]
+    target_offset: Annotated[int, Field(ge=1, le=16, description="k of the chunk to be predicted: 1 is the next one")]
+    bank: Annotated[Where, Field(description="vectors on the device, read from the file as needed, or as they fit")]
+    compile: Annotated[Compile | None, Field(description="torch.compile's mode; null: not compiled")]
+
+
+class LossTerm(Ramped):
+    """A loss in a recipe: its weight, when it is in force, and in subclasses its own options."""
+
+    weight: Annotated[float, Field(ge=0.0)]
+    """Full weight; a bare number in params.yaml is this alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known_keys(cls, value: Any) -> Any:
+        unknown = set(value) - set(cls.model_fields) if isinstance(value, dict) else set()
+        if unknown:
+            raise ValueError(f"unknown key {min(map(str, unknown))!r}; allowed are {', '.join(cls.model_fields)}")
+        return value
+
+    def weight_at(self, epoch: float) -> float:
+        """The weight at this point in training; `epoch` is fractional, from 0, over all phases."""
+        return self.in_force(self.weight, epoch)
+
+    def options(self) -> dict[str, Any]:
+        """What the loss function takes beside the batch."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name not in LossTerm.model_fields}
+
+
+def _typed(losses: Any) -> Any:
+    """Each entry as the term of its loss; a bare number is the weight."""
+    if not isinstance(losses, dict):
+        return losses
+    typed: dict[str, LossTerm] = {}
+    for name, value in losses.items():
+        if name not in LOSSES:
+            raise ValueError(f"unknown loss {name!r}; known are {', '.join(LOSSES)}")
+        if not isinstance(value, LossTerm):
+            named = _as_mapping(name, value)
+            kind: Any = GenericAlias(dict, (str, LOSSES[name].term))  # dict[str, its own type of term]
+            value = TypeAdapter(kind).validate_python(named)[name]
+        typed[name] = value
+    return typed
+
+
+Terms = Annotated[dict[str, SerializeAsAny[LossTerm]], Field(min_length=1), BeforeValidator(_typed)]
+"""The losses of a recipe, by name."""
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class LastSlot(Ramped):
+    """When the last slot is corrupted."""
+
+    probability: Probability
+    """That a window is corrupted, once the ramp is over."""
+
+
+class Noise(LastSlot):
+    """Gaussian noise added to the last chunk, which is then made unit length (P5.1: prior results, section 3.3)."""
+
+    kind: Literal["noise"]
+    norm: Annotated[float, Field(ge=0.0, le=100.0)]
+    """Root mean square length of the noise, at any D; 0.83 leaves a cosine of 0.77 with the clean chunk."""
+    swap: Probability = 0.0
+    """Share of the corrupted windows that get the second-last chunk in the last slot instead."""
+
+
+class RandomUnit(LastSlot):
+    """A random direction instead of the last chunk (context drop of V1, V3, P3, P4: prior results, section 3.0)."""
+
+    kind: Literal["random_unit"]
+
+
+class Corruption(Group):
+    """What is corrupted (`corruption` of a recipe)."""
+
+    last_slot: Annotated[Noise | RandomUnit, Field(discriminator="kind")]
+
+
+class Recipe(Group):
+    """A resolved recipe: everything that shapes its training."""
+
+    name: str
+    seed: Seed
+    threads: Threads
+    precision: Precision
+    device: Device
+    model: ModelParams
+    corruption: Corruption | None
+    losses: Terms
+    train: TrainParams
+
+    @property
+    def needs_articles(self) -> bool:
+        """Whether training has to know which article a row belongs to."""
+        needs = {need for name in self.losses for need in LOSSES[name].needs}
+        return self.train.batches == "articles" or self.train.target_offset > 1 or "future" in needs
+
+    @model_validator(mode="after")
+    def _losses_find_what_they_need(self) -> Recipe:
+        for name in self.losses:
+            needs = LOSSES[name].needs
+            if "candidates" in needs and self.train.batches != "articles":
+                raise ValueError(f"loss {name} needs train.batches: articles")
+            if "samples" in needs and not draws_samples(self.model):
+                raise ValueError(f"loss {name} needs a model that draws samples: model.head: energy")
+            if "scale" in needs and self.model.normaliser is None:
+                raise ValueError(f"loss {name} needs model.normaliser")
+        for epoch in range(self.train.epochs.total):
+            if not in_force(self.losses, epoch):
+                raise ValueError(f"at the start of epoch {epoch + 1} no loss has a weight")
+        return self
+
+
+def write_recipe(directory: str | Path, recipe: Recipe, code: str = "") -> None:
+    """Write `<directory>/<name>.yaml`.
+
+    Args:
+        directory: to write into.
+        recipe: to write.
+        code: a comment that names the code which trains it (`sources.code_line`).
+    """
+    text = yaml.safe_dump(recipe.model_dump(), sort_keys=False)
+    write_text(
+        Path(directory) / f"{recipe.name}.yaml", f"# Resolved from {PARAMS_FILE} by stages/resolve.py.\n{code}{text}"
+    )
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a resolved recipe.
+
+    Raises:
+        LvmError: the file is missing, not YAML or not a recipe (names the file and the key).
+    """
+    raw = read_yaml(path, "run `dvc repro resolve`")
+    recipe: Recipe = validate(raw, Recipe, "recipe", path)
+    return recipe
+
+
+Need = Literal["raw", "future", "candidates", "predict", "samples", "scale"]
+
+Margin = Annotated[float, Field(ge=-2.0, le=2.0, description="in cosine")]
+
+Steps = Annotated[int, Field(ge=2, le=32, description="predictions in a row")]
+
+
+class Guard(LossTerm):
+    """Options of the guards."""
+
+    margin: Margin
+    adaptive: bool = False
+
+
+class MicroRanking(LossTerm):
+    """Options of `micro_ranking`."""
+
+    gamma: Annotated[float, Field(gt=0.0, le=1000.0, description="steepness, per unit of cosine")]
+    margin: Margin
+
+
+class ArticleSoftmax(LossTerm):
+    """Options of `article_softmax`."""
+
+    temperature: Annotated[float, Field(gt=0.0, le=10.0, description="in cosine")]
+
+
+class FreeRun(LossTerm):
+    """Options of `rollout`."""
+
+    steps: Steps = 3
+
+
+class Smoothness(FreeRun):
+    """Options of `smoothness`."""
+
+    slope: Annotated[float, Field(gt=0.0)] = 10.0
+    limit: Margin = 0.95
+
+
+class Energy(LossTerm):
+    """Options of `energy`."""
+
+    samples: Annotated[int, Field(ge=2, le=64, description="draws a window")] = 4
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a recipe can say of a loss; the function of the same name is in `lvm_core.train.losses`."""
+
+    term: type[LossTerm]
+    """Type of its entry in params.yaml."""
+    source: str
+    """Where it comes from."""
+    needs: frozenset[Need]
+    """What of the batch it reads beside contexts and targets."""
+
+
+def _loss(term: type[LossTerm], source: str, *needs: Need) -> Loss:
+    return Loss(term, source, frozenset(needs))
+
+
+LOSSES: dict[str, Loss] = {
+    "mse": _loss(LossTerm, "P1 (prior results, section 3.0)", "raw"),
+    "mse_normalised": _loss(LossTerm, "Large Concept Model (anchors, section 1.1)", "raw", "scale"),
+    "cosine": _loss(LossTerm, "ours", "raw"),
+    "guard_previous": _loss(Guard, "L_dir (prior results, section 3.0)", "raw"),
+    "guard_context": _loss(Guard, "L_ac (prior results, section 3.0)", "raw"),
+    "micro_ranking": _loss(MicroRanking, "P5.1 (prior results, section 3.3)", "raw"),
+    "rollout": _loss(FreeRun, "what P4 meant (prior results, section 3.1)", "raw", "future", "predict"),
+    "smoothness": _loss(Smoothness, "what P4 ran (prior results, section 3.1)", "raw", "predict"),
+    "article_softmax": _loss(ArticleSoftmax, "ours, after InfoNCE (1807.03748)", "raw", "candidates"),
+    "energy": _loss(Energy, "CALM (anchors, section 1.3)", "samples"),
+}
+"""Every loss a recipe can name."""
+
+
+def _as_mapping(name: str, value: Any) -> dict[str, Any]:
+    """`value` under its name, so that a mistake is reported with it; a bare number as a weight."""
+    if isinstance(value, dict):
+        return {name: value}
+    weight = TypeAdapter(dict[str, float], config={"strict": True}).validate_python({name: value})[name]
+    return {name: {"weight": weight}}
+
+
+def in_force(terms: Mapping[str, LossTerm], epoch: float) -> dict[str, float]:
+    """Weights of the losses at this point in training, without those that weigh nothing.
+
+    Args:
+        terms: by name.
+        epoch: fractional, from 0, over all phases.
+    """
+    weights = {name: term.weight_at(epoch) for name, term in terms.items()}
+    return {name: weight for name, weight in weights.items() if weight}

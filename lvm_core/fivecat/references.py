@@ -1,0 +1,260 @@
+"""Predictors with nothing or little to learn, which every model has to be read against (and mostly to beat).
+
+`oracle`, `article_centroid`, `corpus_mean` and `random` do not read the context. `oracle` and `article_centroid` see
+the answer, so they are no competitors but a ceiling and a warning: the centroid shows how far blur alone goes. All are
+fitted on `train` in canonical order; `ridge` and the two decays choose on `dev`: `ridge` by cosine, the decays by R@5,
+because a predictor of one number that was chosen by R@5 is what a claim to rank well has to beat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lvm_core.bank import Bank
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.fivecat.further import mean_chunk
+from lvm_core.fivecat.predictor import Predictor, from_callable
+from lvm_core.fivecat.tests import mean_or_none
+from lvm_core.fivecat.windows import (
+    article_keys,
+    article_scores,
+    canonical_windows,
+    chunk_keys,
+    gather_chunks,
+    iterate_batches,
+    retrieval_columns,
+    uniform,
+)
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import REFERENCES
+from lvm_core.windows import CONTEXT
+
+
+def fit_references(bank: Bank, params: EvaluateParams, seed: int, names: Sequence[str] = REFERENCES) -> list[Predictor]:
+    """The ten reference predictors of a bank, or the named ones of them.
+
+    Args:
+        bank: with training windows, and `dev` windows if there are several ridge strengths.
+        params: batch size and ridge strengths.
+        seed: of the `random` directions.
+        names: which to fit, in this order.
+
+    Raises:
+        LvmError: the train split has no window, or dev has none and is needed.
+    """
+    size = params.batch_size
+    fits: dict[str, Callable[[], Predictor]] = {
+        "oracle": lambda: oracle(bank),
+        "copy_last": copy_last,
+        "context_mean": context_mean,
+        "linear5": lambda: fit_linear5(bank, size),
+        "decay": lambda: fit_decay(bank, size),
+        "decay_centred": lambda: fit_decay(bank, size, centred=True),
+        "ridge": lambda: fit_ridge(bank, params.ridge_strengths, size),
+        "article_centroid": lambda: article_centroid(bank),
+        "corpus_mean": lambda: corpus_mean(bank),
+        "random": lambda: random_directions(bank, seed),
+    }
+    return [fits[name]() for name in names]
+
+
+def oracle(bank: Bank) -> Predictor:
+    """The true chunk."""
+    return Predictor("oracle", lambda contexts, rows: gather_chunks(bank, rows, contexts.device), reads_context=False)
+
+
+def copy_last() -> Predictor:
+    """The last context chunk."""
+    return from_callable(lambda contexts: contexts[:, -1], "copy_last")
+
+
+def context_mean() -> Predictor:
+    """The mean of the five context chunks."""
+    return from_callable(lambda contexts: contexts.mean(1), "context_mean")
+
+
+DECAYS = tuple(step / 10 for step in range(10))
+"""Weights of a chunk over that of the next newer one, to choose from; 0 is the last chunk alone."""
+
+FEWEST_CANDIDATES = 6
+"""With five or fewer, R@5 is 1 whatever the prediction."""
+
+
+def fit_decay(bank: Bank, batch_size: int = 512, *, centred: bool = False) -> Predictor:
+    """The context chunks with weights d^4 .. d, 1: between the last chunk (d = 0) and their mean (d = 1).
+
+    d is the one of `DECAYS` with the best masked R@5 on `dev`, the smallest of equals; 0 where that is undefined.
+    """
+    mean = torch.from_numpy(mean_chunk(bank, "train")) if centred else torch.zeros(bank.vectors.shape[1])
+    if centred and not len(bank.articles_of("train")):
+        raise LvmError("data/bank: the train split has no chunk; decay_centred cannot be computed")
+
+    def predict(decay: float, contexts: Tensor) -> Tensor:
+        weights = torch.tensor([decay ** (CONTEXT - 1 - slot) for slot in range(CONTEXT)], device=contexts.device)
+        return torch.matmul(weights / weights.sum(), contexts) - mean.to(contexts.device)
+
+    found: dict[float, list[np.ndarray]] = {decay: [] for decay in DECAYS}
+    for batch in iterate_batches(bank, canonical_windows(bank, "dev"), batch_size, "cpu"):
+        contexts = batch.contexts()
+        for decay, parts in found.items():
+            scores = article_scores(torch.nn.functional.normalize(predict(decay, contexts), dim=1), batch)
+            parts.append(retrieval_columns(scores, batch, FEWEST_CANDIDATES)["recall_at_5"])
+    recalls = {decay: mean_or_none(np.concatenate(parts)) if parts else None for decay, parts in found.items()}
+    chosen = max(DECAYS, key=lambda decay: (recalls[decay] or 0.0, -decay))
+    fit = {"decay": chosen, "dev_recall_at_5": {f"{decay:g}": value for decay, value in recalls.items()}}
+    name = "decay_centred" if centred else "decay"
+    return Predictor(name, lambda contexts, rows: predict(chosen, contexts), fit=fit)
+
+
+def fit_linear5(bank: Bank, batch_size: int = 512) -> Predictor:
+    """The sum of the context chunks, each times a scalar: 5 weights by least squares on `train`.
+
+    Raises:
+        LvmError: the train split has no window.
+    """
+    _require_windows(bank, "train", "linear5 and ridge")
+    gram = np.zeros((CONTEXT + 1, CONTEXT + 1))
+    for contexts, targets in _pairs(bank, "train", batch_size):
+        both = torch.cat([contexts, targets[:, None]], dim=1)
+        gram += torch.bmm(both, both.transpose(1, 2)).double().sum(0).numpy()
+    # lstsq rather than solve: equal chunks make the normal equations singular, and any minimiser will do.
+    weights = np.linalg.lstsq(gram[:CONTEXT, :CONTEXT], gram[:CONTEXT, CONTEXT])[0]
+    tensor = torch.from_numpy(weights.astype(np.float32))
+
+    def predict(contexts: Tensor) -> Tensor:
+        return torch.matmul(tensor.to(contexts.device), contexts)  # 10 times faster than the same einsum
+
+    return Predictor("linear5", lambda contexts, rows: predict(contexts), fit={"weights": weights.tolist()})
+
+
+def fit_ridge(bank: Bank, strengths: Sequence[float], batch_size: int = 512) -> Predictor:
+    """Affine map of all 5*D context features: ridge regression in closed form on `train` (Hoerl and Kennard 1970).
+
+    Minimises the mean over windows of |target - prediction|^2 plus strength * |coefficients|^2; the intercept is not
+    penalised. The strength is the one with the best mean cosine on `dev`. Memory: about three [5D, 5D] float64
+    matrices (350 MB at D=768).
+    """
+    _require_windows(bank, "train", "linear5 and ridge")
+    if len(strengths) > 1:
+        _require_windows(bank, "dev", "the choice among several evaluate.ridge_strengths")
+    covariance, cross, feature_mean, target_mean = _moments(bank, batch_size)
+    variances = covariance.diagonal().clone()
+    best: tuple[float, float, Tensor, Tensor] | None = None
+    cosines = {}
+    for strength in strengths:
+        covariance.diagonal().copy_(variances + strength)  # in place: at D=768 each copy of the matrix is 118 MB
+        coefficients = _solve(covariance, cross, strength)
+        intercept = (target_mean - feature_mean @ coefficients).float()
+        single = coefficients.float()
+        cosine = _dev_cosine(bank, single, intercept, batch_size) if len(strengths) > 1 else 0.0
+        cosines[f"{strength:g}"] = cosine
+        if best is None or cosine > best[0]:
+            best = (cosine, strength, single, intercept)
+    assert best is not None  # params refuses an empty list
+    _, chosen, weight, bias = best
+
+    def predict(contexts: Tensor) -> Tensor:
+        return torch.addmm(bias.to(contexts.device), contexts.flatten(1), weight.to(contexts.device))
+
+    fit = {"strength": chosen, **({"dev_cosine": cosines} if len(strengths) > 1 else {})}
+    return Predictor("ridge", lambda contexts, rows: predict(contexts), fit=fit)
+
+
+def article_centroid(bank: Bank) -> Predictor:
+    """The mean of all chunks of the article, the target included (cheats)."""
+    first, counts = bank.articles["first_row"].to_numpy(), bank.articles["n_chunks"].to_numpy()
+
+    def predict(contexts: Tensor, rows: np.ndarray) -> Tensor:
+        touched, local = np.unique(bank.article_of_row[rows], return_inverse=True)
+        whole = [np.arange(first[article], first[article] + counts[article]) for article in touched.tolist()]
+        centroids = torch.stack([gather_chunks(bank, part, contexts.device).mean(0) for part in whole])
+        return centroids[torch.from_numpy(local).to(contexts.device)]
+
+    return Predictor("article_centroid", predict, reads_context=False)
+
+
+def corpus_mean(bank: Bank) -> Predictor:
+    """The mean of all chunks of the train split, the same for every window."""
+    if not len(bank.articles_of("train")):
+        raise LvmError("data/bank: the train split has no chunk; corpus_mean cannot be computed")
+    mean = torch.from_numpy(mean_chunk(bank, "train"))
+    return Predictor(
+        "corpus_mean", lambda contexts, rows: mean.to(contexts.device).expand(len(rows), -1), reads_context=False
+    )
+
+
+def random_directions(bank: Bank, seed: int) -> Predictor:
+    """A uniform random direction for each bank row, drawn from the seed, the article's id and the chunk's position."""
+    keys = article_keys(bank.articles["article_id"].astype(str), seed, "direction")
+    first = bank.articles["first_row"].to_numpy()
+
+    def predict(contexts: Tensor, rows: np.ndarray) -> Tensor:
+        article = bank.article_of_row[rows]
+        draws = torch.from_numpy(uniform(chunk_keys(keys[article], rows - first[article]), contexts.shape[2]))
+        return torch.special.ndtri(draws).float().to(contexts.device)  # normal numbers: no direction is preferred
+
+    return Predictor("random", predict, reads_context=False)
+
+
+def _require_windows(bank: Bank, split: str, needed_by: str) -> None:
+    if not len(bank.targets(split)):
+        raise LvmError(
+            f"data/bank: the {split} split has no window, which {needed_by} need; give it more or longer articles "
+            "(data.train, split.*)"
+        )
+
+
+def _pairs(bank: Bank, split: str, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Contexts [B, 5, D] and targets [B, D] float32 of all windows of a split, in canonical order."""
+    for batch in iterate_batches(bank, canonical_windows(bank, split), batch_size, "cpu"):
+        yield batch.contexts(), batch.at_offset(1)
+
+
+def _moments(bank: Bank, batch_size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Covariance of the 5*D features, their covariance with the targets, and both means, of the train windows.
+
+    Blocks are multiplied in float32 and added up in float64.
+
+    Returns:
+        [5D, 5D], [5D, D], [5D] and [D] float64.
+    """
+    dimension = bank.vectors.shape[1]
+    square = torch.zeros(CONTEXT * dimension, CONTEXT * dimension, dtype=torch.float64)
+    cross = torch.zeros(CONTEXT * dimension, dimension, dtype=torch.float64)
+    feature_sum, target_sum = torch.zeros(len(square), dtype=torch.float64), torch.zeros(dimension, dtype=torch.float64)
+    count = 0
+    for contexts, targets in _pairs(bank, "train", batch_size):
+        features = contexts.flatten(1)
+        square += features.T @ features
+        cross += features.T @ targets
+        feature_sum += features.sum(0)
+        target_sum += targets.sum(0)
+        count += len(targets)
+    feature_mean, target_mean = feature_sum / count, target_sum / count
+    square.div_(count).addr_(feature_mean, feature_mean, alpha=-1.0)
+    cross.div_(count).addr_(feature_mean, target_mean, alpha=-1.0)
+    return square, cross, feature_mean, target_mean
+
+
+def _solve(penalised: Tensor, cross: Tensor, strength: float) -> Tensor:
+    """[5D, D] float64 coefficients: penalised^-1 cross, where `penalised` is covariance + strength * identity."""
+    try:
+        factor = torch.linalg.cholesky(penalised)
+    except torch.linalg.LinAlgError as error:
+        raise LvmError(
+            f"params.yaml: evaluate.ridge_strengths: {strength:g} is too small for these data; leave it out"
+        ) from error
+    return torch.cholesky_solve(cross, factor)
+
+
+def _dev_cosine(bank: Bank, weight: Tensor, bias: Tensor, batch_size: int) -> float:
+    total, count = 0.0, 0
+    for contexts, targets in _pairs(bank, "dev", batch_size):
+        predictions = torch.addmm(bias, contexts.flatten(1), weight)
+        total += float(torch.nn.functional.cosine_similarity(predictions, targets).double().sum())
+        count += len(targets)
+    return total / count

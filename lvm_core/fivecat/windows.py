@@ -1,0 +1,282 @@
+"""The windows of an evaluation, their batches, and retrieval within the article: what dev figures need too."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lvm_core.bank import Bank
+from lvm_core.windows import CONTEXT, window_targets
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+
+_SECOND = np.uint64(0x94D049BB133111EB)
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    values = (values ^ (values >> np.uint64(30))) * _FIRST
+    values = (values ^ (values >> np.uint64(27))) * _SECOND
+    return values ^ (values >> np.uint64(31))
+
+
+def article_keys(article_ids: Iterable[str], seed: int, purpose: str) -> np.ndarray:
+    """[A] uint64 stream key of each article, from its id, the seed and the purpose of the draw."""
+    digests = [hashlib.sha256(f"{seed}\0{purpose}\0{article_id}".encode()).digest()[:8] for article_id in article_ids]
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+
+
+def chunk_keys(keys: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """[B] uint64 stream key of each chunk, from its article's key [B] and its position in the article [B] int."""
+    return _mix(keys + (positions.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
+
+
+def uniform(keys: np.ndarray, count: int) -> np.ndarray:
+    """[B, count] float64 in the open interval (0, 1): the first `count` numbers of each stream of `keys` [B] uint64."""
+    counters = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
+    bits = _mix(keys[:, None] + counters) >> np.uint64(11)
+    return (bits.astype(np.float64) + 0.5) * 2.0**-53
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of one split in canonical order."""
+
+    rows: np.ndarray
+    """[W] int64, bank rows of the targets."""
+    article: np.ndarray
+    """[W] int64, index into `article_id`."""
+    position: np.ndarray
+    """[W] int64, position of the target in its article, >= 5."""
+    article_id: np.ndarray
+    """[A] str, sorted; all articles of the split, also those without a window."""
+    first_row: np.ndarray
+    """[A] int64, bank row of the article's first chunk."""
+    n_chunks: np.ndarray
+    """[A] int64, chunks of the article."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def canonical_windows(bank: Bank, split: str) -> Windows:
+    """All windows of a split of the bank, in canonical order."""
+    chosen = bank.articles_of(split)
+    order = np.argsort(chosen["article_id"].astype(str).to_numpy(dtype=object), kind="stable")
+    first_row = chosen["first_row"].to_numpy(dtype=np.int64)[order]
+    n_chunks = chosen["n_chunks"].to_numpy(dtype=np.int64)[order]
+    rows = window_targets(first_row, n_chunks)
+    article = np.repeat(np.arange(len(order)), np.maximum(n_chunks - CONTEXT, 0))
+    article_id = chosen["article_id"].astype(str).to_numpy(dtype=object)[order]
+    return Windows(rows, article, rows - first_row[article], article_id, first_row, n_chunks)
+
+
+def has_offset(position: np.ndarray, n_chunks: np.ndarray, k: int) -> np.ndarray:
+    """[W] bool: does the article have the chunk at offset k of the window?
+
+    Args:
+        position: [W] int, position of the target in its article.
+        n_chunks: [W] int, chunks of that article.
+        k: offset; the chunk is at `position - 1 + k`.
+    """
+    at = position - 1 + k
+    return (at >= 0) & (at < n_chunks)
+
+
+def shuffled_orders(windows: Windows, seed: int) -> np.ndarray:
+    """[W, 5] int64: a uniform random order of each window's context, keyed by article id and position."""
+    keys = article_keys(windows.article_id, seed, "shuffle")[windows.article]
+    return np.argsort(uniform(chunk_keys(keys, windows.position), CONTEXT), axis=1)
+
+
+def foreign_rows(windows: Windows, seed: int) -> np.ndarray | None:
+    """[W] int64 bank rows: for each window a uniform random chunk of another article of the split.
+
+    Returns:
+        None where the split has no second article.
+    """
+    starts = np.concatenate([[0], np.cumsum(windows.n_chunks)])
+    total, own = int(starts[-1]), windows.n_chunks[windows.article]
+    if len(windows.article_id) < 2 or bool((own >= total).any()):
+        return None
+    keys = article_keys(windows.article_id, seed, "foreign")[windows.article]
+    draw = uniform(chunk_keys(keys, windows.position), 1)[:, 0]
+    # A number among the chunks of all other articles, counted in canonical order: step over the window's own article.
+    chosen = np.minimum((draw * (total - own)).astype(np.int64), total - own - 1)
+    chosen += np.where(chosen >= starts[windows.article], own, 0)
+    article = np.searchsorted(starts, chosen, side="right") - 1
+    return windows.first_row[article] + chosen - starts[article]
+
+
+LARGEST_SCORES = 2**22
+"""Entries of a [windows, longest article] matrix (16 MB): a batch with longer articles than this allows is shorter."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some consecutive windows, in canonical order."""
+
+    chunks: Tensor
+    """[P, D] float32 unit vectors: all chunks of all articles that the batch touches."""
+    rows: np.ndarray
+    """[B] int64, bank rows of the targets."""
+    position: np.ndarray
+    """[B] int64, position of the target in its article."""
+    n_chunks: np.ndarray
+    """[B] int64, chunks of that article."""
+    first: np.ndarray
+    """[B] int64, index into `chunks` of the article's first chunk; never falls."""
+    index: np.ndarray
+    """[B] int64, position of the windows in the split."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def contexts(self, order: np.ndarray | None = None) -> Tensor:
+        """[B, 5, D] float32 contexts, slot s holding context chunk `order[..., s]` (default: 0..4, oldest first).
+
+        Args:
+            order: [5] or [B, 5] int, context chunks (0 the oldest) to put into the five slots.
+        """
+        slots = np.arange(CONTEXT) if order is None else order
+        at = (self.first + self.position - CONTEXT)[:, None] + slots
+        flat = self.chunks.index_select(0, self._tensor(at.reshape(-1)))
+        return flat.view(len(self), CONTEXT, self.chunks.shape[1])
+
+    def at_offset(self, k: int) -> Tensor:
+        """[B, D] float32 chunks at offset k, which the articles must have."""
+        return self.chunks.index_select(0, self._tensor(self.first + self.position - 1 + k))
+
+    def where(self, chosen: np.ndarray) -> Batch:
+        """The windows with `chosen` [B] bool, over the same chunks."""
+        return Batch(
+            self.chunks,
+            self.rows[chosen],
+            self.position[chosen],
+            self.n_chunks[chosen],
+            self.first[chosen],
+            self.index[chosen],
+        )
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.chunks.device)
+
+
+def gather_chunks(bank: Bank, rows: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """[n, D] float32 unit vectors of bank rows [n] int64, on the device."""
+    return _unit_float32(bank.vectors[rows], device)
+
+
+def _unit_float32(vectors: np.ndarray, device: torch.device | str) -> Tensor:
+    if vectors.dtype == np.float32:
+        return torch.from_numpy(np.ascontiguousarray(vectors)).to(device)
+    # Rounding to float16 leaves norms off by about 1e-4, which would show as an oracle with a cosine below 1.
+    widened = torch.from_numpy(vectors.astype(np.float32)).to(device)
+    return torch.nn.functional.normalize(widened, dim=1)
+
+
+def iterate_batches(bank: Bank, windows: Windows, batch_size: int, device: torch.device | str) -> Iterator[Batch]:
+    """Yield all windows in canonical order, `batch_size` at a time (fewer in articles of thousands of chunks)."""
+    stop = 0
+    while stop < len(windows):
+        start, stop = stop, min(stop + batch_size, len(windows))
+        longest = int(windows.n_chunks[windows.article[start:stop]].max())
+        stop = min(stop, start + max(LARGEST_SCORES // longest, 1))
+        index = np.arange(start, stop)
+        article = windows.article[index]
+        touched, local = np.unique(article, return_inverse=True)
+        first, counts = windows.first_row[touched], windows.n_chunks[touched]
+        blocks = [bank.vectors[a : a + n] for a, n in zip(first.tolist(), counts.tolist(), strict=True)]
+        chunks = _unit_float32(np.concatenate(blocks), device)
+        offsets = np.cumsum(counts) - counts
+        yield Batch(chunks, windows.rows[index], windows.position[index], counts[local], offsets[local], index)
+
+
+TIE = 1e-6
+"""Scores (cosines) this close are tied."""
+
+RANKS = (1, 5)
+"""The k of the reported R@k."""
+
+
+def article_scores(predictions: Tensor, batch: Batch) -> Tensor:
+    """[B, L] float32 cosines of unit predictions [B, D] with all chunks of their article.
+
+    L is the longest article of the batch; -inf after an article's end. One matrix product an article.
+    """
+    longest = int(batch.n_chunks.max(initial=0))
+    scores = predictions.new_full((len(batch), longest), -torch.inf)
+    starts = np.flatnonzero(np.diff(batch.first, prepend=-1))
+    stops = np.append(starts[1:], len(batch))
+    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+        first, count = int(batch.first[start]), int(batch.n_chunks[start])
+        scores[start:stop, :count] = predictions[start:stop] @ batch.chunks[first : first + count].T
+    return scores
+
+
+def column(scores: Tensor, position: np.ndarray) -> Tensor:
+    """[B] float32: of each row of `scores` [B, L] the entry at `position` [B] int64."""
+    return scores.gather(1, torch.from_numpy(position[:, None]).to(scores.device))[:, 0]
+
+
+def rank_counts(scores: Tensor, target: np.ndarray, context_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many candidates beat the target, and how many others tie with it.
+
+    Args:
+        scores: [B, L] float32, -inf where there is no candidate.
+        target: [B] int64, position of the true chunk.
+        context_end: [B] int64, position after the last context chunk; the 5 chunks before it are taken out of the
+            candidates in the masked counts.
+
+    Returns:
+        [2, B] int64 numbers greater and [2, B] int64 numbers tied (the target itself not counted), masked first,
+    """
+    if len(target) == 0:
+        return np.zeros((2, 0), dtype=np.int64), np.zeros((2, 0), dtype=np.int64)
+    lead = scores - column(scores, target)[:, None]
+    context = context_end[:, None] + np.arange(-CONTEXT, 0)
+    context_lead = lead.gather(1, torch.from_numpy(context).to(scores.device))
+    greater, tied = (lead > TIE).sum(1), (lead.abs() <= TIE).sum(1) - 1
+    masked_greater = greater - (context_lead > TIE).sum(1)
+    masked_tied = tied - (context_lead.abs() <= TIE).sum(1)
+    return torch.stack([masked_greater, greater]).cpu().numpy(), torch.stack([masked_tied, tied]).cpu().numpy()
+
+
+def recall_at(k: int, greater: np.ndarray, tied: np.ndarray) -> np.ndarray:
+    """[...] float64 expected R@k of a target with `greater` candidates ahead and `tied` others level with it."""
+    return np.clip((k - greater) / (tied + 1), 0.0, 1.0)
+
+
+def reciprocal_rank(greater: np.ndarray, tied: np.ndarray) -> np.ndarray:
+    """[...] float64 expected 1/rank: the mean of 1/(g+1) .. 1/(g+t+1)."""
+    last = int(np.max(greater + tied, initial=0)) + 1
+    harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, last + 1))])
+    return (harmonic[greater + tied + 1] - harmonic[greater]) / (tied + 1)
+
+
+def chance_at(k: int, candidates: np.ndarray) -> np.ndarray:
+    """[...] float64 R@k of a random ranking: min(1, k / candidates)."""
+    return np.minimum(1.0, k / candidates)
+
+
+def retrieval_columns(scores: Tensor, batch: Batch, min_candidates: int) -> dict[str, np.ndarray]:
+    """The window table's columns of test B, masked and (suffix) `_unmasked`.
+
+    `candidates` counts the target too. The measures are NaN where there are fewer than `min_candidates` of them.
+    """
+    greater, tied = rank_counts(scores, batch.position, batch.position)
+    columns: dict[str, np.ndarray] = {}
+    for which, suffix, removed in ((0, "", CONTEXT), (1, "_unmasked", 0)):
+        candidates = batch.n_chunks - removed
+        enough = candidates >= min_candidates
+        columns[f"candidates{suffix}"] = candidates
+        for k in RANKS:
+            columns[f"recall_at_{k}{suffix}"] = np.where(enough, recall_at(k, greater[which], tied[which]), np.nan)
+        columns[f"mrr{suffix}"] = np.where(enough, reciprocal_rank(greater[which], tied[which]), np.nan)
+    return columns

@@ -1,1 +1,0 @@
-"""Reading embeddings that someone else saved, without trusting the file."""

@@ -1,0 +1,1 @@
+"""Vectors of others, in many forms of files, made a bank."""

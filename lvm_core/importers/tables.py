@@ -1,0 +1,217 @@
+"""Ids and vectors out of tables: a .csv or .parquet beside an .npy file, and .parquet with a column of vectors."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lvm_core.importers.arrays import DiskArray, Values, open_npy
+from lvm_core.runtime.errors import AGAIN, LvmError, open_regular_file, printable, readable
+from lvm_core.runtime.files import write_npy_blocks
+from lvm_core.runtime.progress import Progress
+from lvm_core.runtime.readers import require_bounded
+from lvm_core.runtime.resume import fingerprint
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+
+ALIASES = {
+    **dict.fromkeys(("article_id", "article_ids", "article_index", "article_indices"), "article_ids"),
+    **dict.fromkeys(("chunk_index", "chunk_indices", "seq_idx"), "chunk_indices"),
+    **dict.fromkeys(("text", "texts", "concept_texts"), "texts"),
+}
+"""Columns by the names they may have, and the name of the member that means the same in an .npz file."""
+
+VECTOR_COLUMNS = ("vector", "vectors", "embedding", "embeddings")
+
+BATCH = 4096
+
+
+@dataclass(frozen=True)
+class IdTable:
+    """Columns of ids and texts, by member name."""
+
+    columns: dict[str, Values]
+    """The values."""
+    where: str
+    """Name of the file, for messages."""
+
+
+def read_id_table(vectors: Path) -> IdTable:
+    """The .csv or .parquet file of the same name beside an .npy file."""
+    beside = [vectors.with_suffix(suffix) for suffix in (".csv", ".parquet")]
+    found = [path for path in beside if path.is_file()]
+    if len(found) != 1:
+        problem = "both are there, remove one" if found else "neither is there"
+        raise LvmError(f"{vectors}: needs the ids of its rows in {' or '.join(map(str, beside))}; {problem}")
+    path = found[0]
+    columns = _read_csv(path) if path.suffix == ".csv" else _read_parquet_ids(path)
+    return IdTable(columns, str(path))
+
+
+def _read_csv(path: Path) -> dict[str, Values]:
+    csv.field_size_limit(sys.maxsize)  # a text may be long
+    with readable(str(path)), open(path, newline="", encoding="utf-8-sig") as file:
+        try:
+            header, *records = (fields for fields in csv.reader(file, skipinitialspace=True, strict=True) if fields)
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
+        for number, fields in enumerate(records, start=1):
+            if len(fields) != len(header):
+                problem = f"record {number} has {len(fields)} fields, the header {len(header)}"
+                raise ValueError(f"{problem}: put texts with commas into quotes")
+    columns: dict[str, Values] = {}
+    for member, name in _choose(header, str(path)).items():
+        values = [fields[header.index(name)] for fields in records]
+        columns[member] = [_number(value) for value in values] if member == "chunk_indices" else values
+    return columns
+
+
+def _choose(there: list[str], where: str) -> dict[str, str]:
+    """Name of the column for each member; names are compared without case and surrounding blanks."""
+    chosen: dict[str, str] = {}
+    for name in there:
+        member = ALIASES.get(name.strip().lower())
+        if member in chosen:
+            raise LvmError(f"{where}: the columns {chosen[member]} and {printable(name)} mean the same; remove one")
+        if member:
+            chosen[member] = name
+    if "article_ids" not in chosen:
+        columns = printable(", ".join(there))
+        raise LvmError(f"{where}: has no ids of articles; wanted: a column article_id; there are: {columns}")
+    return chosen
+
+
+def _number(value: str) -> int | str:
+    """A whole number if the text is one; else the text, which the check of indices will name."""
+    try:
+        return int(value)
+    except ValueError:
+        return value
+
+
+@contextmanager
+def _readable_parquet(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises at a damaged file into an LvmError."""
+    import pyarrow as pa
+
+    with readable(str(path)):
+        try:
+            yield
+        except pa.ArrowException as error:
+            raise ValueError(str(error)) from error
+
+
+def _open_parquet(path: Path) -> pq.ParquetFile:
+    import pyarrow.parquet as pq
+
+    open_regular_file(path).close()  # says plainly if it is not there
+    with _readable_parquet(path):
+        require_bounded(path, AGAIN)
+        # Without read-ahead, and through a small buffer: else a whole group of rows is in memory, often the whole file.
+        file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=2**20)
+        names, _ = file.schema_arrow.names, file.metadata.num_rows  # decoded now, while errors are looked for
+    if again := next((name for name in names if names.count(name) > 1), None):
+        raise LvmError(f"{path}: has two columns of the name {printable(again)}; remove one")
+    return file
+
+
+def _read_parquet_ids(path: Path) -> dict[str, Values]:
+    file = _open_parquet(path)
+    chosen = _choose(file.schema_arrow.names, str(path))
+    with _readable_parquet(path):
+        table = file.read(columns=list(chosen.values()))
+        columns = {member: _values(table.column(name), member, f"{path}: {name}") for member, name in chosen.items()}
+    return columns
+
+
+def _values(column: pa.ChunkedArray, member: str, where: str) -> Values:
+    import pyarrow as pa
+
+    if pa.types.is_integer(column.type) and column.null_count == 0:
+        array: np.ndarray = column.to_numpy()
+        return array
+    values: list[object] = column.to_pylist()
+    if None in values and member != "texts":
+        raise LvmError(f"{where}: row {values.index(None)}: is null")
+    return values
+
+
+def unpack_vector_column(path: Path, names: tuple[str, ...], unpack_to: Path) -> tuple[DiskArray, IdTable]:
+    """The column of vectors of a .parquet file as an array on disk, and its columns of ids."""
+    import pyarrow as pa
+
+    file = _open_parquet(path)
+    wanted = dict.fromkeys((*VECTOR_COLUMNS, *names))
+    column = next((name for name in wanted if name in file.schema_arrow.names), None)
+    if column is None:
+        there = ", ".join(file.schema_arrow.names)
+        raise LvmError(f"{path}: has no column of vectors; wanted: {' or '.join(wanted)}; there are: {there}")
+    where = f"{path}: {column}"
+    kind = file.schema_arrow.field(column).type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        raise LvmError(f"{where}: holds {kind}, need lists of float16, float32 or float64")
+    if not pa.types.is_floating(kind.value_type):
+        raise LvmError(f"{where}: holds {kind}, need lists of float16, float32 or float64")
+    target = unpack_to / f"{fingerprint(path.resolve(), column)[:16]}.npy"
+    if not target.exists():
+        rows = file.metadata.num_rows
+        dtype = np.dtype(kind.value_type.to_pandas_dtype())
+        batches = _batches(file, column, path)
+        first = next(batches, None)
+        if first is None:
+            raise LvmError(f"{path}: has no rows")
+        dimension = len(first[0].as_py() or [])
+        if not dimension:
+            raise LvmError(f"{where}: row 0: has no numbers")
+        blocks = _blocks(itertools.chain([first], batches), rows, where, dimension)
+        write_npy_blocks(target, dtype, (rows, dimension), blocks)
+    array = open_npy(target)
+    array.where = where
+    return array, IdTable(_read_parquet_ids(path), str(path))
+
+
+def _batches(file: pq.ParquetFile, column: str, path: Path) -> Iterator[pa.Array]:
+    """The column in parts."""
+    batches = file.iter_batches(BATCH, columns=[column])
+    while True:
+        with _readable_parquet(path):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        if len(batch):
+            yield batch.column(0)
+
+
+def _blocks(batches: Iterator[pa.Array], rows: int, where: str, dimension: int) -> Iterator[np.ndarray]:
+    """The lists of each part as [n, D]."""
+    progress = Progress(f"import: unpack {where}", rows, "rows")
+    start = 0
+    for lists in batches:
+        lengths = np.array([-1 if length is None else length for length in lists.value_lengths().to_pylist()])
+        bad = np.flatnonzero(lengths != dimension)
+        if len(bad):
+            holds = "is null" if lengths[bad[0]] < 0 else f"has {lengths[bad[0]]} numbers, row 0 has {dimension}"
+            raise LvmError(f"{where}: row {start + bad[0]}: {holds}")
+        values = lists.flatten()
+        if values.null_count:
+            position = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
+            raise LvmError(f"{where}: row {start + position // dimension}: holds a null")
+        if start + len(lists) > rows:
+            raise LvmError(f"{where}: has more rows than the {rows:,} that the file says; {AGAIN}")
+        yield values.to_numpy(zero_copy_only=False).reshape(-1, dimension)
+        start += len(lists)
+        progress.update(len(lists))
+    if start != rows:
+        raise LvmError(f"{where}: has {start:,} rows, the file says {rows:,}; {AGAIN}")
+    progress.close()

@@ -1,0 +1,243 @@
+"""Readers of json, parquet, npy and safetensors files: what is wrong with a file is one line."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import warnings
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lvm_core.runtime.errors import AGAIN, READ_ERRORS, LvmError, open_regular_file, printable, readable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_NUMBERS, _OTHER_PLAIN = "iufc", "bSUMm"
+
+_LONGEST_HEADER = 10 + 65_536
+"""numpy refuses headers of more than 10,000 characters anyway."""
+
+
+class Header(NamedTuple):
+    """Header of an .npy file."""
+
+    shape: tuple[int, ...]
+    """Sizes, non-negative."""
+    dtype: np.dtype
+    """As in the file, with its byte order."""
+    is_fortran: bool
+    """The first axis varies fastest."""
+    size: int
+    """Bytes of the header itself."""
+
+    @property
+    def data_size(self) -> int:
+        """Bytes that must follow the header (without meaning for objects)."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_header(file: IO[bytes], where: str, remedy: str = AGAIN) -> Header:
+    """Read and check the header at the position of `file`; this may read ahead of it.
+
+    Args:
+        file: positioned where the array begins.
+        where: file and array, for messages.
+        remedy: what to do about damage.
+
+    Raises:
+        LvmError: it is no .npy header, or declares a structured dtype or an impossible shape.
+    """
+    with readable(where):
+        head = io.BytesIO(file.read(_LONGEST_HEADER))
+    if head.getbuffer()[:6] != np.lib.format.MAGIC_PREFIX:
+        raise LvmError(f"{where}: is not an .npy array; save it with np.save or np.savez")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a header of Python 2
+            version = np.lib.format.read_magic(head)
+            if version == (3, 0):
+                raise LvmError(f"{where}: is a structured array; save each field as an array of its own")
+            if version not in ((1, 0), (2, 0)):
+                raise ValueError(f"version {version} of the format is unknown")
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, is_fortran, dtype = read(head)
+    except READ_ERRORS as error:
+        reason = printable(str(error) or type(error).__name__)
+        raise LvmError(f"{where}: its header is damaged ({reason}); {remedy}") from error
+    if dtype.kind != "O" and (dtype.kind not in _NUMBERS + _OTHER_PLAIN or dtype.itemsize == 0):
+        raise LvmError(
+            f"{where}: has the type {printable(dtype)}; save each field as an array of plain numbers or text"
+        )
+    if len(shape) > 32 or any(type(n) is not int or n < 0 for n in shape):
+        raise LvmError(f"{where}: its header declares the shape {printable(shape)}; {remedy}")
+    # numpy multiplies the sizes that are not zero.
+    if math.prod(max(n, 1) for n in shape) * dtype.itemsize >= 2**63:
+        raise LvmError(f"{where}: its header declares the shape {printable(shape)}; {remedy}")
+    return Header(shape, dtype, is_fortran, head.tell())
+
+
+def require_rows_of_numbers(header: Header, where: str) -> None:
+    """Let pass only what can be read as rows of numbers.
+
+    Args:
+        header: of the array.
+        where: file and array, for messages.
+
+    Raises:
+        LvmError: it declares objects, text or another type that is no number, or a single value.
+    """
+    if header.dtype.kind not in _NUMBERS:
+        kind = "Python objects" if header.dtype.kind == "O" else f"values of type {header.dtype}"
+        raise LvmError(f"{where}: holds {kind} where numbers are needed; save it as float32 or float16")
+    if not header.shape:
+        raise LvmError(f"{where}: is a single number where an array with rows is needed; save it with its rows")
+
+
+MAKE = "run `dvc repro` to make it"
+
+REMAKE = "delete it and run `dvc repro`"
+
+SLACK = 64 * 2**20
+"""Bytes that a file may grow to in memory, however small it is."""
+
+GROWTH = 200
+"""And how many times its own size. Our widest tables grow tenfold."""
+
+
+def read_text(path: str | Path, *, missing: str = MAKE, remedy: str = REMAKE) -> str:
+    """The text of a UTF-8 file."""
+    try:
+        with open_regular_file(Path(path), remedy=remedy, missing=missing) as file:
+            return file.read().decode("utf-8")
+    except OSError as error:
+        raise LvmError(f"{path}: cannot be read ({error.strerror or error}); {remedy}") from error
+    except UnicodeDecodeError as error:
+        raise LvmError(f"{path}: is not valid UTF-8 text ({error}); {remedy}") from error
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a json file.
+
+    Raises:
+        LvmError: the file is missing or is not json (names it).
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LvmError(f"{path}: is not valid json ({printable(error)}); {REMAKE}") from error
+
+
+def read_npy(path: str | Path, *, mmap: bool = False) -> np.ndarray:
+    """Read a .npy file, memory-mapped read-only if `mmap`.
+
+    Raises:
+        LvmError: the file is missing, truncated or holds objects (names it).
+    """
+    with open_regular_file(Path(path), remedy=REMAKE, missing=MAKE) as file:
+        header = read_header(file, str(path), REMAKE)
+        size = os.fstat(file.fileno()).st_size
+    wrong = f"{path}: is not a complete .npy file"
+    if header.dtype.kind == "O":
+        raise LvmError(f"{wrong} of numbers (it holds Python objects); {REMAKE}")
+    if size != header.size + header.data_size:
+        raise LvmError(f"{wrong} ({size:,} bytes, its header makes {header.size + header.data_size:,}); {REMAKE}")
+    try:
+        return np.load(path, mmap_mode="r" if mmap and header.data_size else None, allow_pickle=False)
+    except READ_ERRORS as error:
+        raise LvmError(f"{wrong} ({printable(error)}); {REMAKE}") from error
+
+
+def read_csv(path: str | Path, index: str) -> pd.DataFrame:
+    """Read a csv file with the column `index` as its index.
+
+    Raises:
+        LvmError: the file is missing, empty or lacks the column (names it).
+    """
+    import pandas as pd
+
+    open_regular_file(Path(path), remedy=REMAKE, missing=MAKE).close()
+    try:
+        return pd.read_csv(path, index_col=index)
+    except READ_ERRORS as error:
+        raise LvmError(f"{path}: is not the table it should be ({printable(error)}); {REMAKE}") from error
+
+
+def read_parquet(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a parquet file (or some of its columns).
+
+    Raises:
+        LvmError: the file is missing, is not parquet, lacks a column, or would grow beyond `GROWTH` (names it).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    open_regular_file(Path(path), remedy=REMAKE, missing=MAKE).close()
+    try:
+        require_bounded(path)
+        lacking = sorted(set(columns or ()) - set(pq.read_schema(path).names))
+        if lacking:
+            raise LvmError(f"{path}: lacks the columns {printable(lacking)}; {REMAKE}")
+        table = pq.read_table(path, columns=columns)
+        table.validate(full=True)  # text that is not UTF-8 would show where it is used
+        frame: pd.DataFrame = table.to_pandas()
+        return frame
+    except (*READ_ERRORS, pa.ArrowException) as error:
+        raise LvmError(f"{path}: is not a complete parquet file ({printable(error)}); {REMAKE}") from error
+
+
+def require_bounded(path: str | Path, remedy: str = REMAKE) -> None:
+    """Refuse a parquet file that takes little space and would take all memory.
+
+    Runs of equal values cost almost nothing in a file and their full size when they are read. What the table of
+    contents declares is looked at first; columns of text, whose values have any length, are read with each distinct
+    value once where that leaves doubt.
+
+    Args:
+        path: of the file.
+        remedy: what to do about it.
+
+    Raises:
+        LvmError: it would grow beyond `SLACK` and `GROWTH` times its size (names it).
+        pyarrow.ArrowException: it is damaged.
+    """
+    import pyarrow.parquet as pq
+
+    size = os.stat(path).st_size
+    limit = SLACK + GROWTH * size
+    with pq.ParquetFile(path) as file:
+        groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+        names = file.schema_arrow.names
+    chunks = [group.column(index) for group in groups for index in range(group.num_columns)]
+    declared = sum(max(8 * chunk.num_values, chunk.total_uncompressed_size) for chunk in chunks)
+    if declared > limit:
+        raise LvmError(f"{path}: its {size:,} bytes claim to hold {declared:,}; {remedy}")
+    texts = [chunk for chunk in chunks if chunk.physical_type == "BYTE_ARRAY"]
+    if sum(chunk.num_values * chunk.total_uncompressed_size for chunk in texts) <= limit:
+        return
+    columns = sorted({chunk.path_in_schema for chunk in texts} & set(names))
+    if (total := _text_bytes(path, columns, limit)) > limit:
+        raise LvmError(f"{path}: its {size:,} bytes hold more than {total:,} of text; {remedy}")
+
+
+def _text_bytes(path: str | Path, columns: list[str], limit: int) -> int:
+    """Bytes of the texts in these columns, with every repetition; counting ends above `limit`."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    total = 0
+    with pq.ParquetFile(path, read_dictionary=columns) as file:
+        for group in range(file.num_row_groups):
+            for column in file.read_row_group(group, columns).columns:
+                for piece in column.chunks:
+                    lengths = pc.binary_length(piece.dictionary).cast("int64")
+                    total += pc.sum(lengths.take(piece.indices)).as_py() or 0
+                    if total > limit:
+                        return total
+    return total

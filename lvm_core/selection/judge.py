@@ -1,0 +1,191 @@
+"""From the figures of all rows to the gates they pass, and to a status word; pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from lvm_core.config.gates import CERTIFIED, FRAMES, Condition, Gate, GatesParams, Relation, definition_of, frames_of
+from lvm_core.fivecat.statistics import interval
+from lvm_core.selection import ConditionResult, GateResult, RowResult, SetResult
+
+if TYPE_CHECKING:
+    from lvm_core.fivecat.statistics import Judgement
+
+
+Status = Literal["forward", "copies", "blurs", "weak"]
+
+COPIES = 0.95
+"""Mean cosine with the last context chunk from which on a predictor is said to copy it."""
+
+Figure = tuple[float, np.ndarray]
+"""A figure over all windows, and [B] float64 of each draw of articles."""
+
+
+def judge_gates(params: GatesParams, judgements: Mapping[str, Judgement]) -> dict[str, SetResult]:
+    """Hold every row against every set, in each frame that the set has.
+
+    Args:
+        params: the sets.
+        judgements: of recipes and reference predictors by name, all from the same draws of articles.
+
+    Returns:
+        Answers by set, in the order of the sets, and by row, in the order of `judgements` (`results.to_json` for the
+        file). A gate whose figures, or whose rivals' figures, are missing or undefined has the answer None.
+    """
+
+    def rows(name: str, frame: str) -> dict[str, RowResult]:
+        has_it = frame in frames_of(params, name)
+        return {row: judge_row(params, name, row, judgements, frame) for row in judgements if has_it}
+
+    return {
+        name: SetResult(
+            definition=definition_of(gates), corrected=rows(name, "corrected"), published=rows(name, "published")
+        )
+        for name, gates in params.sets.items()
+    }
+
+
+def judge_row(
+    params: GatesParams, name: str, row: str, judgements: Mapping[str, Judgement], frame: str = FRAMES[0]
+) -> RowResult:
+    """Hold one row against one set in one frame.
+
+    Args:
+        params: the sets.
+        name: of the set.
+        row: to be held against it.
+        judgements: as for `judge_gates`; of the row and of the set's rivals (`params.rivals_of`) at least.
+        frame: `corrected` or `published`.
+    """
+    gates = {key: _gate(params, gate, row, judgements, frame) for key, gate in params.sets[name].items()}
+    answers = [gate.passed for gate in gates.values() if gate.counts and gate.passed is not None]
+    return RowResult(passed=sum(answers), of=len(answers), gates=gates)
+
+
+def status_of(name: str, judgements: Mapping[str, Judgement], results: Mapping[str, SetResult]) -> Status:
+    """What a row's figures amount to, in one word; the first that is true.
+
+    1. `copies`: on val, mean cosine of at least `COPIES` with the last context chunk, and more than with the target.
+    2. `forward`: passes every gate of the set `certified` that counts and applies to it; none of them is undefined.
+    3. `blurs`: on val, masked R@5 below that of `context_mean`, which predicts no order of things at all.
+    4. `weak`: none of these, or undefined.
+
+    Args:
+        name: of the row.
+        judgements: as for `judge_gates`.
+        results: from `judge_gates`.
+    """
+    copied, right = (_figure(judgements, name, f"val_{figure}") for figure in ("cosine_last", "cosine"))
+    if copied is not None and right is not None and copied[0] >= COPIES and copied[0] > right[0]:
+        return "copies"
+    if results[CERTIFIED].corrected[name].whole:
+        return "forward"
+    own, blur = (_figure(judgements, row, "val_recall_at_5") for row in (name, "context_mean"))
+    return "blurs" if own is not None and blur is not None and own[0] < blur[0] else "weak"
+
+
+def passed_of(name: str, results: Mapping[str, SetResult]) -> dict[str, int]:
+    """A row's `gates_<set>` and `gates_<set>_of` for every set, in the corrected frame."""
+    columns: dict[str, int] = {}
+    for set_name, result in results.items():
+        row = result.corrected[name]
+        columns |= {f"gates_{set_name}": row.passed, f"gates_{set_name}_of": row.of}
+    return columns
+
+
+def _gate(params: GatesParams, gate: Gate, row: str, judgements: Mapping[str, Judgement], frame: str) -> GateResult:
+    conditions = []
+    for condition in gate.all_of:
+        if condition.set is None:
+            conditions.append(_condition(condition, row, judgements, frame))
+        else:
+            conditions.append(_counted(condition, judge_row(params, condition.set, row, judgements, frame)))
+    return GateResult(
+        passed=all_true(one.passed for one in conditions),
+        applies=all(_applies(condition, row, judgements) for condition in gate.all_of),
+        counts=not gate.report_only,
+        conditions=conditions,
+    )
+
+
+def _applies(condition: Condition, row: str, judgements: Mapping[str, Judgement]) -> bool:
+    """False where the split has no windows, or the use of the context is asked of a row that does not read it."""
+    if condition.set is not None or row not in judgements:
+        return True
+    if _figure(judgements, row, f"{condition.split}_cosine") is None:
+        return False
+    asks_for_order = condition.figure is not None and condition.figure.startswith("order_")
+    return not asks_for_order or _figure(judgements, row, f"{condition.split}_order_repeat_last") is not None
+
+
+def all_true(answers: Iterable[bool | None]) -> bool | None:
+    """False if one is False, else None if one is None, else True: a condition that fails decides, whatever the rest."""
+    known = list(answers)
+    return False if False in known else None if None in known else True
+
+
+def _condition(condition: Condition, row: str, judgements: Mapping[str, Judgement], frame: str) -> ConditionResult:
+    figure = condition.figure_in(frame)
+    number = _number(condition, figure, row, judgements)
+    point = value = None if number is None else number[0]
+    if number is not None and condition.bound != "point":
+        value = interval(number[1])[0 if condition.bound == "lo" else 1]
+    return ConditionResult(
+        split=condition.split,
+        figure=figure,
+        point=point,
+        value=value,
+        limit=condition.limit,
+        bound=condition.bound,
+        relation=condition.relation,
+        passed=None if value is None else holds(value, condition.relation, condition.limit),
+    )
+
+
+def _number(condition: Condition, figure: str, row: str, judgements: Mapping[str, Judgement]) -> Figure | None:
+    """What a condition puts its limit to."""
+    own = _figure(judgements, row, f"{condition.split}_{figure}")
+    if own is not None and condition.distance_to is not None:
+        other = _figure(judgements, row, f"{condition.distance_to}_{figure}")
+        return None if other is None else (abs(own[0] - other[0]), np.abs(own[1] - other[1]))
+    if own is not None and condition.minus is not None:
+        found = [_figure(judgements, name, f"{condition.split}_{figure}") for name in condition.minus.best_of]
+        rivals = [rival for rival in found if rival is not None]
+        if len(rivals) < len(found):
+            return None
+        times, best = condition.minus.times, np.max([draws for _, draws in rivals], axis=0)  # the best of each draw
+        return own[0] - times * max(point for point, _ in rivals), own[1] - times * best
+    return own
+
+
+def _figure(judgements: Mapping[str, Judgement], row: str, key: str) -> Figure | None:
+    judgement = judgements.get(row)
+    value = judgement.value.get(key) if judgement else None
+    return None if judgement is None or value is None else (float(value), judgement.draws[key])
+
+
+def holds(value: float, relation: Relation, limit: float) -> bool:
+    """Whether a value keeps to a limit."""
+    kept = {"at_least": value >= limit, "above": value > limit, "at_most": value <= limit, "below": value < limit}
+    return kept[relation]
+
+
+def _counted(condition: Condition, other: RowResult) -> ConditionResult:
+    """A condition on the number of another set's gates: None while gates without an answer could still decide it."""
+    open_gates = sum(gate.counts and gate.passed is None for gate in other.gates.values())
+    at_worst, at_best = (
+        holds(number, condition.relation, condition.limit) for number in (other.passed, other.passed + open_gates)
+    )
+    return ConditionResult(
+        split=None,
+        figure=condition.figure_in("corrected"),
+        point=other.passed,
+        value=other.passed,
+        limit=condition.limit,
+        bound="point",
+        relation=condition.relation,
+        passed=at_worst if at_worst == at_best else None,
+    )

@@ -1,0 +1,274 @@
+"""Nearest chunks of the bank: for contexts, decoding and measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+
+from lvm_core.bank import Bank
+from lvm_core.config.groups import Fill
+from lvm_core.runtime.tensors import product
+from lvm_core.windows import CONTEXT
+
+BLOCK = 16_384
+"""Bank rows scored at a time."""
+
+QUERIES = 256
+"""Queries scored at a time."""
+
+SAME = 0.98
+"""Cosine from which on a chunk of the bank counts as the given chunk itself.
+
+The same text encoded alone and in a batch of others differs by rounding only (cosine above 0.999 in bf16).
+"""
+
+
+class Index:
+    """Exact search by inner product among the rows of a bank.
+
+    Args:
+        vectors: [N, D] float, unit rows; held in memory as float32.
+    """
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self._vectors = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32))
+
+    @classmethod
+    def of(cls, bank: Bank) -> Index:
+        """Of all chunks of a bank."""
+        return cls(bank.read_vectors())
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    @torch.inference_mode()
+    def nearest(
+        self, queries: np.ndarray, count: int, leave_out: Sequence[Sequence[int]] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The `count` best rows of each query, best first.
+
+        Args:
+            queries: [B, D] float32 unit rows.
+            count: rows wanted of each.
+            leave_out: for each query, bank rows that are no candidates.
+
+        Returns:
+            Rows [B, count] int64 and scores [B, count] float32 (cosines); row -1 with score -inf where the bank has no
+            further candidate.
+        """
+        parts = []
+        for start in range(0, len(queries), QUERIES):
+            some = torch.from_numpy(np.ascontiguousarray(queries[start : start + QUERIES], dtype=np.float32))
+            left_out = leave_out[start : start + QUERIES] if leave_out is not None else []
+            parts.append(self._nearest(some, count, left_out))
+        if not parts:
+            return np.empty((0, count), dtype=np.int64), np.empty((0, count), dtype=np.float32)
+        return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
+
+    def _nearest(
+        self, queries: torch.Tensor, count: int, leave_out: Sequence[Sequence[int]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        best = torch.full((len(queries), count), -torch.inf)
+        rows = torch.full((len(queries), count), -1, dtype=torch.int64)
+        query_of = np.repeat(np.arange(len(leave_out)), [len(out) for out in leave_out])
+        row_of = np.array([row for out in leave_out for row in out], dtype=np.int64)
+        scores = torch.empty(len(queries), BLOCK)
+        for start in range(0, len(self), BLOCK):
+            if start + BLOCK > len(self):
+                scores = torch.empty(len(queries), len(self) - start)
+            product(queries, self._vectors[start : start + BLOCK], out=scores)
+            inside = (row_of >= start) & (row_of < start + scores.shape[1])
+            scores[torch.from_numpy(query_of[inside]), torch.from_numpy(row_of[inside] - start)] = -torch.inf
+            top = scores.topk(min(count, scores.shape[1]), dim=1)
+            best, kept = torch.cat([best, top.values], 1).topk(count, dim=1)
+            rows = torch.cat([rows, top.indices + start], 1).gather(1, kept)
+        rows[best == -torch.inf] = -1
+        return rows.numpy(), best.numpy()
+
+    def same_as(self, vectors: np.ndarray) -> list[int]:
+        """Bank rows that are these very chunks: of cosine `SAME` or more with one of them.
+
+        Args:
+            vectors: [G, D] float32 unit rows.
+        """
+        return self.same_as_each([vectors])[0]
+
+    @torch.inference_mode()
+    def same_as_each(self, groups: Sequence[np.ndarray]) -> list[list[int]]:
+        """`same_as` of several groups of vectors with one scan of the bank.
+
+        Args:
+            groups: of each, [G, D] float32 unit rows; at least one group.
+        """
+        given = torch.from_numpy(np.ascontiguousarray(np.concatenate(groups), dtype=np.float32))
+        found: list[set[int]] = [set() for _ in groups]
+        group_of = np.repeat(np.arange(len(groups)), [len(vectors) for vectors in groups])
+        for start in range(0, len(self), BLOCK):
+            same = torch.nonzero(product(self._vectors[start : start + BLOCK], given) >= SAME)
+            for row, query in same.tolist():
+                found[group_of[query]].add(start + row)
+        return [sorted(rows) for rows in found]
+
+
+@dataclass(frozen=True)
+class Context:
+    """Five chunks for a model to read."""
+
+    vectors: np.ndarray
+    """[5, D] float32 unit rows, oldest first."""
+    mode: Literal["given"] | Fill
+    """`given` (all five were), or the strategy that filled it."""
+    rows: tuple[int | None, ...]
+    """For each place the bank row that fills it; None for a given or a repeated chunk."""
+    given: int
+    """Number of given chunks, 1 to 5; they are the last ones."""
+
+    @property
+    def bank_rows(self) -> list[int]:
+        """The bank rows among the five."""
+        return [row for row in self.rows if row is not None]
+
+
+class Filler:
+    """Fills contexts from a bank."""
+
+    def __init__(self, bank: Bank, index: Index) -> None:
+        self._bank, self._index = bank, index
+        first = bank.articles["first_row"].to_numpy()[bank.article_of_row]
+        self._before = np.arange(len(bank.vectors), dtype=np.int64) - first  # chunks before each row in its article
+
+    def fill(self, given: np.ndarray, strategy: Fill) -> Context:
+        """The context of one to five given chunks (of more, the last five).
+
+        Args:
+            given: [G, D] float32 unit rows, oldest first.
+        """
+        return self.fill_many([given], strategy)[0]
+
+    def fill_many(
+        self, given: Sequence[np.ndarray], strategy: Fill, leave_out: Sequence[Sequence[int]] | None = None
+    ) -> list[Context]:
+        """The contexts of several requests, with one search.
+
+        Args:
+            given: of each request, [G, D] float32 unit rows, oldest first.
+        """
+        last = [vectors[-CONTEXT:] for vectors in given]
+        found: list[tuple[int, ...]] = [()] * len(last)
+        short = [number for number, vectors in enumerate(last) if len(vectors) < CONTEXT]
+        if strategy == "neighbours" and short:
+            for number, rows in zip(short, self._preceding(last, short, leave_out), strict=True):
+                found[number] = rows
+        return [_context(vectors, self._bank.vectors, rows) for vectors, rows in zip(last, found, strict=True)]
+
+    def _preceding(
+        self, given: list[np.ndarray], short: list[int], leave_out: Sequence[Sequence[int]] | None
+    ) -> list[tuple[int, ...]]:
+        """For each short context, the rows before the best match that has enough of them; () if none has."""
+        missing = [CONTEXT - len(given[number]) for number in short]
+        too_early = {count: np.flatnonzero(self._before < count).tolist() for count in set(missing)}
+        excluded = [
+            [*too_early[count], *(leave_out[number] if leave_out is not None else ())]
+            for number, count in zip(short, missing, strict=True)
+        ]
+        matches, _ = self._index.nearest(np.stack([given[number][0] for number in short]), 1, excluded)
+        return [
+            tuple(range(match - count, match)) if match >= 0 else ()
+            for match, count in zip(matches[:, 0].tolist(), missing, strict=True)
+        ]
+
+
+def _context(given: np.ndarray, bank_vectors: np.ndarray, rows: tuple[int, ...]) -> Context:
+    missing = CONTEXT - len(given)
+    if not missing:
+        return Context(np.ascontiguousarray(given, dtype=np.float32), "given", (None,) * CONTEXT, CONTEXT)
+    if not rows:
+        vectors = np.concatenate([np.repeat(given[:1], missing, axis=0), given])
+        return Context(vectors.astype(np.float32), "repeat", (None,) * CONTEXT, len(given))
+    before = np.asarray(bank_vectors[list(rows)], dtype=np.float32)
+    return Context(np.concatenate([before, given]), "neighbours", (*rows, *(None,) * len(given)), len(given))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A chunk of the bank that a predicted vector may stand for."""
+
+    row: int
+    """Of the bank."""
+    text: str
+    title: str
+    """Of its article."""
+    article_id: str
+    """Of its article."""
+    source: str
+    """Corpus of its article."""
+    split: str
+    """Of its article."""
+    chunk_index: int
+    """Position in its article, from 0."""
+    score: float
+    """Cosine with the predicted vector."""
+
+
+class Catalogue:
+    """The chunks of a bank by their vectors: what lies nearest to a prediction, with where it comes from."""
+
+    def __init__(self, bank: Bank, index: Index) -> None:
+        self._index, self._texts, self._article_of_row = index, bank.texts(), bank.article_of_row
+        self._articles = bank.articles[["title", "article_id", "source", "split", "first_row"]].to_dict("records")
+
+    def nearest(self, vectors: np.ndarray, leave_out: Sequence[Sequence[int]], count: int) -> list[list[Candidate]]:
+        """The chunks nearest to each vector, best first; fewer than asked for where there are no more.
+
+        Args:
+            vectors: [B, D] float32 unit rows.
+        """
+        rows, scores = self._index.nearest(vectors, count, leave_out)
+        return [
+            [self.candidate(row, score) for row, score in zip(of_one, scored, strict=True) if row >= 0]
+            for of_one, scored in zip(rows.tolist(), scores.tolist(), strict=True)
+        ]
+
+    def candidate(self, row: int, score: float) -> Candidate:
+        """A chunk of the bank as a candidate with this score."""
+        article = self._articles[self._article_of_row[row]]
+        return Candidate(
+            row=row,
+            text=self._texts[row],
+            title=article["title"],
+            article_id=article["article_id"],
+            source=article["source"],
+            split=article["split"],
+            chunk_index=row - article["first_row"],
+            score=score,
+        )
+
+
+class Decoder(Protocol):
+    """Turns predicted vectors into text. A generative decoder needs no more than this method."""
+
+    def decode(
+        self, predicted: np.ndarray, candidates: Sequence[Sequence[Candidate]], said: Sequence[Sequence[str]]
+    ) -> list[str]:
+        """The text of each prediction; empty where there is nothing to say.
+
+        Args:
+            predicted: [B, D] float32 unit rows.
+        """
+
+
+class NearestChunk:
+    """Decodes a vector to the nearest chunk of the bank that was not said before."""
+
+    def decode(
+        self, predicted: np.ndarray, candidates: Sequence[Sequence[Candidate]], said: Sequence[Sequence[str]]
+    ) -> list[str]:
+        """The best candidate that is new (see `Decoder.decode`)."""
+        return [
+            next((one.text for one in of_one if one.text not in before), "")
+            for of_one, before in zip(candidates, said, strict=True)
+        ]
