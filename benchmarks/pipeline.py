@@ -112,11 +112,11 @@ def kind_of(argv: Sequence[str]) -> str:
 
 
 def table(runs: Sequence[Run]) -> str:
-    """Markdown: a row for each kind, the dearest first, then DVC and others, the sum and the wall time."""
+    """Markdown: a row for each kind, the costliest first, then DVC and others, the sum and the wall time."""
     kinds = {kind for run in runs for kind in run.kinds}
     last = (DVC, OTHER)
-    dearest = sorted(kinds - {*last}, key=lambda kind: (-max(_cost(run, kind).cpu for run in runs), kind))
-    rows = [_row([f"`{kind}`"], [_cells(_cost(run, kind), run) for run in runs]) for kind in dearest]
+    costliest = sorted(kinds - {*last}, key=lambda kind: (-max(_cost(run, kind).cpu for run in runs), kind))
+    rows = [_row([f"`{kind}`"], [_cells(_cost(run, kind), run) for run in runs]) for kind in costliest]
     rows += [_row([kind], [_cells(_cost(run, kind), run) for run in runs]) for kind in last if kind in kinds]
     rows.append(_row(["**all**"], [_cells(run.all, run) for run in runs]))
     rows.append(_row(["wall time"], [[f"{run.wall:,.0f} s", "", ""] for run in runs]))

@@ -31,7 +31,7 @@ def main() -> None:
     # Heavy imports come after the parameters are known to be good.
     from lvm_core.runtime.hardware import resolve_device, use_threads
     from lvm_core.selection.attempts import Judge
-    from lvm_core.selection.ladder import climb
+    from lvm_core.selection.ladder import run_ladder
 
     use_threads(threads)
     judge = Judge(load_bank("data/bank"), evaluate_params, gates, seed, resolve_device(wanted_device))
@@ -41,7 +41,7 @@ def main() -> None:
         write_json("metrics/ladder.json", found)
         write_text("metrics/ladder.md", ladder_text(found, about))
 
-    found = climb(settings, sets, judge, write)
+    found = run_ladder(settings, sets, judge, write)
     print(f"ladder: {why_selected(found)}", flush=True)
 
 

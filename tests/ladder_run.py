@@ -28,7 +28,7 @@ from lvm_core.runtime.files import (
 )
 from lvm_core.runtime.hardware import resolve_device
 from lvm_core.selection.attempts import Judge
-from lvm_core.selection.ladder import climb
+from lvm_core.selection.ladder import run_ladder
 from lvm_core.selection.training import threads
 from lvm_core.train.phases import PREVIOUS, run_phase
 from tests.paths import ROOT
@@ -86,7 +86,7 @@ def go_up(*rungs, names=tuple(RECIPES), gates=NEVER, write=lambda found: None, p
     shipped = read_params(ROOT / "params.yaml")["gates"]
     sets = validate(shipped | {"sets": shipped["sets"] | {"mine": gates}, "policy": policy}, GatesParams, "gates")
     judge = Judge(load_bank("data/bank"), EVALUATE, sets, 0, resolve_device("cpu"))
-    return climb(settings, dict.fromkeys(names, "mine"), judge, write)
+    return run_ladder(settings, dict.fromkeys(names, "mine"), judge, write)
 
 
 def contents(directory):

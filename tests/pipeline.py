@@ -67,7 +67,7 @@ def copy_project(folder: Path, changes: Mapping[str, Any]) -> None:
 
 
 def change_params(folder: Path, changes: Mapping[str, Any]) -> None:
-    """Replace top-level values of params.yaml; a mapping is laid over the one that is there."""
+    """Replace top-level values of params.yaml; a mapping overrides the keys that it has."""
     path = folder / "params.yaml"
     params = yaml.safe_load(path.read_text())
     for key, value in changes.items():

@@ -11,7 +11,7 @@ from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import sha256_of
 from lvm_core.service.calibration import calibration_figures, kinds, measure, measure_given, reliability, roc_area
 from lvm_core.service.confidence import CROWD, Calibration, find_calibration, fit_curve, lead, load_calibration
-from lvm_core.service.nearest import Catalogue, Filler, Index, NearestChunk
+from lvm_core.service.nearest import ChunkSearch, ContextFiller, Index, NearestChunk
 from lvm_core.windows import CONTEXT
 from tests.synthetic import make_bank, unit
 
@@ -63,7 +63,7 @@ def test_a_chunk_of_the_bank_is_known_again(bank):
 @pytest.mark.parametrize("chunks", [1, 2, 3, 4])
 def test_neighbours_are_the_chunks_before_the_best_match(bank, chunks):
     row = int(bank.articles["first_row"].iloc[1]) + 6
-    context = Filler(bank, Index.of(bank)).fill(np.asarray(bank.vectors)[row : row + chunks], "neighbours")
+    context = ContextFiller(bank, Index.of(bank)).fill(np.asarray(bank.vectors)[row : row + chunks], "neighbours")
     missing = CONTEXT - chunks
     assert context.rows == (*range(row - missing, row), *(None,) * chunks)
     np.testing.assert_array_equal(context.vectors, np.asarray(bank.vectors)[row - missing : row + chunks])
@@ -72,7 +72,7 @@ def test_neighbours_are_the_chunks_before_the_best_match(bank, chunks):
 
 def test_neighbours_never_cross_the_start_of_an_article(bank):
     first = int(bank.articles["first_row"].iloc[1])
-    context = Filler(bank, Index.of(bank)).fill(np.asarray(bank.vectors)[first : first + 1], "neighbours")
+    context = ContextFiller(bank, Index.of(bank)).fill(np.asarray(bank.vectors)[first : first + 1], "neighbours")
     articles = bank.article_of_row[context.bank_rows]
     assert len(context.bank_rows) == 4
     assert len(set(articles.tolist())) == 1
@@ -80,7 +80,7 @@ def test_neighbours_never_cross_the_start_of_an_article(bank):
 
 def test_repeat_repeats_the_first_given_chunk(bank):
     two = np.asarray(bank.vectors)[10:12]
-    context = Filler(bank, Index.of(bank)).fill(two, "repeat")
+    context = ContextFiller(bank, Index.of(bank)).fill(two, "repeat")
     np.testing.assert_array_equal(context.vectors, two[[0, 0, 0, 0, 1]])
     assert (context.mode, context.bank_rows) == ("repeat", [])
 
@@ -88,24 +88,24 @@ def test_repeat_repeats_the_first_given_chunk(bank):
 @pytest.mark.parametrize("fill", ["repeat", "neighbours"])
 def test_five_and_more_chunks_are_left_as_they_are(bank, fill):
     seven = np.asarray(bank.vectors)[:7]
-    context = Filler(bank, Index.of(bank)).fill(seven, fill)
+    context = ContextFiller(bank, Index.of(bank)).fill(seven, fill)
     np.testing.assert_array_equal(context.vectors, seven[2:])
     assert (context.mode, context.given) == ("given", 5)
 
 
 def test_the_nearest_chunk_is_decoded_with_its_article(bank):
     row = int(bank.articles["first_row"].iloc[2]) + 1
-    best = Catalogue(bank, Index.of(bank)).nearest(np.asarray(bank.vectors)[row : row + 1], [[]], 3)[0]
+    best = ChunkSearch(bank, Index.of(bank)).nearest(np.asarray(bank.vectors)[row : row + 1], [[]], 3)[0]
     assert (best[0].row, best[0].chunk_index) == (row, 1)
     assert best[0].article_id == bank.articles["article_id"].iloc[2]
     assert best[0].score == pytest.approx(1, abs=1e-5)
-    without = Catalogue(bank, Index.of(bank)).nearest(np.asarray(bank.vectors)[row : row + 1], [[row]], 3)[0]
+    without = ChunkSearch(bank, Index.of(bank)).nearest(np.asarray(bank.vectors)[row : row + 1], [[row]], 3)[0]
     assert row not in [candidate.row for candidate in without]
 
 
 def test_no_step_says_again_what_one_before_it_said(bank):
     vectors = np.asarray(bank.vectors)[:2]
-    found = Catalogue(bank, Index.of(bank)).nearest(vectors, [[], []], 3)
+    found = ChunkSearch(bank, Index.of(bank)).nearest(vectors, [[], []], 3)
     first = NearestChunk().decode(vectors, found, [[], []])
     assert first == [found[0][0].text, found[1][0].text]
     assert NearestChunk().decode(vectors, found, [first, []]) == [found[0][1].text, first[1]]

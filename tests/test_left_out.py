@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lvm_core.config.figures import DEAR_TESTS, headlines, measured_headlines
+from lvm_core.config.figures import COSTLY_TESTS, headlines, measured_headlines
 from lvm_core.config.gates import FIGURES, GatesParams
 from lvm_core.config.gates import unread_tests as not_read
 from lvm_core.config.groups import EvaluateParams
@@ -49,7 +49,7 @@ def whole():
 @pytest.fixture(scope="module")
 def without():
     """An evaluation without each of the tests, by the test that is left out."""
-    return {test: evaluated(test) for test in DEAR_TESTS}
+    return {test: evaluated(test) for test in COSTLY_TESTS}
 
 
 # ---- which ----
@@ -68,8 +68,8 @@ def test_a_test_is_made_where_a_condition_reads_a_figure_of_it_in_any_frame(whol
         assert value is not None, figure
         condition = {"split": "val", "figure": "cosine", "at_least": 0.0} | {place: figure}
         left = not_read(one_gate(condition), ["certified"])
-        assert {test: figures[test][figure] for test in DEAR_TESTS} == {
-            test: value if test in left else None for test in DEAR_TESTS
+        assert {test: figures[test][figure] for test in COSTLY_TESTS} == {
+            test: value if test in left else None for test in COSTLY_TESTS
         }, figure
 
 
@@ -83,7 +83,7 @@ def test_figures_of_a_counted_set_count_and_those_of_sets_that_nobody_asks_for_d
     reads = {"g": {"all_of": [{"split": "ood", "figure": "full_bank_recall_at_5", "at_least": 0.1}]}}
     counting = one_gate({"set": "deep", "at_least": 1}, deep=reads)
     assert "full_bank" not in not_read(counting, ["certified"])
-    assert not_read(counting, ["stage_a"]) == list(DEAR_TESTS)
+    assert not_read(counting, ["stage_a"]) == list(COSTLY_TESTS)
     assert "full_bank" not in not_read(counting, ["stage_a", "deep"])
 
 
@@ -104,7 +104,7 @@ def left_out(stage="evaluate", **changes):
 @pytest.mark.parametrize("policy", ["report", "enforce"])
 def test_the_settings_leave_out_what_neither_the_set_in_force_nor_a_recipes_own_reads(policy):
     """The same for every recipe, so that after each phase all have the same figures."""
-    assert left_out(policy=policy) == list(DEAR_TESTS)
+    assert left_out(policy=policy) == list(COSTLY_TESTS)
     for found in (
         left_out(policy=policy, own="deep", in_force="rolls"),
         left_out("gate", own="deep", in_force="rolls"),
@@ -115,7 +115,7 @@ def test_the_settings_leave_out_what_neither_the_set_in_force_nor_a_recipes_own_
 # ---- and nothing else ----
 
 
-@pytest.mark.parametrize("left", [*([test] for test in DEAR_TESTS), ["contrastive", "full_bank"], list(DEAR_TESTS)])
+@pytest.mark.parametrize("left", [*([test] for test in COSTLY_TESTS), ["contrastive", "full_bank"], list(COSTLY_TESTS)])
 def test_all_other_figures_are_those_of_a_whole_evaluation_bit_by_bit(whole, left):
     done, _ = evaluated(*left)
     assert list(done.windows) == list(whole[0].windows)
@@ -127,7 +127,7 @@ def test_all_other_figures_are_those_of_a_whole_evaluation_bit_by_bit(whole, lef
             changed.add(name)
     assert changed
     found, expected = (headlines({"val": one.summary})["val"] for one in (done, whole[0]))
-    own = {name for name in found if any(name.startswith(DEAR_TESTS[test]) for test in left)}
+    own = {name for name in found if any(name.startswith(COSTLY_TESTS[test]) for test in left)}
     assert found == expected | dict.fromkeys(own)
     assert measured_headlines({"val": done.summary})["val"] == {
         name: value for name, value in expected.items() if name not in own

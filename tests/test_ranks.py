@@ -56,7 +56,7 @@ def test_shares_are_the_whole_batch_each_window_once(windows, size):
 def test_alone_nothing_is_exchanged():
     with joined("cpu") as ranks:
         assert ranks == ALONE
-        assert ranks.same({"x": 0.1}) == {"x": 0.1}
+        assert ranks.broadcast({"x": 0.1}) == {"x": 0.1}
         ranks.wait()
 
 

@@ -17,7 +17,7 @@ from lvm_core.runtime.errors import AGAIN, LvmError, printable
 from lvm_core.runtime.files import atomic_path, sha256_of
 from lvm_core.runtime.progress import Progress
 from lvm_core.runtime.readers import read_npy
-from lvm_core.runtime.resume import find_sealed, fingerprint, saved_array, source_sha256
+from lvm_core.runtime.resume import find_hashed, fingerprint, saved_array, source_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -142,12 +142,12 @@ def encode_parts(texts: Sequence[str], encoder: Encoder, shards: Path, ranks: Ra
     """
     parts = _parts(texts, encoder)
     own = parts[ranks.rank :: ranks.size]
-    there = [len(part) for number, part in own if find_sealed(shards / _name(number)) is not None]
+    there = [len(part) for number, part in own if find_hashed(shards / _name(number)) is not None]
     if there and ranks.first:
         print(f"embed: {len(there)} of {len(own)} saved parts found in {shards}, going on from there", flush=True)
     progress = Progress("embed", sum(len(part) for _, part in own), "chunks", done=sum(there))
     for number, part in own:
-        made = find_sealed(shards / _name(number)) is None
+        made = find_hashed(shards / _name(number)) is None
         saved_array(shards / _name(number), lambda: encoder.encode([texts[i] for i in part]))  # noqa: B023 - called now
         if made:
             progress.update(len(part))

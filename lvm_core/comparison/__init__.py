@@ -51,7 +51,7 @@ def build_comparison(
     Args:
         about: a line on each recipe, in the order of the recipes.
         gates: policy and sets.
-        sets: name of the set that each recipe is held against after each phase.
+        sets: name of the set that each recipe is judged by after each phase.
         coherence_cuts: borders of the coherence bins.
         seed: of the draws of articles.
         reversed_too: recipes that were trained on articles read backwards too.

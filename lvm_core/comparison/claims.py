@@ -150,7 +150,7 @@ def claims_text(claims: Sequence[Claim]) -> list[str]:
     lines = [
         "## The summary's claims, measured",
         "",
-        "What the earlier work's summary of 2 November 2025 says, held against the figures of this run.",
+        "What the earlier work's summary of 2 November 2025 says, checked by the figures of this run.",
         "",
         "| claim | verdict | figures |",
         "|---|---|---|",

@@ -16,7 +16,7 @@ ABLATIONS = ("shuffle", "reverse", "leave_one_out", "repeat_last", "foreign_last
 `leave_one_out`: context chunk i dropped, a copy of the last one appended, averaged over all i. `repeat_last`: five
 copies of the last chunk. `foreign_last`: the last chunk replaced by a chunk of another article of the split."""
 
-DEAR_TESTS = {
+COSTLY_TESTS = {
     "order": ("order_",),
     "rollout": ("rollout", "published_rollout"),
     "contrastive": ("contrastive_",),

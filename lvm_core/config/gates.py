@@ -3,7 +3,7 @@
 A set has gates, a gate has conditions that must all hold, and a condition puts a limit to one figure of one split: to
 the figure itself, or to an end of its 95 % interval, or to its lead over the best of some reference predictors. No
 stage fails at a gate: stages write down who passed which, and `python -m lvm_core.gates` answers with its exit code.
-Each recipe is held against one set after phase A; only with `gates.policy: enforce` is one that does not pass it
+Each recipe is judged by one set after phase A; only with `gates.policy: enforce` is one that does not pass it
 trained no further.
 """
 
@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from lvm_core.config.figures import DEAR_TESTS, HEADLINE, MORE
+from lvm_core.config.figures import COSTLY_TESTS, HEADLINE, MORE
 from lvm_core.config.params import PARAMS_FILE, Group, shown
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import REFERENCES
@@ -153,7 +153,7 @@ class GatesParams(Group):
     sets: dict[Name, GateSet]
     """Must have `REQUIRED_SETS`; more may be added."""
     in_force: Name = "stage_a"
-    """Name of the set that recipes are held against after each phase, in the corrected frame; a recipe may name another
+    """Name of the set that recipes are judged by after each phase, in the corrected frame; a recipe may name another
     one for itself (`recipes.<name>.gates`)."""
     policy: Literal["report", "enforce"] = "report"
     """`report`: say who passes; `enforce`: a recipe that fails after phase A goes no further."""
@@ -186,7 +186,7 @@ class GatesParams(Group):
 
 
 def set_of(recipe: Mapping[str, object], params: GatesParams) -> str:
-    """Name of the set that a recipe is held against: its own (key `gates`), else the one in force.
+    """Name of the set that a recipe is judged by: its own (key `gates`), else the one in force.
 
     Args:
         recipe: as it stands in params.yaml.
@@ -196,7 +196,7 @@ def set_of(recipe: Mapping[str, object], params: GatesParams) -> str:
 
 
 def sets_of(names: Sequence[str], recipes: Mapping[str, Mapping[str, object]], params: GatesParams) -> dict[str, str]:
-    """Name of the set that each named recipe is held against.
+    """Name of the set that each named recipe is judged by.
 
     Raises:
         LvmError: there is no such recipe, or no such set.
@@ -225,11 +225,11 @@ def rivals_of(params: GatesParams, name: str) -> list[str]:
 
 
 def unread_tests(params: GatesParams, sets: Iterable[str]) -> list[str]:
-    """Those of `DEAR_TESTS` whose figures no condition of these sets, or of the sets they count, reads in any frame."""
+    """The `COSTLY_TESTS` whose figures no condition of these sets, or of the sets they count, reads in any frame."""
     names = {other for name in sets for other in (name, *counted_sets(params.sets[name]))}
     conditions = [condition for name in names for gate in params.sets[name].values() for condition in gate.all_of]
     read = {figure for one in conditions for figure in (one.figure, one.published) if figure is not None}
-    return [test for test, begins in DEAR_TESTS.items() if not any(figure.startswith(begins) for figure in read)]
+    return [test for test, begins in COSTLY_TESTS.items() if not any(figure.startswith(begins) for figure in read)]
 
 
 def counted_sets(gates: dict[str, Gate]) -> list[str]:

@@ -28,7 +28,7 @@ class EvaluateParams(Group):
     contrastive_targets: int = Field(default=1000, ge=0, le=1_000_000)
     """Number of the split's targets that contrastive accuracy compares with; 0 leaves it out."""
     full_bank: bool = True
-    """Whether to measure retrieval among all chunks of the bank too (the dearest figure on a large bank)."""
+    """Whether to measure retrieval among all chunks of the bank too (the costliest figure on a large bank)."""
     near_duplicate: float | None = Field(default=None, gt=0.0, le=1.0)
     """Windows whose target has this cosine or more with a chunk of its context are left out of every figure
     (`metrics/diagnosis.json` has their share, by `diagnosis.near_duplicate`); None: none is."""

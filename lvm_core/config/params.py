@@ -56,7 +56,7 @@ class Group(BaseModel):
 
 
 def read_params(path: str | Path = PARAMS_FILE) -> dict[str, Any]:
-    """params.yaml as a dict, with the values of the chosen profile laid over it.
+    """params.yaml as a dict, with the values of the chosen profile in place of its own.
 
     Raises:
         LvmError: the file is missing or not YAML, a top-level key is unknown or missing, or the profile does not exist.

@@ -45,7 +45,7 @@ Where = Literal["auto", "resident", "mapped"]
 
 
 class TrainParams(Group):
-    """How a model is trained (`train` in params.yaml, laid over by each recipe's own `train`)."""
+    """How a model is trained (`train` in params.yaml; each recipe's own `train` overrides it)."""
 
     epochs: Epochs
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)]

@@ -1,4 +1,4 @@
-"""From params.yaml to resolved recipes: defaults laid under, shortcuts followed, everything validated.
+"""From params.yaml to resolved recipes: defaults filled in, shortcuts followed, everything validated.
 
 What shapes a recipe's training goes to `data/recipes/<name>.yaml`, what it selects from the data to
 `data/curricula.yaml`, so that a change of the one does not touch the other.
@@ -59,7 +59,7 @@ BESIDE = ("about", "gates")
 """Keys of a recipe that do not shape its training."""
 
 MATRICES = ("names", "time_direction", "train.seeds", "train.repeat", "service.models", "profile", "launch")
-"""Parameters that DVC reads itself, for its stages, before any profile is laid over them."""
+"""Parameters that DVC reads itself, for its stages, before any profile is applied."""
 
 GROUPS: dict[str, Any] = {
     **{"seed": Seed, "threads": Threads, "precision": Precision, "device": Device, "launch": Launch},
@@ -96,7 +96,7 @@ def _has(group: Any, path: str) -> bool:
 def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rule]]:
     """The recipes in `names`, fully resolved and validated, and the curriculum rule of each.
 
-    A recipe's `model` and `train` are laid over the top-level groups of the same name; a value `{param: a.b}` anywhere
+    A recipe's `model` and `train` override the top-level groups of the same name; a value `{param: a.b}` anywhere
     in a recipe stands for the top-level parameter a.b.
 
     Raises:
@@ -188,7 +188,7 @@ def _follow_references(value: Any, params: Mapping[str, Any], where: str) -> Any
 
 
 def _overlay(base: Any, over: Any, where: str) -> Any:
-    """`over` laid over `base`; a group that names another kind (`name` or `family`) replaces the base as a whole."""
+    """`base` with the values of `over`; a group of another kind (`name` or `family`) replaces the base as a whole."""
     if not isinstance(over, dict):
         raise LvmError(f"{PARAMS_FILE}: {where} = {shown(over)}: must be a mapping of keys to values")
     if any(key in over and over[key] != base.get(key) for key in ("name", "family")):

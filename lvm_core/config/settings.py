@@ -30,7 +30,7 @@ KEYS = {
     "compare": ("seed", "threads", "gates", "evaluate", "recipes", "names", "time_direction", "train"),
     "ladder": ("seed", "threads", "gates", "evaluate", "recipes", "names", "ladder", "device"),
 }
-"""Top-level parameters that a stage reads, and `left_out_after_phases`: tests (`fivecat.names.DEAR_TESTS`) that are not
+"""Top-level parameters that a stage reads, and `left_out_after_phases`: tests (`figures.COSTLY_TESTS`) that are not
 made of the models after phases A and B, because no set of gates that is asked for reads them."""
 
 OF_RECIPES = {"gate": ("gates",), "compare": ("about", "seed", "gates"), "ladder": ("about", "gates")}

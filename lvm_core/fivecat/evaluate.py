@@ -93,7 +93,7 @@ def evaluate(
         params: None for the defaults.
         seed: of the shuffled contexts, the foreign chunks and the targets of contrastive accuracy.
         device: on which contexts are handed to the predictor and cosines computed.
-        leave_out: tests of `names.DEAR_TESTS` that are not made; their figures are then undefined.
+        leave_out: tests of `figures.COSTLY_TESTS` that are not made; their figures are then undefined.
         on_batch: called after each batch with its number of windows.
 
     Raises:
@@ -175,7 +175,7 @@ def _measure(
     profile = profile_columns(scores, batch)
     own = profile[offset_column(1)]
     strangers = None if fixed.foreign is None else gather_chunks(bank, fixed.foreign[batch.index], batch.chunks.device)
-    dear: dict[str, Callable[[], dict[str, np.ndarray]]] = {
+    costly: dict[str, Callable[[], dict[str, np.ndarray]]] = {
         "order": lambda: order_columns(predictor, batch, own, fixed.shuffled[batch.index], strangers),
         "rollout": lambda: rollout_columns(predictor, batch, predictions, scores, params.rollout_steps, few),
         "contrastive": lambda: {
@@ -193,7 +193,7 @@ def _measure(
         "raw_norm": norm.cpu().numpy(),
         **closeness_columns(predictions, contexts, scores, batch, fixed.centre),
     }
-    for test, columns in dear.items():
+    for test, columns in costly.items():
         if test not in leave_out:
             measured |= columns()
     return {name: values.astype(_kind(name)) for name, values in measured.items()}
@@ -249,7 +249,7 @@ class ModelJudge:
         Args:
             directory: of the model.
             name: of it, for messages.
-            leave_out: tests that are not made (`names.DEAR_TESTS`).
+            leave_out: tests that are not made (`figures.COSTLY_TESTS`).
 
         Raises:
             LvmError: the model is missing, damaged, of another dimension than the bank, or predicts no numbers.

@@ -6,7 +6,7 @@ make that a mere description of values here:
 * Every operation of the stream is on a list of admitted ones; the others (extension codes, persistent ids, sets,
   making instances of classes) are refused by name.
 * A global is looked up in a constant table. What it gives is never a class or function of numpy or Python but a
-  `Global`, which only `load_reduce` can call, with one of the small functions of stand_ins.py behind it.
+  `Global`, which only `load_reduce` can call, with one of the small functions of pickled_types.py behind it.
 * Arrays and dtypes are stand-ins that check their state, see there.
 
 The base is pickle's Python implementation, not the C one: the C one allocates 16 bytes times the largest memo index
@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, ClassVar, NoReturn
 
 import numpy as np
 
-from lvm_core.importers.pickled_types import ADMITTED, Global, Refused, StandInArray, StandInDtype
+from lvm_core.importers.pickled_types import ADMITTED, Global, PickledArray, PickledDtype, Refused
 from lvm_core.runtime.errors import AGAIN, READ_ERRORS, LvmError, printable
 
 MAX_DEPTH = 64
@@ -88,7 +88,7 @@ class _Reader(_PythonUnpickler):
 
     def load_build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
-        if type(target) not in (StandInArray, StandInDtype):
+        if type(target) not in (PickledArray, PickledDtype):
             raise ValueError("a state for something that has none")
         target.set_state(state)
 
@@ -112,7 +112,7 @@ class _Reader(_PythonUnpickler):
         if not _LEAVES.issuperset(map(type, keys)):
             for key in keys:
                 if type(key) not in _LEAVES and not isinstance(key, np.generic):
-                    name = "numpy.ndarray" if type(key) is StandInArray else type(key).__name__.removeprefix("StandIn")
+                    name = "numpy.ndarray" if type(key) is PickledArray else type(key).__name__.removeprefix("Pickled")
                     raise Refused(f"has a dict key of type {name}")
         target.update(zip(keys, items[1::2], strict=True))
 
@@ -170,9 +170,9 @@ class _Values:
         """The value for `item`, and the number of levels in it, at most `room`."""
         if type(item) in _LEAVES or isinstance(item, np.generic):
             return item, 0
-        if type(item) is StandInDtype:
+        if type(item) is PickledDtype:
             return np.dtype(object) if item.plain is None else item.plain, 0
-        if type(item) not in (dict, list, tuple, StandInArray):
+        if type(item) not in (dict, list, tuple, PickledArray):
             name = item.name if type(item) is Global else f"a value of type {type(item).__name__}"
             raise Refused(f"holds {name}")
         height = self.heights.get(id(item))
@@ -189,7 +189,7 @@ class _Values:
         return self.replaced.get(id(item), (item, item))[1], height
 
     def _settle_container(self, item: Any, room: int) -> tuple[Any, int]:
-        if type(item) is StandInArray:
+        if type(item) is PickledArray:
             return self._settle_array(item, room)
         target: Any = list(item) if type(item) is tuple else item
         height, changed = 0, False
@@ -203,7 +203,7 @@ class _Values:
             target = tuple(target) if changed else item
         return target, height + 1
 
-    def _settle_array(self, item: StandInArray, room: int) -> tuple[Any, int]:
+    def _settle_array(self, item: PickledArray, room: int) -> tuple[Any, int]:
         if item.array is not None:
             return item.array, 0
         if item.items is None:
@@ -226,7 +226,7 @@ def read_object_array(file: BinaryIO, header_shape: tuple[int, ...], where: str)
         if reader.read(1):
             raise ValueError("something follows its end")
         del reader  # its memo, before more memory is taken
-        if type(array) is not StandInArray or array.items is None:
+        if type(array) is not PickledArray or array.items is None:
             raise ValueError("it is something else")
         if array.shape != tuple(header_shape):
             raise ValueError(f"its shape is {array.shape}, but {tuple(header_shape)} in the header")

@@ -34,7 +34,7 @@ class Refused(Exception):
     """The stream asks for something that is not admitted; the text is the predicate of a sentence that says what."""
 
 
-class StandInDtype:
+class PickledDtype:
     """Stands for a dtype.
 
     Attributes:
@@ -71,7 +71,7 @@ class StandInDtype:
         self.plain = np.dtype(state[1] + self.code + unit)
 
 
-class StandInArray:
+class PickledArray:
     """Stands for an array. Before its state is set it has neither `array` nor `items`, then one of them.
 
     Attributes:
@@ -97,7 +97,7 @@ class StandInArray:
         """Check everything and keep it."""
         if type(shape) is not tuple or len(shape) > 32 or not all(type(n) is int and n >= 0 for n in shape):
             raise ValueError("an array whose shape is none")
-        if type(dtype) is not StandInDtype or self.array is not None or self.items is not None:
+        if type(dtype) is not PickledDtype or self.array is not None or self.items is not None:
             raise ValueError("an array with a state that numpy does not write")
         if dtype.plain is not None and type(contents) is bytes:
             self.array = array_of_bytes(contents, dtype.plain, shape, order)
@@ -117,14 +117,14 @@ class Global(NamedTuple):
     """Called in place of the class or function."""
 
 
-def _reconstruct(kind: Any, *_: Any) -> StandInArray:
+def _reconstruct(kind: Any, *_: Any) -> PickledArray:
     if kind is not _NDARRAY:
         raise ValueError("an array of another class than numpy.ndarray")
-    return StandInArray()
+    return PickledArray()
 
 
-def _from_buffer(contents: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> StandInArray:
-    array = StandInArray()
+def _from_buffer(contents: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> PickledArray:
+    array = PickledArray()
     array.fill(contents, dtype, shape, "F" if order == "F" else "C")
     if axes is not None and array.array is not None:
         if type(axes) is not tuple or not all(type(axis) is int for axis in axes):
@@ -134,7 +134,7 @@ def _from_buffer(contents: Any, dtype: Any, shape: Any, order: Any, axes: Any = 
 
 
 def _scalar(dtype: Any, raw: Any) -> np.generic:
-    plain = dtype.plain if type(dtype) is StandInDtype else None
+    plain = dtype.plain if type(dtype) is PickledDtype else None
     if plain is None or type(raw) is not bytes or len(raw) != plain.itemsize:
         raise ValueError("a number whose bytes do not fit its type")
     if plain.kind in "iuf":
@@ -169,7 +169,7 @@ ADMITTED: dict[str, Global] = {
     **{
         name: Global(name, make)
         for names, make in (
-            (["numpy.dtype"], StandInDtype),
+            (["numpy.dtype"], PickledDtype),
             (["numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"], _reconstruct),
             (["numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"], _scalar),
             (["numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer"], _from_buffer),

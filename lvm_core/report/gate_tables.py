@@ -182,7 +182,7 @@ def confidence(calibration: Mapping[str, Any] | None, reliability: pd.DataFrame 
     if calibration is None or reliability is None:
         return None
     val = calibration["val"]
-    sentences = [_fit(val)] if val else ["– val has no windows, so the confidence was not held against others."]
+    sentences = [_fit(val)] if val else ["– val has no windows, so the confidence was not checked on other windows."]
     return Confidence(sentences, _picture(reliability) if len(reliability) else None, _fills(calibration["dev"]))
 
 

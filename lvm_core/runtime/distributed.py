@@ -59,7 +59,7 @@ class Ranks:
             with lost_is_one_line():
                 distributed.barrier()
 
-    def same(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """What process 0 has, in every process: anything that json can say; the others' own value is not looked at.
 
         Raises:

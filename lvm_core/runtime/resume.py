@@ -93,15 +93,15 @@ def shared_folder(ranks: Ranks, name: str, key: str, root: Path = ROOT) -> Itera
     """
     if ranks.first:
         with progress_folder(name, key, root) as folder:
-            ranks.same(str(folder))
+            ranks.broadcast(str(folder))
             yield folder
             ranks.wait()
     else:
-        yield Path(ranks.same(None))
+        yield Path(ranks.broadcast(None))
         ranks.wait()
 
 
-def keep_sealed(path: Path, write: Callable[[Path], None]) -> None:
+def save_hashed(path: Path, write: Callable[[Path], None]) -> None:
     """Keep a file whose name holds a hash of its content, in the place of an earlier one of the same name.
 
     Args:
@@ -111,21 +111,21 @@ def keep_sealed(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         LvmError: it cannot be written.
     """
-    loose = path.with_name(f"{path.name}.loose")
-    write(loose)
-    sealed = path.with_name(f"{path.stem}.{sha256_of(loose)[:16]}{path.suffix}")
-    earlier = [file for file in _sealed(path) if file != sealed]
+    temporary = path.with_name(f"{path.name}.temporary")
+    write(temporary)
+    hashed = path.with_name(f"{path.stem}.{sha256_of(temporary)[:16]}{path.suffix}")
+    earlier = [file for file in _hashed(path) if file != hashed]
     try:
-        os.replace(loose, sealed)
+        os.replace(temporary, hashed)
     except OSError as error:
-        raise LvmError(f"{sealed}: cannot be written ({error.strerror or error})") from error
+        raise LvmError(f"{hashed}: cannot be written ({error.strerror or error})") from error
     for file in earlier:
         file.unlink(missing_ok=True)
 
 
-def find_sealed(path: Path) -> Path | None:
-    """The newest whole file that `keep_sealed` left for `path`; damaged ones are removed, which is said."""
-    for file in sorted(_sealed(path), key=lambda file: file.stat().st_mtime_ns, reverse=True):
+def find_hashed(path: Path) -> Path | None:
+    """The newest whole file that `save_hashed` left for `path`; damaged ones are removed, which is said."""
+    for file in sorted(_hashed(path), key=lambda file: file.stat().st_mtime_ns, reverse=True):
         if sha256_of(file)[:16] == file.suffixes[-2][1:]:
             return file
         print(f"{file}: saved work is damaged and will be done again", file=sys.stderr, flush=True)
@@ -133,16 +133,16 @@ def find_sealed(path: Path) -> Path | None:
     return None
 
 
-def _sealed(path: Path) -> list[Path]:
+def _hashed(path: Path) -> list[Path]:
     return list(path.parent.glob(f"{path.stem}.{'[0-9a-f]' * 16}{path.suffix}"))
 
 
 def saved_array(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
     """The array that an earlier run kept for `path`, or else what `make` gives, kept there."""
-    found = find_sealed(path)
+    found = find_hashed(path)
     if found is None:
-        keep_sealed(path, lambda loose: write_npy(loose, make()))
-        found = find_sealed(path)
+        save_hashed(path, lambda temporary: write_npy(temporary, make()))
+        found = find_hashed(path)
     if found is None:
         raise LvmError(f"{path}: what was written cannot be read again; check the disk")
     return read_npy(found)

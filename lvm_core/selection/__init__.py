@@ -19,7 +19,7 @@ class ConditionResult(Group):
     point: float | None
     """The number, before `bound`; None where undefined."""
     value: float | None
-    """What was held against the limit: the number or an end of its interval; None where undefined."""
+    """What was compared with the limit: the number or an end of its interval; None where undefined."""
     limit: float
     """Of the condition."""
     bound: Bound
@@ -74,7 +74,7 @@ class RowResult(Group):
 
 
 class AfterPhases(Group):
-    """What a recipe reached in the set it is held against, phase by phase, in the corrected frame."""
+    """What a recipe reached in its set, phase by phase, in the corrected frame."""
 
     set: str
     """Name of the set."""

@@ -105,7 +105,7 @@ class Judge:
     _dev_rivals: dict[str, Judgement] = field(default_factory=dict, repr=False)
 
     def on_dev(self, predictor: Predictor) -> Judgement:
-        """Its figures on `dev`, under the keys of `val`: what a `dev_form` of gates is to be held against."""
+        """Its figures on `dev`, under the keys of `val`: what a `dev_form` of gates is judged by."""
         return judge({"val": self._tables(predictor, (DEV,))[DEV]}, RESAMPLES, self.seed, self.evaluate.coherence_cuts)
 
     def reported(self, directory: Path, name: str) -> Judgement:

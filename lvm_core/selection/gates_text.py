@@ -218,8 +218,8 @@ def after_phases_text(params: GatesParams, found: Mapping[str, AfterPhases]) -> 
     lines = [
         "## Gates after each phase",
         "",
-        "Each recipe is held against one set of gates after every phase, in the corrected frame: against its own "
-        f"(`recipes.<name>.gates`), else against `{params.in_force}` (`gates.in_force`). {policy_text(params.policy)}",
+        "Each recipe is judged by one set of gates after every phase, in the corrected frame: by its own "
+        f"(`recipes.<name>.gates`), else by `{params.in_force}` (`gates.in_force`). {policy_text(params.policy)}",
         "`2 of 7`: gates passed, of those that count and have an answer; `?`: cannot be told on these data.",
         "",
         "| recipe | set | after A | after B | final | not passed after A | stopped |",

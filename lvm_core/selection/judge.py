@@ -56,7 +56,7 @@ def judge_row(
     Args:
         params: the sets.
         name: of the set.
-        row: to be held against it.
+        row: to be judged.
         judgements: as for `judge_gates`; of the row and of the set's rivals (`params.rivals_of`) at least.
         frame: `corrected` or `published`.
     """

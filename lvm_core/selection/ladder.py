@@ -31,8 +31,8 @@ from lvm_core.selection.attempts import (
 from lvm_core.selection.check import after_phase_a, best_on_dev, check_metric, figures_at, figures_in, kept_epoch
 from lvm_core.selection.training import (
     Attempt,
+    AttemptTrainer,
     Diverged,
-    Workshop,
     ladder_key,
     plan_attempts,
     skipped_rungs,
@@ -46,14 +46,14 @@ Found = dict[str, Any]
 """Json values."""
 
 
-def climb(
+def run_ladder(
     settings: LadderParams, sets: Mapping[str, str], judge: Judge, write: Callable[[Found], None], root: Path = ROOT
 ) -> Found:
     """Go up the ladder, copy the selected model to `SELECTED`, and say what happened.
 
     Args:
         settings: the ladder.
-        sets: name of the set of gates that each recipe in `names` is held against, in the order of `names`.
+        sets: name of the set of gates that each recipe in `names` is judged by, in the order of `names`.
         judge: of the bank in data/bank.
         write: given what is returned; only when it is done are the models trained here removed, so that a failure in
             it costs none of them.
@@ -79,11 +79,11 @@ def climb(
         if trained_here(attempt, stopped)
     }
     with progress_folder("ladder", ladder_key(plan, judge.bank, windows, stopped), root) as folder:
-        workshop = Workshop(judge.bank, windows, stopped, folder)
+        trainer = AttemptTrainer(judge.bank, windows, stopped, folder)
         tried: Found = {}
         selected = None
         for attempt in plan:
-            tried[attempt.name], final = _try(attempt, sets[attempt.recipe.name], judge, workshop)
+            tried[attempt.name], final = _try(attempt, sets[attempt.recipe.name], judge, trainer)
             if final is not None:
                 selected = _select_attempt(attempt, final, candidates, judge, stopped)
                 break
@@ -124,11 +124,11 @@ def option_1(settings: LadderParams, recipes: Mapping[str, Recipe], judge: Judge
     return {**found, "after_phase_a": after_phase_a(recipes, rules, figures)}
 
 
-def _try(attempt: Attempt, set_name: str, judge: Judge, workshop: Workshop) -> tuple[Found, Path | None]:
+def _try(attempt: Attempt, set_name: str, judge: Judge, trainer: AttemptTrainer) -> tuple[Found, Path | None]:
     """Judge phase A of an attempt, and train one that passes to its end; json values, and the final model if passed."""
     name = attempt.recipe.name
     about = {"step": attempt.step, "recipe": name, "retry": attempt.retry, "parameters": attempt.parameters}
-    directory = workshop.phase_a(attempt)
+    directory = trainer.phase_a(attempt)
     if isinstance(directory, Diverged):
         print(f"ladder {attempt.name}: failed, the training diverged: {directory.why}", flush=True)
         return {**about, **diverged_json(judge.gates, set_name), "diverged": directory.why}, None
@@ -141,7 +141,7 @@ def _try(attempt: Attempt, set_name: str, judge: Judge, workshop: Workshop) -> t
     )
     own = judge.reported(directory, attempt.name) if attempt.retry else judge.reported_by("a", name)
     found = {**about, **attempt_json(judge.gates, set_name, dev, answers, own, reported_answers(judge, set_name, own))}
-    final = workshop.final(attempt) if answers.whole else None
+    final = trainer.final(attempt) if answers.whole else None
     if isinstance(final, Diverged):
         print(f"ladder {attempt.name}: passed, but the training diverged after phase A: {final.why}", flush=True)
         return {**found, "diverged": final.why}, None

@@ -73,7 +73,7 @@ class Diverged:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class AttemptTrainer:
     """Where attempts are trained."""
 
     bank: Bank

@@ -17,7 +17,7 @@ from lvm_core.bank import Bank
 from lvm_core.config.groups import Fill
 from lvm_core.runtime.progress import Progress
 from lvm_core.service.confidence import CROWD, NEAREST, Calibration, Curve, fit_curve, lead
-from lvm_core.service.nearest import Context, Filler, Index
+from lvm_core.service.nearest import Context, ContextFiller, Index
 from lvm_core.windows import CONTEXT, context_rows
 
 FILLS: tuple[Fill, ...] = ("neighbours", "repeat")
@@ -79,7 +79,7 @@ def measure(model: Predictor, bank: Bank, index: Index, split: str, steps: int) 
     Yields:
         Kinds without windows (no article is long enough for the step) are left out.
     """
-    filler = Filler(bank, index)
+    filler = ContextFiller(bank, index)
     targets = bank.targets(split)
     progress = Progress(f"calibrate {split}", len(kinds()), "kinds of context")
     for fill, given in kinds():
@@ -92,11 +92,11 @@ def measure(model: Predictor, bank: Bank, index: Index, split: str, steps: int) 
 def measure_given(model: Predictor, bank: Bank, index: Index, split: str) -> Outcomes | None:
     """The outcomes of whole contexts, one step ahead; None of a split without windows."""
     targets = bank.targets(split)
-    contexts = _contexts(bank, Filler(bank, index), targets, "given", CONTEXT)
+    contexts = _contexts(bank, ContextFiller(bank, index), targets, "given", CONTEXT)
     return next(_outcomes(model, bank, index, targets, contexts, "given", CONTEXT, 1), None)
 
 
-def _contexts(bank: Bank, filler: Filler, targets: np.ndarray, fill: str, given: int) -> list[Context]:
+def _contexts(bank: Bank, filler: ContextFiller, targets: np.ndarray, fill: str, given: int) -> list[Context]:
     """The window's last `given` chunks, the rest filled from other articles."""
     vectors = [np.asarray(bank.vectors[target - given : target], dtype=np.float32) for target in targets.tolist()]
     strategy: Fill = "repeat" if fill == "repeat" else "neighbours"

@@ -100,7 +100,7 @@ class Engine:
         asked = [next(encoded) if request.text is not None else np.array(request.vector) for request in requests]
         queries = _unit(np.stack(asked).astype(np.float32))
         most = max(request.count for request in requests)
-        found = self.parts.catalogue.nearest(queries, [[]] * len(requests), most)
+        found = self.parts.chunks.nearest(queries, [[]] * len(requests), most)
         spent = (time.perf_counter() - begun) * 1e3
         return [
             {"candidates": [_source(one) for one in some[: request.count]], "latency_ms": round(spent, 3)}
@@ -164,7 +164,7 @@ class Engine:
             predicted = self.parts.model.predict(contexts)
         with timed() as decoding:
             most = max(CROWD, *(chat.request.candidates + step for chat in chats))
-            found = self.parts.catalogue.nearest(predicted, [chat.left_out for chat in chats], most)
+            found = self.parts.chunks.nearest(predicted, [chat.left_out for chat in chats], most)
             texts = self.parts.decoder.decode(predicted, found, [chat.texts for chat in chats])
         for chat, vector, candidates, text in zip(chats, predicted, found, texts, strict=True):
             if step == 1:
@@ -212,7 +212,7 @@ class Engine:
         for place, row in enumerate(context.rows):
             number = place - (CONTEXT - context.given)
             if row is not None:
-                found = self.parts.catalogue.candidate(row, 0.0)
+                found = self.parts.chunks.candidate(row, 0.0)
                 slots.append({"text": found.text, "source": "bank", "title": found.title})
             else:
                 source = "you" if number >= 0 else "repeated"

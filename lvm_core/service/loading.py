@@ -13,7 +13,7 @@ from lvm_core.models.checkpoint import LoadedModel, load_model
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import sha256_of
 from lvm_core.service.confidence import Calibration, find_calibration, load_calibration
-from lvm_core.service.nearest import Catalogue, Decoder, Filler, Index, NearestChunk
+from lvm_core.service.nearest import ChunkSearch, ContextFiller, Decoder, Index, NearestChunk
 
 BATCH = 32
 """Texts that the encoder takes at a time."""
@@ -28,9 +28,9 @@ class Parts:
     bank: Bank
     index: Index
     """Of all its rows."""
-    filler: Filler
+    filler: ContextFiller
     """Fills contexts from it."""
-    catalogue: Catalogue
+    chunks: ChunkSearch
     """The bank's chunks by their vectors."""
     decoder: Decoder
     """Turns predictions into texts."""
@@ -69,8 +69,8 @@ def load_parts(model_directory: Path, bank_directory: Path, calibration_file: Pa
         model=model,
         bank=bank,
         index=index,
-        filler=Filler(bank, index),
-        catalogue=Catalogue(bank, index),
+        filler=ContextFiller(bank, index),
+        chunks=ChunkSearch(bank, index),
         decoder=NearestChunk(),
         encoder=encoder,
         calibration=calibration,

@@ -133,7 +133,7 @@ class Context:
         return [row for row in self.rows if row is not None]
 
 
-class Filler:
+class ContextFiller:
     """Fills contexts from a bank."""
 
     def __init__(self, bank: Bank, index: Index) -> None:
@@ -214,7 +214,7 @@ class Candidate:
     """Cosine with the predicted vector."""
 
 
-class Catalogue:
+class ChunkSearch:
     """The chunks of a bank by their vectors: what lies nearest to a prediction, with where it comes from."""
 
     def __init__(self, bank: Bank, index: Index) -> None:

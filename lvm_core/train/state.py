@@ -16,7 +16,7 @@ from lvm_core.models.checkpoint import load_notes, load_tensors, save_tensors
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import sha256_of
 from lvm_core.runtime.hardware import processor_features
-from lvm_core.runtime.resume import find_sealed, fingerprint, keep_sealed, source_sha256
+from lvm_core.runtime.resume import find_hashed, fingerprint, save_hashed, source_sha256
 from lvm_core.train.trainer import TrainState
 
 SAVE_SECONDS = 5.0
@@ -88,13 +88,13 @@ class StateFile:
             **{"best_epoch": state.best_epoch, "best_value": state.best_value},
         }
         notes = {"position": json.dumps(position), "lr": json.dumps(state.optimizer.lr)}
-        keep_sealed(self.path, lambda path: save_tensors(path, tensors, notes))
+        save_hashed(self.path, lambda path: save_tensors(path, tensors, notes))
         end = time.monotonic()
         self._due = end + max(SAVE_SECONDS, (end - start) / SAVE_SHARE)
 
     def restore(self, state: TrainState, device: torch.device) -> bool:
         """Put `state` and torch's random state where `save` found them; False if nothing whole was saved."""
-        saved = find_sealed(self.path)
+        saved = find_hashed(self.path)
         if saved is None:
             return False
         tensors = load_tensors(saved)

@@ -117,7 +117,7 @@ def train_phase(
             _train_epoch(state, recipe, windows, loss_of, saver, ranks)
             if saver:
                 saver.now_and_then(state)
-            figures = ranks.same(dev_metrics(state.model) if ranks.first else None)
+            figures = ranks.broadcast(dev_metrics(state.model) if ranks.first else None)
             _end_epoch(state, recipe, phase, len(windows), figures, ranks)
         state.epoch = end  # after an early stop too: the next phase and the schedules count from there
         if saver:

@@ -80,7 +80,7 @@ def train_phases(
     """
     for phase in PHASES[: PHASES.index(last) + 1]:
         before = folder / PREVIOUS[phase] if phase in PREVIOUS else None
-        if not ranks.same(_finished(folder / phase, phase) if ranks.first else None):
+        if not ranks.broadcast(_finished(folder / phase, phase) if ranks.first else None):
             run_phase(f"{work}-{phase}", recipe, phase, bank, windows[phase], before, folder / phase, folder, ranks)
     return folder / last
 
