@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -136,3 +138,22 @@ def test_the_mistake_in_params_yaml_is_reported_as_the_documents_say(tmp_path, m
     with pytest.raises(LvmError) as error:
         validate_all(read_params())
     assert f"error: {error.value}" in (ROOT / "docs/experiments.md").read_text()
+
+
+def test_make_help_has_a_line_for_every_target():
+    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    told = subprocess.run(["make", "--silent", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert phony
+    assert sorted(line.split()[0] for line in told.splitlines()) == sorted(phony[1].split())
+    assert all(len(line.split()) > 2 for line in told.splitlines())
+
+
+def test_the_hooks_before_a_commit_are_commands_of_the_environment():
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    for hook in repository["hooks"]:
+        program, *arguments = hook["entry"].split()
+        found = shutil.which(program.removeprefix(".venv/bin/"))
+        assert program.startswith(".venv/bin/")
+        assert found
+        if "mypy" not in program:  # half a minute; `make lint` runs it
+            subprocess.run([found, *arguments, "stages/score.py"], cwd=ROOT, check=True)
