@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from pathlib import Path
 
 import pandas as pd
 import pytest
