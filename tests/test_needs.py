@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
 import pytest
@@ -11,6 +10,7 @@ from playwright.sync_api import Error, sync_playwright
 
 from tests.needs import NO_SKIP
 from tests.paths import ROOT
+from tests.processes import finish, fork
 from tools import browser, screenshots
 
 TESTS = ("tests/test_service_page.py", "tests/test_service_readme.py")
@@ -32,6 +32,8 @@ def bare(tmp_path, monkeypatch):
 
 TWICE = f"""
 import os, pytest
+for name in ("CHROMIUM", "{NO_SKIP}"):
+    os.environ.pop(name, None)
 arguments = ["-n", "0", "-p", "no:cacheprovider", "-m", "needs", *{TESTS}]
 pytest.main(arguments)
 print("{NO_SKIP}")
@@ -42,8 +44,8 @@ pytest.main(arguments)
 
 
 def test_they_are_skipped_with_the_remedy_in_the_last_lines_or_fail_where_everything_has_to_be_tested(bare):
-    done = subprocess.run([sys.executable, "-c", TWICE], cwd=ROOT, capture_output=True, text=True, check=False)
-    skipping, failing = [text.strip().splitlines() for text in done.stdout.split(f"\n{NO_SKIP}\n")]
+    said = finish(fork(TWICE, ROOT, **os.environ))
+    skipping, failing = [text.strip().splitlines() for text in said.split(f"\n{NO_SKIP}\n")]
     *_, first, second, end = skipping
     of_browser, of_curl = int(first.split()[0]), int(second.split()[0])
     assert first == f"{of_browser} tests not tested, there is no browser; get one: {browser.REMEDY}"
@@ -51,11 +53,11 @@ def test_they_are_skipped_with_the_remedy_in_the_last_lines_or_fail_where_everyt
     assert f" {of_browser + of_curl} skipped, " in end
     assert not any(word in end for word in ("passed", "failed", "error"))
 
-    *said, end = failing
+    *lines, end = failing
     assert f" {of_browser + of_curl} errors in " in end
     assert not any(word in end for word in ("passed", "skipped"))
     for what in ("browser", "curl"):
-        assert any(f"there is no {what}; get one: " in line for line in said)
+        assert any(f"there is no {what}; get one: " in line for line in lines)
 
 
 def test_a_browser_is_looked_for_where_one_would_look(bare, monkeypatch):
