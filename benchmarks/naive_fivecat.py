@@ -115,7 +115,6 @@ def _retrieval(values: Columns, scores: Tensor, t: int, fewest: int) -> None:
     for name, left_out in (("retrieval", range(t - 5, t)), ("retrieval_unmasked", range(0))):
         candidates, greater, tied = _rank(scores, t, left_out)
         if candidates < fewest:
-            values[f"{name} left_out"].append(1.0)
             continue
         for k in (1, 5):
             values[f"{name} recall_at_{k}"].append(_recall(k, greater, tied))
@@ -197,12 +196,24 @@ def _summary(values: Columns, articles: int, steps: int) -> dict[str, Any]:
 
     profile = {k: mean(f"profile {k}") for k in range(-4, 5)}
     published = {k: mean(f"published {k}") for k in range(-3, 4)}
+    steps_of = range(1, steps + 1)
+    suffixes = {"retrieval": "", "retrieval_unmasked": "_unmasked"}
+    ranked = {
+        f"{figure}{suffix}": mean(f"{name} {figure}")
+        for name, suffix in suffixes.items()
+        for figure in ("recall_at_1", "recall_at_5", "mrr")
+    }
+    orders = ("shuffle", "reverse", "leave_one_out", "repeat_last", "foreign_last")
     return {
         "windows": {
             "all": number("all"),
             "margin": number("profile 1"),
             "margin_unseen": number("unseen 1"),
             "profile_k+4": number("profile 4"),
+            **{name: number(f"{name} mrr") for name in suffixes},
+            "rollout": number("rollout cosine 1"),
+            "published_margin": number("published 1"),
+            "published_rollout": number("published rollout") // steps,
         },
         "articles": articles,
         "cosine": mean("cosine"),
@@ -211,37 +222,25 @@ def _summary(values: Columns, articles: int, steps: int) -> dict[str, Any]:
         "margin": less(profile[1], *(profile[k] for k in range(-3, 4) if k != 1)),
         "margin_last": less(profile[1], profile[0]),
         "margin_unseen": less(mean("unseen 1"), *(mean(f"unseen {k}") for k in (2, 3, 4))),
-        **{
-            name: {
-                **{figure: mean(f"{name} {figure}") for figure in ("recall_at_1", "recall_at_5", "mrr")},
-                "chance": {f"recall_at_{k}": mean(f"{name} chance {k}") for k in (1, 5)},
-                "windows": number(f"{name} mrr"),
-                "left_out": number(f"{name} left_out"),
+        **ranked,
+        "chance": {
+            f"recall_at_{k}{suffix}": mean(f"{name} chance {k}") for name, suffix in suffixes.items() for k in (1, 5)
+        },
+        **{f"order_{name}": mean(f"order {name}") for name in orders},
+        "rollout": mean(*(f"rollout cosine {h}" for h in steps_of)),
+        "rollout_by_step": {
+            str(h): {
+                "cosine": mean(f"rollout cosine {h}"),
+                "recall_at_5": mean(f"rollout recall {h}"),
+                "ranked": number(f"rollout recall {h}"),
             }
-            for name in ("retrieval", "retrieval_unmasked")
-        },
-        "order": {
-            name: mean(f"order {name}")
-            for name in ("shuffle", "reverse", "leave_one_out", "repeat_last", "foreign_last")
-        },
-        "rollout": {
-            "cosine": mean(*(f"rollout cosine {h}" for h in range(1, steps + 1))),
-            "recall_at_5": mean(*(f"rollout recall {h}" for h in range(1, steps + 1))),
-            "by_step": {
-                str(h): {"cosine": mean(f"rollout cosine {h}"), "recall_at_5": mean(f"rollout recall {h}")}
-                for h in range(1, steps + 1)
-            },
-            "windows": number("rollout cosine 1"),
-            "windows_ranked": number("rollout recall 1"),
+            for h in steps_of
         },
         "coherence": {
             name: {"cosine": mean(f"coherence {name}"), "windows": number(f"coherence {name}")}
             for name in ("low", "normal", "high")
         },
-        "published": {
-            "margin": less(published[1], *(published[k] for k in published if k != 1)),
-            "profile": {label(k): value for k, value in published.items()},
-            "rollout": mean("published rollout"),
-            "windows": {"margin": number("published 1"), "rollout": number("published rollout") // steps},
-        },
+        "published_margin": less(published[1], *(published[k] for k in published if k != 1)),
+        "published_profile": {label(k): value for k, value in published.items()},
+        "published_rollout": mean("published rollout"),
     }

@@ -28,7 +28,7 @@ FIGURES = (
 
 def results(comparison: str) -> str:
     """The tables of recipes and references of metrics/comparison.md."""
-    return comparison[comparison.index("## Recipes") : comparison.index("## Figures that reward blur")].strip()
+    return comparison[comparison.index("## Recipes") : comparison.index("## All figures")].strip()
 
 
 def finding(table: pd.DataFrame, selected: str) -> str:

@@ -1,6 +1,6 @@
 """`python -m lvm_core.gates --recipe R --set S`: does a row of the comparison pass a set of gates?
 
-Exit code 0 if it passes every gate of the set that counts and applies to it (at least one must), else 1. Reads
+Exit code 0 if it passes every gate of the set that applies to it (at least one must), else 1. Reads
 metrics/comparison.json, which `dvc repro` makes, and params.yaml; computes nothing.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lvm_core.config.gates import FRAMES, GatesParams, counted_sets, definition_of, frames_of
+from lvm_core.config.gates import FRAMES, Gate, GatesParams, counted_sets, definition_of, frames_of
 from lvm_core.config.params import PARAMS_FILE, load_group, read_params, validate
 from lvm_core.runtime.cli import Parser, run_command
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.readers import read_json
-from lvm_core.selection import RowResult, SetResult
+from lvm_core.selection import GateResult, RowResult, SetResult
 from lvm_core.selection.gates_text import answer_text, mark
+from lvm_core.selection.judge import all_true, holds
 
 COMPARISON = Path("metrics/comparison.json")
 
@@ -37,12 +38,14 @@ def main(arguments: Sequence[str]) -> int:
         result = row.gates[name]
         pairs = zip(gate.all_of, result.conditions, strict=True)
         answers = "; ".join(answer_text(condition, answer, given.frame) for condition, answer in pairs)
-        print(f"{mark(result.passed):<4}  {name}{'' if result.counts else ' (report only)'}: {answers}")
-    verdict = "passed" if row.whole else "not passed"
-    if row.undefined:
-        verdict += f" ({', '.join(row.undefined)}: cannot be told on these data)"
-    print(f"{given.recipe}: {given.set} ({given.frame} frame) {verdict}, {row.passed} of {row.of} gates that apply")
-    return 0 if row.whole else 1
+        print(f"{mark(result.passed):<4}  {name}: {answers}")
+    reached = row.outcome
+    verdict = "passed" if reached.whole else "not passed"
+    if reached.undefined:
+        verdict += f" ({', '.join(reached.undefined)}: cannot be told on these data)"
+    counts = f"{reached.passed} of {reached.of} gates that apply"
+    print(f"{given.recipe}: {given.set} ({given.frame} frame) {verdict}, {counts}")
+    return 0 if reached.whole else 1
 
 
 def read_row(params: GatesParams, set_name: str, frame: str, name: str) -> RowResult:
@@ -65,11 +68,19 @@ def read_row(params: GatesParams, set_name: str, frame: str, name: str) -> RowRe
 
 
 def _fits(row: RowResult, params: GatesParams, set_name: str) -> bool:
-    """Whether there is an answer to each condition of each gate, and the counts are those of the answers."""
-    wanted = {name: len(gate.all_of) for name, gate in params.sets[set_name].items()}
-    answers = [gate.passed for gate in row.gates.values() if gate.counts and gate.passed is not None]
-    there = {name: len(gate.conditions) for name, gate in row.gates.items()}
-    return there == wanted and (row.passed, row.of) == (sum(answers), len(answers))
+    """Whether there is an answer to each condition of each gate, and the verdicts are those of the values."""
+    gates = params.sets[set_name]
+    return list(row.gates) == list(gates) and all(_fits_gate(gates[name], row.gates[name]) for name in gates)
+
+
+def _fits_gate(gate: Gate, result: GateResult) -> bool:
+    if len(gate.all_of) != len(result.conditions) or result.passed != all_true(one.passed for one in result.conditions):
+        return False
+    return all(
+        # whether gates of another set are still open is not told by their number
+        condition.set is not None or found.passed == (None if found.value is None else holds(condition, found.value))
+        for condition, found in zip(gate.all_of, result.conditions, strict=True)
+    )
 
 
 def _read_set(params: GatesParams, set_name: str) -> SetResult:

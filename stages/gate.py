@@ -11,7 +11,7 @@ from lvm_core.config.settings import read_settings
 from lvm_core.fivecat.statistics import read_judgements
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import evaluation_directory, phase_directory
-from lvm_core.selection.gates_text import decide, missed_names, outcome_text
+from lvm_core.selection.gates_text import decide, missed_names
 from lvm_core.selection.judge import judge_row
 from lvm_core.train.decision import Decision, decision_file, write_decision
 
@@ -43,15 +43,16 @@ def main(recipe: str) -> None:
         return
     own = load_group(params, "recipes", dict[str, dict[str, Any]])
     name = sets_of([recipe], own, gates)[recipe]
-    cuts = evaluate_params.coherence_cuts
-    judgements = read_judgements(evaluation_directory("a"), [recipe], seed, cuts)
-    judgements |= read_judgements(evaluation_directory("references"), rivals_of(gates, name), seed, cuts)
+    judgements = read_judgements(evaluation_directory("a"), [recipe])
+    judgements |= read_judgements(evaluation_directory("references"), rivals_of(gates, name))
     row = judge_row(gates, name, recipe, judgements)
     decision = decide(gates, name, row)
     write_decision(decision_file("a", recipe), decision)
-    missed = f"; not passed: {', '.join(missed_names(row))}" if row.missed else ""
+    reached = row.outcome
+    missed = f"; not passed: {', '.join(missed_names(reached))}" if reached.missed else ""
     then = "goes on" if decision.goes_on else "goes no further"
-    print(f"gate {recipe}: passed {outcome_text(row)} of {name} after phase A{missed}; {then} (policy {gates.policy})")
+    passed = f"passed {reached.passed} of {reached.of} of {name} after phase A{missed}"
+    print(f"gate {recipe}: {passed}; {then} (policy {gates.policy})")
 
 
 if __name__ == "__main__":

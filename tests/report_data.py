@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lvm_core.comparison.as_published import beside_ours
 from lvm_core.comparison.rows import judge_phases
-from lvm_core.comparison.rows import to_json as phases_json
 from lvm_core.config.figures import HEADLINE, MORE
 from lvm_core.config.gates import GatesParams
 from lvm_core.config.params import load_group, read_params
 from lvm_core.fivecat.statistics import Judgement
-from lvm_core.report.page import report_html
+from lvm_core.report.page import comparison_text, report_html
 from lvm_core.selection import to_json
 from lvm_core.selection.judge import judge_gates, passed_of, status_of
 from lvm_core.train.decision import Decision
@@ -72,7 +72,7 @@ def comparison(
     gates = load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)
     results = judge_gates(gates, judgements)
     decisions = {name: Decision(goes_on=name not in stopped, why="it" if name in stopped else None) for name in recipes}
-    phases = judge_phases(gates, dict.fromkeys(recipes, "stage_a"), dict.fromkeys("abc", judgements), decisions)
+    phases = judge_phases(gates, dict.fromkeys(recipes, "stage_a"), dict.fromkeys("ab", judgements), decisions)
     rows = []
     for name, judgement in judgements.items():
         row: dict[str, Any] = {"name": name, "kind": "recipe" if name in recipes else "reference"}
@@ -96,10 +96,10 @@ def comparison(
     return {
         "frame": "corrected",
         "rows": rows,
-        "after_stage_a": {},
         "gates": to_json(results),
+        "gates_in_force": "stage_a",
         "gates_policy": "enforce" if stopped else "report",
-        "after_phases": phases_json(phases),
+        "after_phases": to_json(phases),
         "time_direction": {
             name: {f"{split}_recall_at_5": forward for split in SPLITS}
             for name in ("p1", "copy_last")
@@ -153,14 +153,14 @@ def _summary(row: Mapping[str, Any], split: str, empty: bool) -> dict[str, Any]:
             "windows": {"all": 0},
             "articles": 0,
             "profile": {f"{k:+d}" if k else "0": None for k in range(-4, 5)},
-            "retrieval": {"chance": {"recall_at_1": None, "recall_at_5": None}},
+            "chance": {"recall_at_1": None, "recall_at_5": None},
         }
     cosine, margin = row[f"{split}_cosine"], row[f"{split}_margin"]
     tail = 0.4 * cosine if row["name"] in ("oracle", "copy_last") else 0.9 * cosine
     heights = {k: tail * 0.97 ** abs(k) for k in range(-4, 5)} | {1: cosine, 0: cosine - (margin or 0.0)}
     profile = {f"{k:+d}" if k else "0": height for k, height in heights.items()}
-    retrieval = {"chance": {"recall_at_1": CHANCE / 5, "recall_at_5": CHANCE}}
-    return {"windows": {"all": 4916}, "articles": 50, "profile": profile, "retrieval": retrieval}
+    chance = {"recall_at_1": CHANCE / 5, "recall_at_5": CHANCE}
+    return {"windows": {"all": 4916}, "articles": 50, "profile": profile, "chance": chance}
 
 
 def frontier(*, reachable: bool = False, empty: bool = False) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def ladder(names: Sequence[str] = tuple(RECIPES)) -> dict[str, Any]:
     figures = {"recall_at_5": 0.33, "cosine": 0.517}
     answer = {"value": -0.12, "passed": False}
     condition = {"asked": "val margin >= 0.02", "asked_on_dev": "dev margin >= 0.02", "dev": answer, "reported": answer}
-    gate = {"passed": False, "passed_as_reported": False, "counts": True, "conditions": [condition]}
+    gate = {"passed": False, "passed_as_reported": False, "conditions": [condition]}
     counts = {"passed": 0, "of": 1, "undefined": 0, "whole": False}
     attempt = {
         "step": "Option 3", "recipe": names[0], "retry": 0, "parameters": {"model.pos_scalar": 0.1}, "set": "stage_a",
@@ -263,6 +263,12 @@ def reliability() -> pd.DataFrame:
     """What plots/reliability/selected.csv holds, by name."""
     groups = {"confidence": [0.05, 0.2], "observed": [0.06, 0.18], "low": [0.04, 0.15], "high": [0.08, 0.22]}
     return pd.DataFrame({"name": "selected", **groups, "windows": [100, 100]}).set_index("name")
+
+
+def text(whole: Mapping[str, Any] | None = None, **others: Any) -> str:
+    """metrics/comparison.md on the made-up figures, some of them replaced."""
+    parts: dict[str, Any] = {"frontier": frontier(), "diagnosis": diagnosis(), "training": training()}
+    return comparison_text({**(whole or comparison()), "as_published": beside_ours({}, {})}, **(parts | others))
 
 
 def page(**changed: Any) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from lvm_core.comparison.as_published import OURS, as_published_chapter, beside_ours, published_table
-from lvm_core.comparison.read import columns
+from lvm_core.comparison.as_published import beside_ours, published_table
+from lvm_core.comparison.rows import columns
+from lvm_core.report.tables import markdown, published
 from tests import report_data as made
 from tests.paths import ROOT
 
-FINAL = [
-    {"name": name, "kind": "recipe", "val_published_margin": -0.2, "val_recall_at_5": 0.33} for name in ("p1", "p5")
-] + [{"name": "amn", "kind": "reference", "val_published_margin": -0.9, "val_recall_at_5": 0.9}]
-AFTER_A = {name: {"val": {"published_margin": -0.1, "recall_at_5": 0.25}, "ood": {}} for name in ("p1", "p5")}
+FINAL = {name: {"val": {"published_margin": -0.2, "recall_at_5": 0.33}} for name in ("p1", "p5")}
+AFTER_A = {name: {"val": {"published_margin": -0.1, "recall_at_5": 0.25}} for name in ("p1", "p5")}
+KEYS = ("val_published_margin", "val_recall_at_5")
 
 
 @pytest.fixture
@@ -41,43 +41,45 @@ def test_each_row_is_rebuilt_by_a_recipe_that_exists():
 
 def test_ours_stands_beside_a_row_only_where_its_recipe_is_in_the_table(table):
     rows = {row["number"]: row for row in table["rows"]}
-    assert rows[7]["ours"] == rows[4]["ours"] == dict(zip(OURS, (-0.2, 0.33), strict=True))  # p1, twice
-    assert rows[11]["ours"] == dict(zip(OURS, (-0.1, 0.25), strict=True))  # P5 was published after phase A
-    assert rows[1]["ours"] is None  # a reference predictor of that name is no rebuilt recipe
+    assert rows[7]["ours"] == rows[4]["ours"] == dict(zip(KEYS, (-0.2, 0.33), strict=True))  # p1, twice
+    assert rows[11]["ours"] == dict(zip(KEYS, (-0.1, 0.25), strict=True))  # P5 was published after phase A
+    assert rows[1]["ours"] is None
     assert rows[6]["ours"] is None
 
 
 def test_a_final_model_that_was_stopped_is_marked_but_not_what_was_published_after_phase_a():
     table = beside_ours(FINAL, AFTER_A, ["p1", "p5", "v3"])
-    lines = as_published_chapter(table).splitlines()
     assert [row["number"] for row in table["rows"] if row["stopped"]] == [7, 6, 4]
-    assert sum("`p1`, stopped after phase A |" in line for line in lines) == 2
-    (p5,) = [line for line in lines if line.startswith("| 11 |")]
-    assert "`p5` after phase A |" in p5
-    (v3,) = [line for line in lines if line.startswith("| 6 |")]
+    lines = markdown(published(table["rows"])).splitlines()
+    assert sum("| p1, stopped after A |" in line for line in lines) == 2
+    (p5,) = [line for line in lines if line.startswith("| `11 ")]
+    assert "| p5 after A |" in p5
+    (v3,) = [line for line in lines if line.startswith("| `6 ")]
     assert "stopped" not in v3  # no figures of ours
     page = made.page(comparison=made.comparison() | {"as_published": table})
     assert page.count("p1, stopped after A") == 2
 
 
 def test_a_recipe_without_the_figure_is_shown_as_undefined():
-    empty = [FINAL[0] | {"val_published_margin": None, "val_recall_at_5": None}]
-    chapter = as_published_chapter(beside_ours(empty, {}))
-    (line,) = [line for line in chapter.splitlines() if line.startswith("| 7 |")]
-    assert line.endswith("| `p1` | - | - |")
+    empty = {"p1": {"val": {"published_margin": None, "recall_at_5": None}}}
+    lines = markdown(published(beside_ours(empty, {})["rows"])).splitlines()
+    (line,) = [line for line in lines if line.startswith("| `7 ")]
+    assert line.endswith("| p1 | - | - |")
 
 
 def test_the_chapter_has_every_row_its_correction_and_the_way_to_the_story(table):
-    chapter = as_published_chapter(table)
-    lines = chapter.splitlines()
-    assert lines[0] == "## As published"
+    page = made.text()
+    chapter = page[page.index("## As published") : page.index("## The same predictors")]
     for row in table["rows"]:
-        assert f"- {row['number']}, {row['name']}: {row['correction']}." in lines
-    (line,) = [line for line in lines if line.startswith("| 11 |")]
-    assert "| 0.463 | -0.041 | 0.0320 | 0.175 | 1/5 | failed | `p5` after phase A | -0.1000 | 0.2500 |" in line
-    (line,) = [line for line in lines if line.startswith("| 5 |")]
-    assert "| ? | ? | ? | ? | ? | failed |  |  |  |" in line
-    assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+        (line,) = [line for line in chapter.splitlines() if line.startswith(f"- {row['number']}, {row['name']} (")]
+        assert line.endswith(f"): {row['correction']}.")
+        assert row["approach"] in line
+    lines = markdown(published(table["rows"])).splitlines()
+    (line,) = [line for line in lines if line.startswith("| `11 ")]
+    assert "| 0.463 | -0.041 | 0.0320 | 0.175 | 1/5 | failed | p5 after A | -0.100 | 0.250 |" in line
+    (line,) = [line for line in lines if line.startswith("| `5 ")]
+    assert "| - | - | - | - | - | failed | - | - | - |" in line
+    assert len({line.count("|") for line in lines}) == 1
     assert "-0.54" in chapter
     assert "the epoch of phase C that is best on dev" in chapter
     assert "../docs/how-to-read-the-numbers.md#the-story-of-the-off-by-one" in chapter

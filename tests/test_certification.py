@@ -18,7 +18,9 @@ from lvm_core.fivecat.predictor import Predictor, from_callable
 from lvm_core.fivecat.references import copy_last, fit_references, oracle
 from lvm_core.fivecat.statistics import RESAMPLES, judge
 from lvm_core.fivecat.windows import gather_chunks
-from lvm_core.selection.gates_text import TRIVIAL, gates_text
+from lvm_core.report.gate_tables import TRIVIAL, gate_tables
+from lvm_core.report.tables import markdown
+from lvm_core.selection import to_json
 from lvm_core.selection.judge import judge_gates, status_of
 from tests.laws import Law
 from tests.paths import ROOT
@@ -75,6 +77,17 @@ def judged(kind: str, seed: int):
     return bank, judgements, judge_gates(PARAMS, judgements)
 
 
+def rows_of(kinds):
+    """Names and kinds as the report reads them."""
+    return [{"name": name, "kind": kind} for name, kind in kinds.items()]
+
+
+def remarks(results, kinds) -> list[str]:
+    """What the report says before each matrix of gates."""
+    shown = gate_tables(to_json(results), rows_of(kinds))
+    return [" ".join(remark.text for remark in one.remarks) for one in shown]
+
+
 every_bank = pytest.mark.parametrize("kind", BANKS)
 every_seed = pytest.mark.parametrize("seed", [0, 1])
 
@@ -91,7 +104,7 @@ def test_the_oracle_passes_every_certified_gate_that_applies(kind, seed):
         "transfers": True,
         "rolls": True,
     }
-    assert (row.passed, row.of, row.whole) == (4, 4, True)
+    assert (row.outcome.passed, row.outcome.of, row.outcome.whole) == (4, 4, True)
     assert status_of("oracle", judgements, results) == "forward"
 
 
@@ -101,8 +114,8 @@ def test_the_oracle_passes_every_certified_gate_that_applies(kind, seed):
 def test_each_trivial_predictor_fails_a_certified_gate(kind, seed, name):
     _, judgements, results = judged(kind, seed)
     row = results["certified"].corrected[name]
-    assert any(gate.passed is False for gate in row.gates.values() if gate.counts)
-    assert not row.whole
+    assert any(gate.passed is False for gate in row.gates.values())
+    assert not row.outcome.whole
     assert status_of(name, judgements, results) != "forward"
 
 
@@ -128,7 +141,7 @@ def test_near_relatives_of_the_trivial_predictors_fail_too(kind):
     together = judgements | judgements_of(bank, several)
     results = judge_gates(PARAMS, together)
     for name in RELATIVES:
-        assert not results["certified"].corrected[name].whole, name
+        assert not results["certified"].corrected[name].outcome.whole, name
         assert status_of(name, together, results) != "forward"
 
 
@@ -142,10 +155,10 @@ def test_articles_too_short_to_rank_in_certify_nobody(length):
     judgements = judgements_of(bank, fit_references(bank, EvaluateParams(), 0))
     results = judge_gates(PARAMS, judgements)
     for name, row in results["certified"].corrected.items():
-        assert "ranks_next" in row.undefined
-        assert not row.whole, name
+        assert "ranks_next" in row.outcome.undefined
+        assert not row.outcome.whole, name
         assert status_of(name, judgements, results) != "forward"
-    assert "cannot be told on these data" in gates_text(PARAMS, results, dict.fromkeys(judgements, "reference"))
+    assert "cannot be told on these data" in remarks(results, dict.fromkeys(judgements, "reference"))[0]
 
 
 @every_seed
@@ -191,8 +204,8 @@ def test_without_ranks_next_a_trivial_predictor_would_pass():
     certified = {name: gate for name, gate in PARAMS.sets["certified"].items() if name != "ranks_next"}
     lax = GatesParams(sets={**PARAMS.sets, "certified": certified})
     results = judge_gates(lax, judged("law", 0)[1])
-    assert results["certified"].corrected["linear5"].whole
-    assert "**Passed whole without having learned anything: " in gates_text(lax, results, {"linear5": "reference"})
+    assert results["certified"].corrected["linear5"].outcome.whole
+    assert "Passed whole without having learned anything: linear5." in remarks(results, {"linear5": "reference"})[0]
 
 
 @every_seed
@@ -221,8 +234,10 @@ def neighbours(bank: Bank, split: str) -> float:
 @every_bank
 def test_the_published_rollout_of_true_chunks_is_the_similarity_of_neighbours(kind):
     bank, _, results = judged(kind, 0)
-    for condition in results["published_5cat"].published["oracle"].gates["d_rollout"].conditions:
-        assert condition.value == pytest.approx(neighbours(bank, condition.split), abs=0.02)
+    asked = PARAMS.sets["published_5cat"]["d_rollout"].all_of
+    found = results["published_5cat"].published["oracle"].gates["d_rollout"].conditions
+    for condition, answer in zip(asked, found, strict=True):
+        assert answer.value == pytest.approx(neighbours(bank, str(condition.split)), abs=0.02)
 
 
 def test_so_the_data_alone_decide_whether_the_oracle_passes_the_published_rollout():
@@ -246,9 +261,7 @@ def test_where_copying_ranks_perfectly_the_set_cannot_certify_and_the_page_says_
     results = judge_gates(PARAMS, judgements)
     assert judgements["copy_last"].value["val_recall_at_5"] == 1
     assert results["certified"].corrected["oracle"].gates["ranks_next"].passed is False
-    assert "**The oracle itself fails `ranks_next`" in gates_text(
-        PARAMS, results, dict.fromkeys(judgements, "reference")
-    )
+    assert "The oracle itself fails ranks_next" in remarks(results, dict.fromkeys(judgements, "reference"))[0]
 
 
 def test_status_words_of_the_reference_predictors():
@@ -271,10 +284,16 @@ def test_shuffling_means_nothing_to_a_mean():
 def test_the_page_says_who_passes_and_which_set_nobody_can():
     _, judgements, results = judged("law", 0)
     kinds = {name: "recipe" if name in ("law", "backwards") else "reference" for name in judgements}
-    text = gates_text(PARAMS, results, kinds)
-    assert "Passed whole by `law`." in text
-    assert "Corrected frame: The oracle passes all 3 gates that apply to it." in text
-    assert "Published frame: **The oracle itself fails `a_offsets`, `d_rollout`**" in text
-    assert "**No trained recipe passes `published_5cat`.**" in text
-    assert "| `oracle` (reference) | pass | pass | - | pass | pass | 4 of 4 |" in text
-    assert text.index("`law` (recipe)") < text.index("`oracle` (reference)")
+    shown = {one.caption: one for one in gate_tables(to_json(results), rows_of(kinds))}
+    ours, theirs = (
+        shown[f"Gate set {title}"]
+        for title in ("certified, corrected frame", "5CAT as published, published frame (one chunk late)")
+    )
+    assert [remark.text for remark in ours.remarks if remark.text.startswith("Passed")] == ["Passed whole by law."]
+    said = " ".join(remark.text for remark in shown["Gate set 5CAT as published, corrected frame"].remarks)
+    assert "The oracle passes all 3 gates that apply to it." in said
+    assert theirs.remarks[0].text.startswith("The oracle itself fails a_offsets, d_rollout:")
+    assert ("No trained recipe passes published_5cat.", True) in theirs.remarks
+    text = markdown(ours.table)
+    assert "| `oracle` | 4 of 4 | pass | pass | - | pass | pass |" in text
+    assert text.index("`law`") < text.index("`oracle`")

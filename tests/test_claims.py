@@ -103,8 +103,8 @@ def test_curriculum_alone(low, high, verdict):
 )
 def test_data_inform(low, high, verdict):
     figures = {"val_recall_at_5": (low + high) / 2, "val_recall_at_5_lo": low, "val_recall_at_5_hi": high}
-    retrieval = {"retrieval": {"chance": {"recall_at_5": 0.05}}}
-    assert claim("data", copy_last={**figures, "val": retrieval}).verdict == verdict
+    chance = {"chance": {"recall_at_5": 0.05}}
+    assert claim("data", copy_last={**figures, "val": chance}).verdict == verdict
     without = claim("data", copy_last=figures)
     assert without.verdict == "undecided"
     assert "chance" in without.sentence

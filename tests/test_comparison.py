@@ -11,18 +11,22 @@ import pytest
 import torch
 
 from lvm_core.bank import reversed_bank
-from lvm_core.comparison.read import BASELINES, BLURRED, ENDS, FIGURES, RANKING, columns, pos_scalars, window_counts
 from lvm_core.comparison.rows import (
+    BASELINES,
+    ENDS,
+    FIGURES,
+    beside_the_table,
     best_two,
+    columns,
     comparison_csv,
     comparison_rows,
+    pos_scalars,
     seed_spread,
     time_direction,
     with_gates,
     with_intervals,
     with_spread,
 )
-from lvm_core.comparison.text import comparison_text, seeds_chapter, time_direction_chapter
 from lvm_core.config.gates import GatesParams
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_group, read_params
@@ -31,11 +35,14 @@ from lvm_core.config.resolve import resolve_recipes
 from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations
 from lvm_core.fivecat.predictor import from_callable
 from lvm_core.fivecat.references import copy_last, fit_references, oracle
-from lvm_core.fivecat.statistics import has_five_after, judge, read_judgements
+from lvm_core.fivecat.statistics import has_five_after, judge, judge_both_ways
+from lvm_core.report import tables
 from lvm_core.report.figures import comparison_figure
+from lvm_core.report.tables import markdown
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.readers import read_parquet
 from lvm_core.selection.judge import judge_gates
+from tests import report_data as made
 from tests.paths import ROOT
 from tests.synthetic import bank_of, make_bank
 
@@ -97,19 +104,25 @@ def test_differences_are_paired_and_exact(usual):
     assert width < np.hypot(*alone)
 
 
+def page(rows, summaries):
+    """metrics/comparison.md of these rows."""
+    details = [{**row, "about": ABOUT.get(row["name"]), **beside_the_table(summaries[row["name"]])} for row in rows]
+    return made.text(made.comparison() | {"rows": details, "gates": {}, "after_phases": {}})
+
+
 def test_the_page_shows_intervals_and_who_was_drawn(usual):
     rows, summaries = usual
-    text = comparison_text(rows, ABOUT, *window_counts(summaries))
-    assert "95% interval of a bootstrap over articles (12 of `val`, 12 of `ood`; 2,000 draws)" in text
+    text = page(rows, summaries)
+    assert "95 % interval of a bootstrap over articles (12 of `val`, 12 of `ood`;\n2,000 draws)" in text
     row = next(row for row in rows if row["name"] == "tiny")
     low, high = row["val_recall_at_5_lo"], row["val_recall_at_5_hi"]
-    assert f"{row['val_recall_at_5']:.4f} [{low:.3f}, {high:.3f}]" in text
-    assert "undefined" not in text
-    assert all(title in text for title in (*RANKING.values(), *BLURRED.values()))
-    assert "**Only 12 article(s) of val: intervals are too narrow" in text
-    ranking = text[text.index("## Recipes") : text.index("## Figures that reward blur")]
-    assert ranking.count("**") == 2 * len(RANKING)  # one best value a column, among the recipes only
-    assert "**" not in text[text.index("## Figures that reward blur") :]
+    assert f"{row['val_recall_at_5']:.3f} [{low:.3f}, {high:.3f}]" in text
+    assert all(f"| {title} |" in text for title in tables.RANKING.values() if "−" not in title)
+    assert "**Only 12 articles of val: intervals are too narrow" in text
+    recipes = text[text.index("## Recipes") : text.index("## Reference predictors")]
+    best = [column for column in tables.RANKING if column.partition("_")[2] not in tables.BLURRED]
+    assert recipes.count("**") == 2 * len(best)  # one best value a column, among the recipes only
+    assert "**" not in text[text.index("## Reference predictors") : text.index("## All figures")]
 
 
 def test_without_p1_and_with_articles_of_one_window(tmp_path):
@@ -120,7 +133,7 @@ def test_without_p1_and_with_articles_of_one_window(tmp_path):
         for figure in ("val_recall_at_5", "val_margin", "val_r5_vs_copy_last", "val_r5_vs_p1", "ood_cosine"):
             assert (row[figure], row[f"{figure}_lo"], row[f"{figure}_hi"]) == (None, None, None)
     assert "nan" not in comparison_csv(rows, SETS).to_csv(index=False)
-    assert "`-`: undefined" in comparison_text(rows, ABOUT, *window_counts(summaries))
+    assert "| `tiny` | weak | - | - | - | - | - | - |" in page(rows, summaries)
     comparison_figure(rows, tmp_path / "comparison.svg")
     assert (tmp_path / "comparison.svg").stat().st_size > 0
 
@@ -157,24 +170,25 @@ def test_spread_over_seeds(usual):
     assert figures["ood_cosine"]["sd"] is None  # no ood windows
     row = next(row for row in with_spread(rows, spread) if row["name"] == "p1")
     assert (row["seeds"], row["val_cosine_sd"], row["ood_cosine_sd"]) == (3, figures["val_cosine"]["sd"], None)
-    (chapter,) = seeds_chapter(spread)
-    assert f"| `p1` | 1, 2, 4 | val_cosine | {np.mean(values):.4f} |" in chapter
-    assert "| ood_cosine | - | - | - | - |" in chapter
+    chapter = markdown(tables.seeds(spread))
+    assert "| `p1` | 1, 2, 4 |" in chapter
+    cosine = figures["val_cosine"]
+    assert f"{cosine['mean']:.3f} ± {cosine['sd']:.3f} {cosine['min']:.3f} to {cosine['max']:.3f}" in chapter
+    assert chapter.splitlines()[2].endswith("| - |")  # R@5 on ood
     against = spread["p1"]["against_copy_last"]
     for judged, one in zip(by_seed.values(), against, strict=True):
         assert one["difference"] == judged.value["val_recall_at_5"] - copying.value["val_recall_at_5"]
         assert one["lo"] <= one["difference"] <= one["hi"]
-    assert f"| `p1` | 1 | {against[0]['recall_at_5']:.4f} | {against[0]['difference']:+.4f} [" in chapter
-    assert seeds_chapter({}) == []
+    each = markdown(tables.each_seed(spread))
+    assert f"| `p1` | 2 | {against[1]['recall_at_5']:.3f} | {against[1]['difference']:+.3f} [" in each
+    assert tables.seeds({}) is None
 
 
-@pytest.mark.parametrize("chapter", [seeds_chapter, time_direction_chapter])
-def test_recipes_that_were_stopped_are_said_to_be_left_out(chapter):
-    assert chapter({}, []) == []
-    (text,) = chapter({}, ["p1", "p5"])
-    heading, _, line = text.splitlines()
-    assert heading.startswith("## ")
-    assert line.startswith("Left out: p1, p5, stopped after phase A")
+@pytest.mark.parametrize(("key", "title"), [("time_direction", "Time direction"), ("seeds", "Spread over seeds")])
+def test_recipes_that_were_stopped_are_said_to_be_left_out(key, title):
+    assert f"## {title}" not in made.text()
+    text = made.text(made.comparison() | {"left_out": {key: ["p1", "p5"]}})
+    assert f"## {title}\n\nLeft out: p1, p5, stopped after phase A" in text
 
 
 def test_positional_scalars_are_those_of_the_resolved_recipes(tmp_path, monkeypatch):
@@ -196,9 +210,7 @@ def directions(folder, bank, predictor):
     for way, its_bank in (("forward", bank), ("backward", reversed_bank(bank))):
         for one in (predictor, copy_last()):
             write_evaluations(folder / way / one.name, evaluate_splits(its_bank, one, EvaluateParams(full_bank=False)))
-        ways[way] = read_judgements(
-            folder / way, [predictor.name, "copy_last"], 0, (0.45, 0.55), targets_both_ways=True
-        )
+        ways[way] = judge_both_ways(folder / way, [predictor.name, "copy_last"], 0)
     return time_direction(ways["forward"], ways["backward"])
 
 
@@ -215,10 +227,10 @@ def test_time_direction_is_nothing_where_time_has_no_direction(tmp_path):
     # of the same pairs of neighbours, but for the first and the last six of an article
     assert own["difference"] == pytest.approx(0, abs=0.02)
     assert own["beyond_copy_last"] == own["beyond_copy_last_lo"] == own["beyond_copy_last_hi"] == 0
-    (chapter,) = time_direction_chapter(found)
-    assert f"| `p1` | val_cosine | {cell['forward']:.4f} |" in chapter
-    assert "| `p1` | ood_cosine | - | - | - | - |" in chapter
-    assert time_direction_chapter({}) == []
+    chapter = markdown(tables.time_direction(found))
+    assert f"| `p1, cosine on val` | {cell['forward']:.3f} |" in chapter
+    assert "| `p1, cosine on ood` | - | - | - | - |" in chapter
+    assert tables.time_direction({}) is None
 
 
 def test_both_directions_are_judged_on_the_same_targets(tmp_path):

@@ -121,8 +121,8 @@ def test_the_counts_of_defined_windows_are_those_of_the_evaluation():
         "cosine": windows["windows"]["all"],
         "margin": windows["windows"]["margin"],
         "margin_unseen": windows["windows"]["margin_unseen"],
-        "retrieval": windows["retrieval"]["windows"],
-        "rollout": windows["rollout"]["windows"],
+        "retrieval": windows["windows"]["retrieval"],
+        "rollout": windows["windows"]["rollout"],
     }
     for length, figure in [(8, "margin"), (9, "margin_unseen"), (10, "rollout"), (15, "retrieval")]:
         assert f"the {length} chunks" in needs(figure, params)

@@ -104,5 +104,5 @@ def test_the_comparison_sees_a_difference() -> None:
     params, predictor = EvaluateParams(), PREDICTORS["linear5"]
     naive = naive_summary(BANK, "val", predictor, params, SEED + 1)
     apart = differences(naive, evaluate(BANK, "val", predictor, params, seed=SEED).summary)
-    assert {key for key, value in apart.items() if value > TOLERANCE} == {"order.shuffle", "order.foreign_last"}
+    assert {key for key, value in apart.items() if value > TOLERANCE} == {"order_shuffle", "order_foreign_last"}
     assert differences({"a": None, "b": {"c": 1.0}}, {"a": 0.0, "b": {"c": 1.5}}) == {"a": float("inf"), "b.c": 0.5}

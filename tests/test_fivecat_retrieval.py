@@ -136,13 +136,15 @@ def test_summary_is_the_mean_over_the_stated_windows() -> None:
         "margin": sum(max(n - 7, 0) for n in lengths),
         "margin_unseen": sum(max(n - 8, 0) for n in lengths),
         "profile_k+4": sum(max(n - 8, 0) for n in lengths),
+        "retrieval": sum(n - 5 for n in lengths if n >= 15),
+        "retrieval_unmasked": sum(n - 5 for n in lengths if n >= 10),
+        "full_bank": sum(n - 5 for n in lengths),
+        "rollout": sum(max(n - 9, 0) for n in lengths),
+        "published_margin": sum(max(n - 8, 0) for n in lengths),
+        "published_rollout": sum(max(n - 10, 0) for n in lengths),
     }
     assert summary["articles"] == len(lengths)
-    assert summary["rollout"]["windows"] == sum(max(n - 9, 0) for n in lengths)
-    assert summary["rollout"]["windows_ranked"] == sum(max(n - 9, 0) for n in lengths if n >= 15)
-    assert summary["retrieval"]["windows"] == sum(n - 5 for n in lengths if n >= 15)
-    assert summary["retrieval_unmasked"]["windows"] == sum(n - 5 for n in lengths if n >= 10)
-    assert summary["retrieval"]["left_out"] == sum(n - 5 for n in lengths if n < 15)
+    assert summary["rollout_by_step"]["1"]["ranked"] == sum(max(n - 9, 0) for n in lengths if n >= 15)
     assert summary["cosine"] == pytest.approx(table["cos_k+1"].mean())
     whole = table[table["cos_k+3"].notna()]
     means = {k: whole[f"cos_k{k:+d}" if k else "cos_k0"].mean() for k in range(-3, 4)}
@@ -153,13 +155,13 @@ def test_summary_is_the_mean_over_the_stated_windows() -> None:
     unseen = [ahead[f"cos_k+{k}"].mean() for k in range(1, 5)]
     assert summary["margin_unseen"] == pytest.approx(unseen[0] - max(unseen[1:]))
     ranked = table[table["candidates"] >= 10]
-    assert summary["retrieval"]["chance"]["recall_at_5"] == pytest.approx((5 / ranked["candidates"]).mean())
+    assert summary["chance"]["recall_at_5"] == pytest.approx((5 / ranked["candidates"]).mean())
     low, high = table["coherence"] < 0.5, table["coherence"] > 0.7
     for name, members in {"low": low, "normal": ~low & ~high, "high": high}.items():
         assert summary["coherence"][name]["windows"] == members.sum() > 0
         assert summary["coherence"][name]["cosine"] == pytest.approx(table.loc[members, "cos_k+1"].mean())
-    steps = summary["rollout"]["by_step"]
-    assert summary["rollout"]["cosine"] == pytest.approx(np.mean([step["cosine"] for step in steps.values()]))
+    steps = summary["rollout_by_step"]
+    assert summary["rollout"] == pytest.approx(np.mean([step["cosine"] for step in steps.values()]))
 
 
 def test_leave_one_out_drops_one_and_repeats_the_last() -> None:

@@ -13,18 +13,22 @@ import yaml
 
 from lvm_core.bank import load_bank
 from lvm_core.comparison.rows import judge_phases
-from lvm_core.config.gates import FIGURES, GatesParams, rivals_of, set_of, sets_of
+from lvm_core.config.figures import FIGURES
+from lvm_core.config.gates import GatesParams, rivals_of, set_of, sets_of
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_group, read_params
 from lvm_core.config.settings import SETTINGS
 from lvm_core.fivecat.evaluate import evaluate, evaluate_splits, write_evaluations
 from lvm_core.fivecat.references import copy_last
 from lvm_core.models.checkpoint import load_model
+from lvm_core.report.gate_tables import phases_table
+from lvm_core.report.tables import markdown
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import REFERENCES, phase_directory, write_json
-from lvm_core.selection.gates_text import after_phases_text, decide, stopped_note
-from lvm_core.selection.judge import judge_gates, judge_row
+from lvm_core.selection.gates_text import decide, stopped_note
+from lvm_core.selection.judge import judge_gates, judge_row, passed_of
 from lvm_core.train.decision import Decision, decision_file, read_decision, write_decision
+from tests import report_data as made
 from tests.calling import list_code, one_clear_line, run_stage, settle
 from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank
@@ -39,7 +43,6 @@ SETS = {
     "hard": {
         "cosine": ALWAYS,
         "margin": {"all_of": [{"split": "val", "figure": "margin", "at_least": 2.0}]},
-        "note": {"all_of": [{"split": "val", "figure": "mrr", "at_least": 2.0}], "report_only": True},
     },
     "duel": {
         "leads": {
@@ -126,7 +129,7 @@ def test_under_enforce_a_gate_that_is_failed_stops(project):
     found = decided(project)
     assert not found.goes_on
     margin = f"{round(summary(project)['val']['margin'], 4):g}"
-    assert found.why == f"hard: margin (val margin = {margin}, needs >= 2)"  # nothing of the one that is only reported
+    assert found.why == f"hard: margin (val margin = {margin}, needs >= 2)"
     done = ask(project, policy="enforce", in_force="easy")
     assert done.stdout == "gate p1: passed 1 of 1 of easy after phase A; goes on (policy enforce)\n"
     assert decided(project) == Decision(goes_on=True, why=None)
@@ -160,9 +163,9 @@ def test_the_model_after_phase_a_is_measured_as_far_as_a_gate_reads_it(project, 
     for figure, rolled in (("rollout", True), ("margin", False)):
         assert ask(project, policy=policy, in_force="mine", sets=wanting(-2.0, figure)).returncode == 0
         found = summary(project)["val"]
-        assert found["rollout"]["cosine"] == (whole["rollout"]["cosine"] if rolled else None)
-        assert (found["contrastive_accuracy"], found["full_bank"]["windows"]) == (None, 0)
-        assert (found["profile"], found["retrieval"]) == (whole["profile"], whole["retrieval"])
+        assert found["rollout"] == (whole["rollout"] if rolled else None)
+        assert (found["contrastive_accuracy"], found["windows"]["full_bank"]) == (None, 0)
+        assert (found["profile"], found["mrr"]) == (whole["profile"], whole["mrr"])
 
 
 def test_a_gate_that_applies_but_cannot_be_told_stops_too():
@@ -369,31 +372,34 @@ def chapter(policy, whys, sets):
     references = {name: judgement(LOW) for name in REFERENCES}
     values = {name: judgement({} if name == "good" else LOW) for name in whys}
     best = judgement({"val_margin": 0.9, "ood_margin": 0.9, "val_recall_at_5": 0.9})
-    by_phase = {phase: references | values | ({"late": best} if phase == "c" else {}) for phase in "abc"}
     decisions = {name: Decision(goes_on=why is None, why=why) for name, why in whys.items()}
-    found = judge_phases(params, sets, by_phase, decisions)
-    return found, after_phases_text(params, found)
+    found = judge_phases(params, sets, dict.fromkeys("ab", references | values), decisions)
+    results = judge_gates(params, references | values | ({"late": best} if "late" in sets else {}))
+    rows = [{"name": name, **passed_of(name, results)} for name in sets]
+    table = phases_table(found, rows)
+    assert table is not None
+    return found, markdown(table)
 
 
 def test_the_chapter_counts_after_each_phase():
     sets = {"late": "p5_1_strict", "poor": "stage_a"}
     found, text = chapter("report", dict.fromkeys(sets), sets)
-    assert "Policy `report`: every recipe goes through all phases" in text
-    assert "| `late` | `p5_1_strict` | 0 of 2 | 0 of 2 | 2 of 2 | `margin`, `recall_at_5` | - |" in text
-    assert "| `poor` | `stage_a` | 0 of 7 | 0 of 7 | 0 of 7 | `margin_val`," in text
-    assert "was stopped" not in text
+    assert "| `late` | p5_1_strict | 0 of 2 | 0 of 2 | 2 of 2 | margin, recall_at_5 | - |" in text
+    assert "| `poor` | stage_a | 0 of 7 | 0 of 7 | 0 of 7 | margin_val," in text
+    assert "after A |" not in text.split("\n", 2)[2]
     assert {stopped_note(one) for one in found.values()} == {""}
 
 
 def test_the_chapter_says_who_was_stopped_and_why():
     sets = {"good": "p5_1_strict", "poor": "p5_1_strict"}
     found, text = chapter("enforce", {"good": None, "poor": WHY}, sets)
-    assert "Policy `enforce`: a recipe that does not pass its set after phase A goes no further" in text
     poor, good = (next(line for line in text.splitlines() if f"| `{name}`" in line) for name in ("poor", "good"))
     assert poor.endswith("| after A |")
     assert not good.endswith("| after A |")
-    assert f"- `poor` was stopped after phase A by {WHY}." in text
-    assert text.count("was stopped") == 1
+    page = made.text(made.comparison(stopped=["p1"]))
+    assert "The policy: a recipe that does not pass its set after phase A goes no further" in page
+    assert "- `p1` was stopped after phase A by it." in page
+    assert page.count("was stopped after phase A by") == 1
     assert "stopped after phase A" in stopped_note(found["poor"])
     assert stopped_note(found["good"]) == ""
 
@@ -401,7 +407,7 @@ def test_the_chapter_says_who_was_stopped_and_why():
 def test_an_answer_that_cannot_be_told_is_marked():
     params = one_gate({"split": "val", "figure": "mrr", "at_least": 0.1})
     rows = {"m": judgement({"val_mrr": None})}
-    found = judge_phases(
-        params, {"m": "certified"}, dict.fromkeys("abc", rows), {"m": Decision(goes_on=True, why=None)}
-    )
-    assert "| `m` | `certified` | 0 of 0 | 0 of 0 | 0 of 0 | `g?` | - |" in after_phases_text(params, found)
+    found = judge_phases(params, {"m": "certified"}, dict.fromkeys("ab", rows), {"m": Decision(goes_on=True, why=None)})
+    table = phases_table(found, [{"name": "m", **passed_of("m", judge_gates(params, rows))}])
+    assert table is not None
+    assert "| `m` | certified | 0 of 0 | 0 of 0 | 0 of 0 | g? | - |" in markdown(table)

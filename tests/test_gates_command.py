@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from lvm_core.config.gates import FIGURES, GatesParams
+from lvm_core.config.figures import FIGURES
+from lvm_core.config.gates import GatesParams
 from lvm_core.config.params import load_group, read_params
 from lvm_core.fivecat.statistics import Judgement
 from lvm_core.runtime.files import REFERENCES, write_json
@@ -137,7 +138,7 @@ def damage(folder, change):
         lambda whole: whole.update(gates=3),
         lambda whole: whole["gates"].update(certified=3),
         lambda whole: whole["gates"]["certified"].pop("corrected"),
-        lambda whole: whole["gates"]["certified"]["corrected"]["good"].update(passed="four"),
+        lambda whole: whole["gates"]["certified"]["corrected"]["good"]["gates"]["specific"].update(passed="four"),
         lambda whole: whole["gates"]["certified"]["corrected"]["good"]["gates"].pop("specific"),
         lambda whole: whole["gates"]["certified"]["corrected"]["good"]["gates"]["specific"].update(conditions=[]),
     ],
@@ -160,7 +161,9 @@ def test_no_file_or_no_json(folder, text):
     assert "dvc repro" in line
 
 
-def test_verdicts_that_were_edited_do_not_fool_it(folder):
-    """The count must fit the gates."""
-    damage(folder, lambda whole: whole["gates"]["certified"]["corrected"]["poor"].update(passed=4))
+@pytest.mark.parametrize("part", [lambda gate: gate, lambda gate: gate["conditions"][0]])
+def test_verdicts_that_were_edited_do_not_fool_it(folder, part):
+    """A verdict must be that of its value and limit."""
+    gates = lambda whole: whole["gates"]["certified"]["corrected"]["poor"]["gates"]  # noqa: E731
+    damage(folder, lambda whole: part(gates(whole)["specific"]).update(passed=True))
     assert "damaged" in one_clear_line(ask(folder, "--recipe", "poor", "--set", "certified"))

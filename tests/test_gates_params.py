@@ -20,7 +20,6 @@ def shipped():
 def test_the_shipped_sets_are_sound():
     params: GatesParams = load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)
     assert list(params.sets["certified"]) == ["ranks_next", "specific", "uses_order", "transfers", "rolls"]
-    assert not [name for name, gate in params.sets["certified"].items() if gate.report_only]
     assert (len(params.sets["stage_a"]), len(params.sets["published_5cat"])) == (7, 5)
     assert frames_of(params, "certified") == ("corrected",)  # nothing in it belongs to the other frame
     assert frames_of(params, "stage_a") == frames_of(params, "published_5cat") == ("corrected", "published")
@@ -52,7 +51,6 @@ CERTIFIED = "sets.certified.ranks_next.all_of.0"
         ("sets.certified.ranks_next.all_of", [], ["at least 1"]),
         ("sets.certified.ranks_next.report", True, ["report = True", "unknown key"]),
         ("sets.certified", {}, ["certified = {}", "at least 1"]),
-        ("sets.certified", {"a": ALWAYS | {"report_only": True}}, ["certified", "not report_only"]),
         ("sets.stage_a.five_cat.all_of.0.set", "mine", ["stage_a: there is no set mine"]),
         ("sets.stage_a.five_cat.all_of.0.set", "stage_a", ["gates of stage_a cannot be counted"]),
         ("sets.Mine", {"a": ALWAYS}, ["Mine", "pattern"]),

@@ -172,8 +172,7 @@ def test_a_count_that_the_remaining_gates_cannot_reach_is_not_asked():
 def test_what_is_left_of_a_counted_set_is_said():
     assert counted_on_dev(shipped_gates(), "certified") == {}
     near, far = ({"split": split, "figure": "cosine", "at_least": 0.5} for split in ("val", "ood"))
-    shown = {"all_of": [near], "report_only": True}
-    few = {"whole": {"all_of": [near]}, "half": {"all_of": [near, far]}, "none": {"all_of": [far]}, "shown": shown}
+    few = {"whole": {"all_of": [near]}, "half": {"all_of": [near, far]}, "none": {"all_of": [far]}}
     params = gates_with(few=few, both={"few": gate(set="few", at_least=2)})
     assert counted_on_dev(params, "both") == {"few": {"of": 3, "asked": 2, "in_part": 1}}
 
@@ -182,7 +181,7 @@ def test_nothing_passes_a_set_of_which_nothing_can_be_asked():
     params = gates_with(away={"only": gate(split="ood", figure="cosine", at_least=-1.0)})
     keys = [f"{split}_{figure}" for split in ("val", "ood") for figure in (*HEADLINE, *MORE)]
     judgement = Judgement(dict.fromkeys(keys, 1.0), {key: np.ones(10) for key in keys})
-    assert not judge_gates(dev_form(params, "away"), {"x": judgement})["away"].corrected["x"].whole
+    assert not judge_gates(dev_form(params, "away"), {"x": judgement})["away"].corrected["x"].outcome.whole
 
 
 # --- the check of the score

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lvm_core.config.figures import COSTLY_TESTS, headlines, measured_headlines
-from lvm_core.config.gates import FIGURES, GatesParams
+from lvm_core.config.figures import COSTLY_TESTS, FIGURES, headlines, measured_headlines
+from lvm_core.config.gates import GatesParams
 from lvm_core.config.gates import unread_tests as not_read
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_group, read_params, validate

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from lvm_core.bank import load_bank
-from lvm_core.comparison.read import columns
+from lvm_core.comparison.rows import columns
 from lvm_core.config.figures import measured_headlines
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.files import AFTER_B, REFERENCES

@@ -7,11 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvm_core.config.figures import HEADLINE, MORE, headline
+from lvm_core.config.figures import FIGURES
 from lvm_core.config.groups import EvaluateParams
-from lvm_core.fivecat.evaluate import evaluate
+from lvm_core.fivecat.evaluate import evaluate, evaluate_splits, judgement_of, write_evaluations
 from lvm_core.fivecat.references import copy_last, oracle
-from lvm_core.fivecat.statistics import article_totals, draw_articles, interval, judge, weighted_means
+from lvm_core.fivecat.statistics import (
+    RESAMPLES,
+    article_totals,
+    draw_articles,
+    interval,
+    judge,
+    read_judgements,
+    weighted_means,
+)
+from lvm_core.runtime.errors import LvmError
 from tests.synthetic import make_bank
 
 
@@ -85,20 +94,49 @@ def test_the_judged_figures_are_those_of_the_evaluation(lengths):
         summary = evaluation.summary
         judged = judge({"val": evaluation.windows}, 10, 0)
         expected = {
-            **headline(summary),
-            **{f"order_{name}": value for name, value in summary["order"].items()},
-            "rollout_recall_at_5_2": summary["rollout"]["by_step"]["2"]["recall_at_5"],
-            "published_cosine": summary["published"]["profile"]["+1"],
+            **{name: summary[name] for name in FIGURES},
+            "rollout_recall_at_5_2": summary["rollout_by_step"]["2"]["recall_at_5"],
+            "published_cosine": summary["published_profile"]["+1"],
             "coherence_normal": summary["coherence"]["normal"]["cosine"],
         }
-        assert set(judged.value) == {f"val_{name}" for name in (*HEADLINE, *MORE)} == set(judged.draws)
+        assert set(judged.value) == {f"val_{name}" for name in FIGURES} == set(judged.draws)
         for name, value in expected.items():
             found = judged.value[f"val_{name}"]
             assert found == (None if value is None else pytest.approx(value, abs=1e-6)), name
-        retrieval = summary["retrieval"]
         above = judged.value["val_recall_at_5_above_chance"]
         if above is not None:
-            assert above == pytest.approx(retrieval["recall_at_5"] - retrieval["chance"]["recall_at_5"], abs=1e-6)
+            assert above == pytest.approx(summary["recall_at_5"] - summary["chance"]["recall_at_5"], abs=1e-6)
+
+
+def test_what_an_evaluation_leaves_is_what_its_windows_say(tmp_path):
+    """Values and draws are made once, by the evaluation, and read from its folder by gates, comparison and ladder."""
+    bank = make_bank({"train": [20], "val": [30, 12, 9], "ood": [20] * 3})
+    done = evaluate_splits(bank, copy_last(), EvaluateParams(), seed=5)
+    write_evaluations(tmp_path / "m", done)
+    read = read_judgements(tmp_path, ["m"])["m"]
+    again = judge({split: one.windows for split, one in done.items()}, RESAMPLES, 5)
+    assert read.value == again.value == judgement_of(done).value
+    for key, draws in again.draws.items():
+        np.testing.assert_array_equal(read.draws[key], draws)
+        np.testing.assert_array_equal(judgement_of(done).draws[key], draws)
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("val.npy", lambda path: np.save(path, np.zeros((3, 5)))),
+        ("val.npy", lambda path: path.write_bytes(b"no array")),
+        ("ood.npy", lambda path: path.unlink()),
+        ("summary.json", lambda path: path.write_text("[]")),
+        ("summary.json", lambda path: path.write_text('{"val": {"cosine": 1}, "ood": {}}')),
+    ],
+)
+def test_a_damaged_evaluation_is_one_line(tmp_path, file, damage):
+    bank = make_bank({"train": [20], "val": [30], "ood": [20]})
+    write_evaluations(tmp_path / "m", evaluate_splits(bank, copy_last(), EvaluateParams()))
+    damage(tmp_path / "m" / file)
+    with pytest.raises(LvmError, match=file):
+        read_judgements(tmp_path, ["m"])
 
 
 def test_draws_are_paired():

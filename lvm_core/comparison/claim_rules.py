@@ -85,8 +85,8 @@ def curriculum_alone(evidence: Evidence) -> Finding:
 def data_inform(evidence: Evidence) -> Finding:
     """Whether even the plainest use of the context finds the next chunk more often than chance."""
     recall, low, high = (evidence.value("copy_last", f"val_recall_at_5{end}") for end in ("", "_lo", "_hi"))
-    retrieval = evidence.rows["copy_last"].get("val", {}).get("retrieval", {})
-    chance = defined(retrieval.get("chance", {}).get("recall_at_5"), "the chance level of R@5 on val")
+    chances = evidence.rows["copy_last"].get("val", {}).get("chance", {})
+    chance = defined(chances.get("recall_at_5"), "the chance level of R@5 on val")
     sentence = (
         f"Repeating the last chunk finds the next one among 5 in {_interval(recall, low, high, signed=False)} of the "
         f"windows of val; chance is {chance:.3f}."

@@ -1,21 +1,78 @@
-"""Rows of the comparison: recipes, references, phases and variants."""
+"""Rows of the comparison: recipes, references, phases and variants, and the columns made of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lvm_core.comparison.read import BASELINES, ENDS, FIGURES, SPREAD, columns
-from lvm_core.config.figures import SPLITS, headline
+from lvm_core.config.figures import HEADLINE, MORE, SPLITS, headline
 from lvm_core.config.gates import GatesParams
 from lvm_core.fivecat.statistics import Judgement, interval
 from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.yaml_text import read_yaml
 from lvm_core.selection import AfterPhases, SetResult
 from lvm_core.selection.judge import judge_row, passed_of, status_of
 from lvm_core.train.decision import Decision, decision_file, read_decision
+
+ENDS = ("lo", "hi")
+"""Of the interval of a figure `x`: `x_lo` and `x_hi`."""
+
+BASELINES = ("copy_last", "p1")
+"""Rows whose masked R@5 on val is subtracted from every row's, on the same drawn articles."""
+
+COPYING = ("copy_last", "context_mean")
+"""References that are judged on articles read backwards too."""
+
+FIGURES = (
+    *(f"{split}_{figure}" for split in SPLITS for figure in HEADLINE),
+    *(f"val_r5_vs_{baseline}" for baseline in BASELINES),
+)
+"""Figures of a row, each with an interval."""
+
+SPREAD = ("val_recall_at_5", "val_cosine", "val_mrr", "ood_recall_at_5", "ood_cosine")
+"""Figures `x` with a standard deviation over seeds, `x_sd`, for recipes that were trained with several."""
+
+
+def columns(sets: Sequence[str]) -> tuple[str, ...]:
+    """Columns of metrics/comparison.csv (a contract)."""
+    gates = (column for name in sets for column in (f"gates_{name}", f"gates_{name}_of"))
+    figures = (column for x in FIGURES for column in (x, *(f"{x}_{end}" for end in ENDS)))
+    return ("name", "kind", "status", *gates, *figures, "seeds", *(f"{x}_sd" for x in SPREAD))
+
+
+def about_recipes(names: Sequence[str], recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The line about each named recipe (`recipes.<name>.about` in params.yaml).
+
+    Raises:
+        LvmError: there is no such recipe, or no line about it.
+    """
+    for name in names:
+        if not isinstance(recipes.get(name, {}).get("about"), str):
+            raise LvmError(f"params.yaml: recipes.{name}.about is missing")
+    return {name: recipes[name]["about"] for name in names}
+
+
+def pos_scalars(names: Sequence[str]) -> dict[str, float | None]:
+    """The positional scalar of each named recipe as it was resolved (data/recipes); None: without a position.
+
+    Raises:
+        LvmError: a resolved recipe is missing or damaged (names the file).
+    """
+    return {name: _resolved(name).get("pos_scalar") for name in names}
+
+
+def _resolved(name: str) -> Mapping[str, Any]:
+    """The `model` of a resolved recipe; read as plain YAML, because its type brings torch with it."""
+    path = Path("data/recipes") / f"{name}.yaml"
+    try:
+        model: Mapping[str, Any] = read_yaml(path, "run `dvc repro resolve`")["model"]
+    except (KeyError, TypeError) as error:
+        raise LvmError(f"{path}: cannot be read as a recipe ({error}); run `dvc repro resolve`") from None
+    return model
 
 
 def table_row(name: str, kind: str, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +156,10 @@ def comparison_csv(rows: Sequence[Mapping[str, Any]], sets: Sequence[str]) -> pd
     return frame.astype({"seeds": "Int64"})
 
 
-PHASES = ("a", "b", "c")
+def beside_the_table(summary: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What a summary holds by split beside the figures of the table: counts of windows, profiles, steps, bins."""
+    shown = (*HEADLINE, *MORE)
+    return {split: {key: value for key, value in summary[split].items() if key not in shown} for split in SPLITS}
 
 
 def read_decisions(names: Sequence[str]) -> dict[str, Decision]:
@@ -113,18 +173,20 @@ def judge_phases(
     judgements: Mapping[str, Mapping[str, Judgement]],
     decisions: Mapping[str, Decision],
 ) -> dict[str, AfterPhases]:
-    """Hold each recipe against its own set after each phase, in the corrected frame."""
+    """Judge each recipe by its own set after phases A and B, in the corrected frame.
+
+    Args:
+        params: the sets.
+        sets: name of the set of each recipe.
+        judgements: of recipes and references, by phase.
+        decisions: after phase A, by recipe.
+    """
     found = {}
     for name, chosen in sets.items():
-        rows = {phase: judge_row(params, chosen, name, judgements[phase]) for phase in PHASES}
+        reached = {phase: judge_row(params, chosen, name, judgements[phase]).outcome for phase in ("a", "b")}
         why = decisions[name].why
-        found[name] = AfterPhases(set=chosen, **rows, stopped_after=None if why is None else "a", why=why)
+        found[name] = AfterPhases(set=chosen, **reached, stopped_after=None if why is None else "a", why=why)
     return found
-
-
-def to_json(found: Mapping[str, AfterPhases]) -> dict[str, Any]:
-    """The answers by recipe as json values."""
-    return {name: one.model_dump() for name, one in found.items()}
 
 
 DIRECTED = tuple(f"{split}_{x}" for split in SPLITS for x in ("recall_at_5", "mrr", "cosine", "centred_cosine"))
@@ -190,3 +252,14 @@ def _against(own: Judgement, copy_last: Judgement, key: str = "val_recall_at_5")
     difference = _less(own.value[key], copy_last.value[key])
     ends = _with_ends("difference", difference, own.draws[key] - copy_last.draws[key], ("lo", "hi"))
     return {"recall_at_5": own.value[key], **ends}
+
+
+def profile_table(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """The offset profiles of a summary: one column a split, one row an offset `k`, NaN where undefined."""
+    columns = {split: {int(k): value for k, value in summary[split]["profile"].items()} for split in SPLITS}
+    return pd.DataFrame(columns, dtype=float).rename_axis("k")
+
+
+def stack_tables(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables below one another, with a first column `name` that tells them apart; their indices become columns."""
+    return pd.concat(tables, names=["name"]).reset_index()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+RANKS = (1, 5)
+"""The k of the R@k in the article."""
+
 ROLLOUT_RANK = 5
 """The k of the R@k of each rollout step."""
 
@@ -93,19 +96,13 @@ at the published frame's k=+1 over the windows of its margin; R@5 minus chance; 
 cosine under each order ablation; the mean cosine in the coherence bin `normal`."""
 
 
+FIGURES = (*HEADLINE, *MORE)
+"""All figures of a split that have a bootstrap interval, in the order of the stored draws."""
+
+
 def headline(summary: Mapping[str, Any]) -> dict[str, float | None]:
-    """The headline figures of one split's summary (`summary.summarise`), None where undefined."""
-    masked, unmasked, whole = summary["retrieval"], summary["retrieval_unmasked"], summary["full_bank"]
-    own = ("cosine", "centred_cosine", "margin", "margin_last", "margin_unseen")
-    values = {
-        **{name: summary[name] for name in (*own, "contrastive_accuracy", "par", "raw_norm")},
-        **{name: masked[name] for name in ("recall_at_1", "recall_at_5", "mrr")},
-        "rollout": summary["rollout"]["cosine"],
-        **{f"{name}_unmasked": unmasked[name] for name in ("recall_at_1", "recall_at_5", "mrr")},
-        **{f"full_bank_{name}": whole[name] for name in ("recall_at_1", "recall_at_5", "recall_at_10")},
-        **{f"published_{name}": summary["published"][name] for name in ("margin", "rollout")},
-    }
-    return {name: values[name] for name in HEADLINE}
+    """The headline figures of one split's summary (`fivecat.figures.summarise`), None where undefined."""
+    return {name: summary[name] for name in HEADLINE}
 
 
 def headlines(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from lvm_core.config.figures import COSTLY_TESTS, HEADLINE, MORE
+from lvm_core.config.figures import COSTLY_TESTS, FIGURES
 from lvm_core.config.params import PARAMS_FILE, Group, shown
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import REFERENCES
@@ -28,9 +28,6 @@ REQUIRED_SETS = (CERTIFIED, "stage_a", "published_5cat")
 
 FRAMES = ("corrected", "published")
 """Ours, and that of the earlier public reports (one offset late, context chunks among the candidates)."""
-
-FIGURES = (*HEADLINE, *MORE)
-"""What a condition can put a limit to."""
 
 Split = Literal["val", "ood"]
 
@@ -140,8 +137,6 @@ class Gate(Group):
 
     all_of: Annotated[list[Condition], Field(min_length=1)]
     """The conditions."""
-    report_only: bool = False
-    """Shown, but counted neither for nor against a row."""
 
 
 GateSet = Annotated[dict[Name, Gate], Field(min_length=1)]
@@ -165,8 +160,6 @@ class GatesParams(Group):
             if name not in sets:
                 raise _wrong(f"the set {name} is missing; the comparison table has a column for it")
         for name, gates in sets.items():
-            if all(gate.report_only for gate in gates.values()):
-                raise _wrong(f"{name}: needs a gate that is not report_only")
             for other in counted_sets(gates):
                 if other not in sets:
                     raise _wrong(f"{name}: there is no set {other}")

@@ -34,10 +34,9 @@ def main(arguments: Sequence[str]) -> None:
         raise LvmError(f"--json {given.json}: must be a file in a folder that is there")  # said before the work
 
     from lvm_core.bank import load_bank, require_content
-    from lvm_core.fivecat.evaluate import evaluate_splits
+    from lvm_core.fivecat.evaluate import evaluate_splits, judgement_of
     from lvm_core.fivecat.predictor import from_callable
     from lvm_core.fivecat.references import context_mean, copy_last
-    from lvm_core.fivecat.statistics import RESAMPLES, judge
     from lvm_core.models.checkpoint import load_model
     from lvm_core.runtime.files import write_json
     from lvm_core.runtime.hardware import resolve_device, use_threads
@@ -58,10 +57,7 @@ def main(arguments: Sequence[str]) -> None:
         key: evaluate_splits(bank, predictor, params, seed=seed, device=device, splits=splits)
         for key, predictor in predictors.items()
     }
-    judgements = {
-        key: judge({split: done[split].windows for split in splits}, RESAMPLES, seed, params.coherence_cuts)
-        for key, done in evaluations.items()
-    }
+    judgements = {key: judgement_of(done) for key, done in evaluations.items()}
     for split in splits:
         print(table_text(split, evaluations["model"][split].summary, judgements, name))
     if given.json:

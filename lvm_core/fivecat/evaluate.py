@@ -15,8 +15,10 @@ from torch import Tensor
 from lvm_core.bank import Bank, load_bank, reversed_bank
 from lvm_core.config.figures import (
     ABLATIONS,
+    FIGURES,
     FULL_BANK_RANKS,
     OFFSETS,
+    RANKS,
     full_bank_column,
     offset_column,
     published_step_column,
@@ -33,9 +35,9 @@ from lvm_core.fivecat.further import (
     mean_chunk,
 )
 from lvm_core.fivecat.predictor import Predictor, from_callable, unit_predictions
+from lvm_core.fivecat.statistics import Judgement, bootstrap
 from lvm_core.fivecat.tests import coherence_of, order_columns, profile_columns, rollout_columns
 from lvm_core.fivecat.windows import (
-    RANKS,
     Batch,
     Windows,
     article_scores,
@@ -47,7 +49,7 @@ from lvm_core.fivecat.windows import (
 )
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import REVERSED, atomic_directory, write_json, write_parquet
+from lvm_core.runtime.files import REVERSED, atomic_directory, write_json, write_npy, write_parquet
 from lvm_core.runtime.hardware import resolve_device
 from lvm_core.runtime.progress import Progress
 
@@ -67,7 +69,9 @@ class Evaluation:
     `best_context`, `best_context_of_truth`, `centred_cosine`, `full_bank_recall_at_<k>` (float32, but means are
     taken in float64)."""
     summary: dict[str, Any]
-    """The figures (`summary.summarise`), json values."""
+    """The figures (`figures.summarise`), json values."""
+    draws: np.ndarray
+    """[F, B] float64: `config.figures.FIGURES` in each draw of articles (`statistics.bootstrap`)."""
 
 
 def evaluate(
@@ -91,7 +95,7 @@ def evaluate(
         split: one of `bank.SPLITS`.
         predictor: a `Predictor`, or any function of contexts [B, 5, D] to predictions [B, D].
         params: None for the defaults.
-        seed: of the shuffled contexts, the foreign chunks and the targets of contrastive accuracy.
+        seed: of the shuffled contexts, the foreign chunks, the targets of contrastive accuracy and the bootstrap.
         device: on which contexts are handed to the predictor and cosines computed.
         leave_out: tests of `figures.COSTLY_TESTS` that are not made; their figures are then undefined.
         on_batch: called after each batch with its number of windows.
@@ -115,7 +119,19 @@ def evaluate(
         "position": windows.position,
         **{name: _join([part[name] for part in parts], name) for name in _measured(params.rollout_steps)},
     }
-    return Evaluation(pd.DataFrame(columns), summarise(columns, params))
+    table = pd.DataFrame(columns)
+    draws = bootstrap(table, params.coherence_cuts, (seed, *split.encode()))
+    return Evaluation(table, summarise(table, params), draws)
+
+
+def judgement_of(evaluations: Mapping[str, Evaluation]) -> Judgement:
+    """The figures of a predictor's evaluations by split, with their bootstrap values."""
+    value: dict[str, float | None] = {}
+    draws: dict[str, np.ndarray] = {}
+    for split, done in evaluations.items():
+        value |= {f"{split}_{name}": done.summary[name] for name in FIGURES}
+        draws |= {f"{split}_{name}": drawn for name, drawn in zip(FIGURES, done.draws, strict=True)}
+    return Judgement(value, draws)
 
 
 def evaluate_splits(
@@ -270,7 +286,8 @@ def write_evaluations(
     fit: Mapping[str, Any] | None = None,
     within: Mapping[str, Mapping[str, Evaluation]] | None = None,
 ) -> None:
-    """Replace `directory` as a whole by `<split>.parquet` of each split and `summary.json` (figures by split).
+    """Replace `directory` as a whole by `<split>.parquet` (windows) and `<split>.npy` (draws) of each split, and
+    `summary.json` (figures by split).
 
     Args:
         directory: to write.
@@ -291,4 +308,5 @@ def _write(directory: Path, evaluations: Mapping[str, Evaluation], more: Mapping
     summary: dict[str, Any] = {split: evaluation.summary for split, evaluation in evaluations.items()}
     for split, evaluation in evaluations.items():
         write_parquet(directory / f"{split}.parquet", evaluation.windows)
+        write_npy(directory / f"{split}.npy", evaluation.draws)
     write_json(directory / "summary.json", summary | dict(more))

@@ -1,88 +1,178 @@
-"""Figures of a split, from its table of windows."""
+"""The figures of a split, from its table of windows: one definition for the value and for each bootstrap draw."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lvm_core.config.figures import (
     ABLATIONS,
     FULL_BANK_RANKS,
+    HEADLINE,
+    LATE,
+    MARGIN_OFFSETS,
+    MORE,
+    OFFSETS,
+    PUBLISHED_OFFSETS,
+    RANKS,
     ROLLOUT_RANK,
+    UNSEEN_OFFSETS,
     full_bank_column,
     offset_column,
+    published_step_column,
     step_columns,
 )
 from lvm_core.config.groups import EvaluateParams
-from lvm_core.fivecat.tests import mean_or_none, summarise_coherence, summarise_profile, summarise_published
-from lvm_core.fivecat.windows import RANKS, chance_at
 
-Columns = Mapping[str, np.ndarray]
+Terms = Mapping[str, np.ndarray]
+
+RANKED = (*(f"recall_at_{k}" for k in RANKS), "mrr")
+
+BINS = ("low", "normal", "high")
+
+COUNTED = {
+    "margin": "whole_1",
+    "margin_unseen": "ahead_1",
+    "retrieval": "mrr",
+    "retrieval_unmasked": "mrr_unmasked",
+    "full_bank": full_bank_column(FULL_BANK_RANKS[0]),
+    "rollout": "rollout",
+    "published_margin": "late_1",
+    "published_rollout": "published_rollout",
+}
+"""Windows that are counted in a summary, and the term that they have."""
 
 
-def summarise(columns: Columns, params: EvaluateParams) -> dict[str, Any]:
-    """All figures of one split."""
-    cosine = columns[offset_column(1)]
-    profile = summarise_profile(columns)
-    counts = profile.pop("windows")
+def mean_or_none(values: np.ndarray) -> float | None:
+    """Mean of the values that are not NaN, summed in float64; None if there are none."""
+    values = values[~np.isnan(values)]
+    return float(values.mean(dtype=np.float64)) if len(values) else None
+
+
+def window_terms(windows: pd.DataFrame, coherence_cuts: Sequence[float]) -> dict[str, np.ndarray]:
+    """What the figures are made of: [W] float64 each, NaN in windows that do not enter the mean.
+
+    The margins compare means over the same windows: those that have all of k=-3..+3 (`whole`), those with k=+2..+4
+    (`ahead`), and in the published frame those with all of its k=-3..+3 (`late`).
+    """
+
+    def column(name: str) -> np.ndarray:
+        return windows[name].to_numpy(dtype=np.float64)
+
+    cosines = {k: column(offset_column(k)) for k in OFFSETS}
+    ahead_offsets = (1, *UNSEEN_OFFSETS)
+    whole = ~np.isnan(np.stack([cosines[k] for k in MARGIN_OFFSETS])).any(axis=0)
+    ahead = ~np.isnan(np.stack([cosines[k] for k in ahead_offsets])).any(axis=0)
+    late = ~np.isnan(np.stack([cosines[k + LATE] for k in PUBLISHED_OFFSETS])).any(axis=0)
+    ranked = [f"{name}{suffix}" for suffix in ("", "_unmasked") for name in RANKED]
+    steps = range(1, _steps(windows) + 1)
+    second = step_columns(2)[1]
+    chance = np.minimum(1.0, ROLLOUT_RANK / column("candidates"))
+    normal = (column("coherence") >= coherence_cuts[0]) & (column("coherence") <= coherence_cuts[1])
     return {
-        "windows": {"all": len(cosine), **counts},
-        "articles": len(np.unique(columns["article"])),
-        "cosine": mean_or_none(cosine),
-        "centred_cosine": mean_or_none(columns["centred_cosine"]),
-        **profile,
-        "retrieval": _retrieval(columns, ""),
-        "retrieval_unmasked": _retrieval(columns, "_unmasked"),
-        "full_bank": _full_bank(columns),
-        "contrastive_accuracy": mean_or_none(columns["contrastive"]),
-        "par": _ratio(mean_or_none(columns["best_context"]), mean_or_none(columns["best_context_of_truth"])),
-        "order": {name: mean_or_none(columns[f"cos_{name}"] - cosine) for name in ABLATIONS},
-        "rollout": _rollout(columns, params.rollout_steps),
-        "coherence": summarise_coherence(columns["coherence"], cosine, params.coherence_cuts),
-        "raw_norm": mean_or_none(columns["raw_norm"]),
-        "published": summarise_published(columns, params.rollout_steps),
+        "cosine": cosines[1],
+        "cosine_last": cosines[0],
+        **{f"whole_{k}": np.where(whole, cosines[k], np.nan) for k in OFFSETS},
+        **{f"ahead_{k}": np.where(ahead, cosines[k], np.nan) for k in ahead_offsets},
+        **{name: column(name) for name in ranked},
+        **{f"late_{k}": np.where(late, cosines[k + LATE], np.nan) for k in PUBLISHED_OFFSETS},
+        # a window has all steps or none
+        "rollout": windows[[step_columns(step)[0] for step in steps]].to_numpy(dtype=np.float64).mean(axis=1),
+        "published_rollout": windows[[published_step_column(step) for step in steps]].to_numpy(np.float64).mean(axis=1),
+        "rollout_recall_at_5_2": column(second) if second in windows else np.full(len(windows), np.nan),
+        "recall_at_5_above_chance": column("recall_at_5") - chance,
+        **{f"order_{name}": column(f"cos_{name}") - cosines[1] for name in ABLATIONS},
+        "coherence_normal": np.where(normal, cosines[1], np.nan),
+        "contrastive_accuracy": column("contrastive"),
+        **{name: column(name) for name in ("centred_cosine", "raw_norm", "best_context", "best_context_of_truth")},
+        **{full_bank_column(k): column(full_bank_column(k)) for k in FULL_BANK_RANKS},
     }
 
 
-def _retrieval(columns: Columns, suffix: str) -> dict[str, Any]:
-    ranked = ~np.isnan(columns[f"mrr{suffix}"])
-    candidates = columns[f"candidates{suffix}"][ranked]
-    return {
-        **{f"recall_at_{k}": mean_or_none(columns[f"recall_at_{k}{suffix}"]) for k in RANKS},
-        "mrr": mean_or_none(columns[f"mrr{suffix}"]),
-        "chance": {f"recall_at_{k}": mean_or_none(chance_at(k, candidates)) for k in RANKS},
-        "windows": int(ranked.sum()),
-        "left_out": int((~ranked).sum()),
+def _steps(windows: pd.DataFrame) -> int:
+    step = 0
+    while step_columns(step + 1)[0] in windows:
+        step += 1
+    return step
+
+
+def figures_of_means(means: Terms) -> dict[str, np.ndarray]:
+    """The figures of HEADLINE and MORE from means of `window_terms`, element by element; NaN where undefined."""
+    before = np.max([means[f"whole_{k}"] for k in MARGIN_OFFSETS if k != 1], axis=0)
+    after = np.max([means[f"ahead_{k}"] for k in UNSEEN_OFFSETS], axis=0)
+    truth = means["best_context_of_truth"]
+    figures = {
+        **means,
+        "margin": means["whole_1"] - before,
+        "margin_last": means["whole_1"] - means["whole_0"],
+        "margin_unseen": means["ahead_1"] - after,
+        "par": np.divide(means["best_context"], truth, out=np.full_like(truth, np.nan), where=truth != 0),
+        "published_cosine": means["late_1"],
+        "published_margin": means["late_1"] - np.max([means[f"late_{k}"] for k in PUBLISHED_OFFSETS if k != 1], axis=0),
     }
+    return {name: figures[name] for name in (*HEADLINE, *MORE)}
 
 
-def _full_bank(columns: Columns) -> dict[str, Any]:
-    by_rank = {f"recall_at_{k}": mean_or_none(columns[full_bank_column(k)]) for k in FULL_BANK_RANKS}
-    return {**by_rank, "windows": int((~np.isnan(columns[full_bank_column(FULL_BANK_RANKS[0])])).sum())}
+def figures_of(terms: Terms) -> dict[str, float | None]:
+    """The figures of HEADLINE and MORE over all windows; None where undefined."""
+    means = {name: mean_or_none(values) for name, values in terms.items()}
+    arrays = {name: np.array([np.nan if mean is None else mean]) for name, mean in means.items()}
+    return {name: None if np.isnan(one[0]) else float(one[0]) for name, one in figures_of_means(arrays).items()}
 
 
-def _ratio(above: float | None, below: float | None) -> float | None:
-    return None if above is None or not below else above / below
+def summarise(windows: pd.DataFrame, params: EvaluateParams) -> dict[str, Any]:
+    """The figures of a split by name, and beside them numbers of windows, profiles, rollout steps, coherence bins.
 
-
-def _rollout(columns: Columns, steps: int) -> dict[str, Any]:
-    names = {step: step_columns(step) for step in range(1, steps + 1)}
+    Args:
+        windows: `Evaluation.windows`.
+        params: rollout steps and coherence cuts.
+    """
+    terms = window_terms(windows, params.coherence_cuts)
+    counts = {name: _count(terms[term]) for name, term in COUNTED.items()}
     by_step = {
-        str(step): {
-            "cosine": mean_or_none(columns[cosine]),
-            f"recall_at_{ROLLOUT_RANK}": mean_or_none(columns[recall]),
-        }
-        for step, (cosine, recall) in names.items()
+        step: [windows[name].to_numpy() for name in step_columns(step)] for step in range(1, _steps(windows) + 1)
     }
-    first_cosine, first_recall = names[1]
-    cosines = np.stack([columns[cosine] for cosine, _ in names.values()])
-    recalls = np.stack([columns[recall] for _, recall in names.values()])
     return {
-        "cosine": mean_or_none(cosines),
-        f"recall_at_{ROLLOUT_RANK}": mean_or_none(recalls),
-        "by_step": by_step,
-        "windows": int((~np.isnan(columns[first_cosine])).sum()),
-        "windows_ranked": int((~np.isnan(columns[first_recall])).sum()),
+        "windows": {"all": len(windows), **counts, "profile_k+4": _count(terms["whole_4"])},
+        "articles": int(windows["article"].nunique()),
+        **figures_of(terms),
+        "chance": {
+            f"recall_at_{k}{suffix}": _chance(windows, k, suffix) for suffix in ("", "_unmasked") for k in RANKS
+        },
+        "profile": {_label(k): mean_or_none(terms[f"whole_{k}"]) for k in OFFSETS},
+        "published_profile": {_label(k): mean_or_none(terms[f"late_{k}"]) for k in PUBLISHED_OFFSETS},
+        "rollout_by_step": {
+            str(step): {
+                "cosine": mean_or_none(cosine),
+                f"recall_at_{ROLLOUT_RANK}": mean_or_none(recall),
+                "ranked": _count(recall),
+            }
+            for step, (cosine, recall) in by_step.items()
+        },
+        "coherence": _coherence(windows, terms["cosine"], params.coherence_cuts),
     }
+
+
+def _count(values: np.ndarray) -> int:
+    return int((~np.isnan(values)).sum())
+
+
+def _label(k: int) -> str:
+    return f"{k:+d}" if k else "0"
+
+
+def _chance(windows: pd.DataFrame, k: int, suffix: str) -> float | None:
+    """R@k of a random order, over the windows that are ranked."""
+    candidates = windows.loc[windows[f"mrr{suffix}"].notna(), f"candidates{suffix}"].to_numpy()
+    return mean_or_none(np.minimum(1.0, k / candidates))
+
+
+def _coherence(windows: pd.DataFrame, cosine: np.ndarray, cuts: Sequence[float]) -> dict[str, Any]:
+    """Mean cosine to the target and number of windows in each bin; the borders belong to `normal`."""
+    coherence = windows["coherence"].to_numpy()
+    low, high = coherence < cuts[0], coherence > cuts[1]
+    members = zip(BINS, (low, ~low & ~high, high), strict=True)
+    return {name: {"cosine": mean_or_none(cosine[chosen]), "windows": int(chosen.sum())} for name, chosen in members}

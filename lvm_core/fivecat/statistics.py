@@ -5,29 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lvm_core.config.figures import (
-    ABLATIONS,
-    FULL_BANK_RANKS,
-    HEADLINE,
-    LATE,
-    MARGIN_OFFSETS,
-    MORE,
-    OFFSETS,
-    PUBLISHED_OFFSETS,
-    ROLLOUT_RANK,
-    SPLITS,
-    UNSEEN_OFFSETS,
-    full_bank_column,
-    offset_column,
-    published_step_column,
-    step_columns,
-)
-from lvm_core.runtime.readers import read_parquet
+from lvm_core.config.figures import FIGURES, SPLITS
+from lvm_core.fivecat.figures import figures_of, figures_of_means, window_terms
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.readers import read_json, read_npy, read_parquet
 from lvm_core.windows import CONTEXT
+
+AGAIN = "delete the folder and run `dvc repro`"
 
 RESAMPLES = 2000
 
@@ -89,9 +78,6 @@ def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float 
     return float(low), float(high)
 
 
-RANKED = ("recall_at_1", "recall_at_5", "mrr")
-
-
 @dataclass(frozen=True)
 class Judgement:
     """The figures of one predictor, over all windows and of each draw of articles."""
@@ -121,114 +107,76 @@ def judge(
     value: dict[str, float | None] = {}
     draws: dict[str, np.ndarray] = {}
     for split, windows in tables.items():
-        terms = window_terms(windows, coherence_cuts)
-        article = pd.factorize(windows["article"])[0]
-        totals = article_totals(article, np.stack(list(terms.values()), axis=1))
-        articles = len(totals[0])
-        for name, values in _figures(list(terms), np.ones((1, articles)), *totals).items():
-            value[f"{split}_{name}"] = None if np.isnan(values[0]) else float(values[0])
-        # a measure that a single article has can only be drawn again: that is no width of 0, but no knowledge of others
-        several = np.where((totals[1] > 0).sum(0) > 1, totals[1], 0.0)
-        weights = draw_articles(articles, resamples, (seed, *split.encode()))
-        for name, values in _figures(list(terms), weights, totals[0], several).items():
-            draws[f"{split}_{name}"] = values
+        value |= {f"{split}_{name}": one for name, one in figures_of(window_terms(windows, coherence_cuts)).items()}
+        drawn = bootstrap(windows, coherence_cuts, (seed, *split.encode()), resamples)
+        draws |= {f"{split}_{name}": values for name, values in zip(FIGURES, drawn, strict=True)}
     return Judgement(value, draws)
 
 
-def _figures(names: Sequence[str], weights: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    means = weighted_means(weights, sums, counts)
-    return figures_of_means(dict(zip(names, means.T, strict=True)))
+def bootstrap(
+    windows: pd.DataFrame, coherence_cuts: Sequence[float], seed: int | Sequence[int], resamples: int = RESAMPLES
+) -> np.ndarray:
+    """[F, B] float64: each of FIGURES in each draw of articles; NaN where undefined, or defined in a single article."""
+    terms = window_terms(windows, coherence_cuts)
+    article = pd.factorize(windows["article"])[0]
+    sums, counts = article_totals(article, np.stack(list(terms.values()), axis=1))
+    # a measure that a single article has can only be drawn again: that is no width of 0, but no knowledge of others
+    several = np.where((counts > 0).sum(0) > 1, counts, 0.0)
+    means = weighted_means(draw_articles(len(sums), resamples, seed), sums, several)
+    return np.stack(list(figures_of_means(dict(zip(terms, means.T, strict=True))).values()))
 
 
-def window_terms(windows: pd.DataFrame, coherence_cuts: Sequence[float]) -> dict[str, np.ndarray]:
-    """What the figures are made of: [W] float64 each, NaN in windows that do not enter the mean."""
-
-    def column(name: str) -> np.ndarray:
-        return windows[name].to_numpy(dtype=np.float64)
-
-    cosines = {k: column(offset_column(k)) for k in OFFSETS}
-    ahead_offsets = (1, *UNSEEN_OFFSETS)
-    whole = ~np.isnan(np.stack([cosines[k] for k in MARGIN_OFFSETS])).any(axis=0)
-    ahead = ~np.isnan(np.stack([cosines[k] for k in ahead_offsets])).any(axis=0)
-    late = ~np.isnan(np.stack([cosines[k + LATE] for k in PUBLISHED_OFFSETS])).any(axis=0)
-    ranked = [f"{name}{suffix}" for suffix in ("", "_unmasked") for name in RANKED]
-    steps = range(1, _steps(windows) + 1)
-    second = step_columns(2)[1]
-    chance = np.minimum(1.0, ROLLOUT_RANK / column("candidates"))
-    normal = (column("coherence") >= coherence_cuts[0]) & (column("coherence") <= coherence_cuts[1])
-    return {
-        "cosine": cosines[1],
-        "cosine_last": cosines[0],
-        **{f"whole_{k}": np.where(whole, cosines[k], np.nan) for k in MARGIN_OFFSETS},
-        **{f"ahead_{k}": np.where(ahead, cosines[k], np.nan) for k in ahead_offsets},
-        **{name: column(name) for name in ranked},
-        **{f"late_{k}": np.where(late, cosines[k + LATE], np.nan) for k in PUBLISHED_OFFSETS},
-        # a window has all steps or none
-        "rollout": windows[[step_columns(step)[0] for step in steps]].to_numpy(dtype=np.float64).mean(axis=1),
-        "published_rollout": windows[[published_step_column(step) for step in steps]].to_numpy(np.float64).mean(axis=1),
-        "rollout_recall_at_5_2": column(second) if second in windows else np.full(len(windows), np.nan),
-        "recall_at_5_above_chance": column("recall_at_5") - chance,
-        **{f"order_{name}": column(f"cos_{name}") - cosines[1] for name in ABLATIONS},
-        "coherence_normal": np.where(normal, cosines[1], np.nan),
-        "contrastive_accuracy": column("contrastive"),
-        **{name: column(name) for name in ("centred_cosine", "raw_norm", "best_context", "best_context_of_truth")},
-        **{full_bank_column(k): column(full_bank_column(k)) for k in FULL_BANK_RANKS},
-    }
-
-
-def _steps(windows: pd.DataFrame) -> int:
-    step = 0
-    while step_columns(step + 1)[0] in windows:
-        step += 1
-    return step
-
-
-def figures_of_means(means: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The figures of HEADLINE and MORE from means of `window_terms`, element by element."""
-    before = np.max([means[f"whole_{k}"] for k in MARGIN_OFFSETS if k != 1], axis=0)
-    after = np.max([means[f"ahead_{k}"] for k in UNSEEN_OFFSETS], axis=0)
-    truth = means["best_context_of_truth"]
-    figures = {
-        **means,
-        "margin": means["whole_1"] - before,
-        "margin_last": means["whole_1"] - means["whole_0"],
-        "margin_unseen": means["ahead_1"] - after,
-        "par": np.divide(means["best_context"], truth, out=np.full_like(truth, np.nan), where=truth != 0),
-        "published_cosine": means["late_1"],
-        "published_margin": means["late_1"] - np.max([means[f"late_{k}"] for k in PUBLISHED_OFFSETS if k != 1], axis=0),
-    }
-    return {name: figures[name] for name in (*HEADLINE, *MORE)}
-
-
-def read_judgements(
-    directory: str | Path,
-    names: Sequence[str],
-    seed: int,
-    coherence_cuts: Sequence[float],
-    *,
-    within: str = "",
-    targets_both_ways: bool = False,
-) -> dict[str, Judgement]:
-    """All figures of each named folder of `directory` with their bootstrap values, from its tables of windows.
+def read_judgements(directory: str | Path, names: Sequence[str], within: str = "") -> dict[str, Judgement]:
+    """All figures of each named folder of `directory` with their bootstrap values, as `write_evaluations` left them.
 
     Args:
         directory: of evaluations of one kind.
         names: of its folders.
-        seed: of the draws of articles.
-        coherence_cuts: borders of the coherence bins.
-        within: folder in each of these that holds the tables; empty: they lie in it itself.
-        targets_both_ways: keep only windows whose target is one in either direction of the article (it has five chunks
-            before and after it), so that two directions are judged on the same targets.
+        within: folder in each of these that holds the evaluation; empty: it lies in it itself.
 
     Raises:
-        LvmError: a table is missing or damaged (names it).
+        LvmError: a file is missing or damaged (names it).
+    """
+    return {name: _read_judgement(Path(directory) / name / within) for name in names}
+
+
+def _read_judgement(folder: Path) -> Judgement:
+    summary = read_summary(folder)
+    value = {f"{split}_{name}": summary[split][name] for split in SPLITS for name in FIGURES}
+    draws: dict[str, np.ndarray] = {}
+    for split in SPLITS:
+        path = folder / f"{split}.npy"
+        drawn = read_npy(path)
+        if drawn.shape != (len(FIGURES), RESAMPLES) or drawn.dtype != np.float64:
+            raise LvmError(f"{path}: holds {drawn.dtype} {list(drawn.shape)}, no draws of these figures; {AGAIN}")
+        draws |= {f"{split}_{name}": values for name, values in zip(FIGURES, drawn, strict=True)}
+    return Judgement(value, draws)
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The figures of an evaluation by split (`figures.summarise`), from its `summary.json`.
+
+    Raises:
+        LvmError: the file is missing, damaged, or lacks a figure (names it).
+    """
+    path = folder / "summary.json"
+    summary = read_json(path)
+    for split in SPLITS:
+        found = summary.get(split) if isinstance(summary, dict) else None
+        missing = [name for name in FIGURES if name not in found] if isinstance(found, dict) else FIGURES
+        if missing:
+            raise LvmError(f"{path}: {split} has no {missing[0]}; {AGAIN}")
+    return dict(summary)
+
+
+def judge_both_ways(directory: str | Path, names: Sequence[str], seed: int) -> dict[str, Judgement]:
+    """Judgements over the windows whose target is one in either direction of the article (it has five chunks before
+    and after it), so that two directions are judged on the same targets; from the tables of windows in `directory`.
     """
     judgements = {}
     for name in names:
-        tables = {split: read_parquet(Path(directory) / name / within / f"{split}.parquet") for split in SPLITS}
-        if targets_both_ways:
-            tables = {split: table[has_five_after(table)] for split, table in tables.items()}
-        judgements[name] = judge(tables, RESAMPLES, seed, coherence_cuts)
+        tables = {split: read_parquet(Path(directory) / name / f"{split}.parquet") for split in SPLITS}
+        judgements[name] = judge({split: one[has_five_after(one)] for split, one in tables.items()}, RESAMPLES, seed)
     return judgements
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +10,8 @@ from torch import Tensor
 
 from lvm_core.config.figures import (
     ABLATIONS,
-    LATE,
-    MARGIN_OFFSETS,
     OFFSETS,
-    PUBLISHED_OFFSETS,
     ROLLOUT_RANK,
-    UNSEEN_OFFSETS,
     offset_column,
     published_step_column,
     step_columns,
@@ -48,72 +43,10 @@ def margin_of(means: Mapping[int, float | None], rivals: Sequence[int]) -> float
     return target - max(value for value in others if value is not None)
 
 
-def mean_or_none(values: np.ndarray) -> float | None:
-    """Mean of the values that are not NaN, summed in float64; None if there are none."""
-    values = values[~np.isnan(values)]
-    return float(values.mean(dtype=np.float64)) if len(values) else None
-
-
-def summarise_profile(windows: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Profile and margins of a window table's columns.
-
-    `profile`, `margin` and `margin_last` are over the windows that have all of k=-3..+3 (k=+4 over those of them that
-    have it, counted), `margin_unseen` over those with k=+2..+4, so that each mean of a difference is over the same
-    windows.
-    """
-    cosines = {k: np.asarray(windows[offset_column(k)]) for k in OFFSETS}
-    whole = ~np.isnan(np.stack([cosines[k] for k in MARGIN_OFFSETS])).any(axis=0)
-    ahead = ~np.isnan(np.stack([cosines[k] for k in UNSEEN_OFFSETS])).any(axis=0)
-    profile = {k: mean_or_none(cosines[k][whole]) for k in OFFSETS}
-    unseen = {k: mean_or_none(cosines[k][ahead]) for k in (1, *UNSEEN_OFFSETS)}
-    return {
-        "margin": margin_of(profile, [k for k in MARGIN_OFFSETS if k != 1]),
-        "margin_last": margin_of(profile, [0]),
-        "margin_unseen": margin_of(unseen, UNSEEN_OFFSETS),
-        "profile": {f"{k:+d}" if k else "0": value for k, value in profile.items()},
-        "windows": {
-            "margin": int(whole.sum()),
-            "margin_unseen": int(ahead.sum()),
-            "profile_k+4": int((whole & ~np.isnan(cosines[4])).sum()),
-        },
-    }
-
-
-BINS = ("low", "normal", "high")
-
-
 def coherence_of(contexts: Tensor) -> np.ndarray:
     """[B] float32 mean cosine of the four adjacent pairs of contexts [B, 5, D] float32 unit vectors."""
     result: np.ndarray = (contexts[:, 1:] * contexts[:, :-1]).sum(2).mean(1).cpu().numpy()
     return result
-
-
-def summarise_coherence(coherence: np.ndarray, cosine: np.ndarray, cuts: Sequence[float]) -> dict[str, Any]:
-    """Mean cosine to the target and number of windows in each bin.
-
-    Args:
-        coherence: [W] float.
-        cosine: [W] float, to the target.
-    """
-    low, high = coherence < cuts[0], coherence > cuts[1]
-    members = dict(zip(BINS, (low, ~low & ~high, high), strict=True))
-    return {
-        name: {"cosine": mean_or_none(cosine[chosen]), "windows": int(chosen.sum())} for name, chosen in members.items()
-    }
-
-
-def summarise_published(columns: Mapping[str, np.ndarray], steps: int) -> dict[str, Any]:
-    """Margin, profile and rollout in the published frame."""
-    cosines = {k: np.asarray(columns[offset_column(k + LATE)]) for k in PUBLISHED_OFFSETS}
-    whole = ~np.isnan(np.stack(list(cosines.values()))).any(axis=0)
-    profile = {k: mean_or_none(values[whole]) for k, values in cosines.items()}
-    rollout = np.stack([columns[published_step_column(step)] for step in range(1, steps + 1)])
-    return {
-        "margin": margin_of(profile, [k for k in PUBLISHED_OFFSETS if k != 1]),
-        "profile": {f"{k:+d}" if k else "0": value for k, value in profile.items()},
-        "rollout": mean_or_none(rollout),
-        "windows": {"margin": int(whole.sum()), "rollout": int((~np.isnan(rollout[0])).sum())},
-    }
 
 
 def leave_one_out_orders() -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lvm_core.bank import Bank
+from lvm_core.config.figures import RANKS
 from lvm_core.windows import CONTEXT, window_targets
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -201,9 +202,6 @@ def iterate_batches(bank: Bank, windows: Windows, batch_size: int, device: torch
 TIE = 1e-6
 """Scores (cosines) this close are tied."""
 
-RANKS = (1, 5)
-"""The k of the reported R@k."""
-
 
 def article_scores(predictions: Tensor, batch: Batch) -> Tensor:
     """[B, L] float32 cosines of unit predictions [B, D] with all chunks of their article.
@@ -258,11 +256,6 @@ def reciprocal_rank(greater: np.ndarray, tied: np.ndarray) -> np.ndarray:
     last = int(np.max(greater + tied, initial=0)) + 1
     harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, last + 1))])
     return (harmonic[greater + tied + 1] - harmonic[greater]) / (tied + 1)
-
-
-def chance_at(k: int, candidates: np.ndarray) -> np.ndarray:
-    """[...] float64 R@k of a random ranking: min(1, k / candidates)."""
-    return np.minimum(1.0, k / candidates)
 
 
 def retrieval_columns(scores: Tensor, batch: Batch, min_candidates: int) -> dict[str, np.ndarray]:

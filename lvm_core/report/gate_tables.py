@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -14,93 +14,105 @@ from lvm_core.report.drawing import BASELINE, RECIPE, Picture, drawing
 from lvm_core.report.ladder_text import attempt_text, beside_text, parameters_text, standing_text, why_selected
 from lvm_core.report.numbers import UNDEFINED, count, number
 from lvm_core.report.tables import Cell, Line, Table
-from lvm_core.selection import AfterPhases, RowResult
-from lvm_core.selection.gates_text import gate_text, missed_names, outcome_text
+from lvm_core.selection import AfterPhases, Outcome, RowResult, SetResult
+from lvm_core.selection.gates_text import gate_text, mark, missed_names
 
 TITLES = {"certified": "certified", "stage_a": "stage A of the summary", "published_5cat": "5CAT as published"}
 
 FRAME_TITLES = {"corrected": "corrected frame", "published": "published frame (one chunk late)"}
 
-
-@dataclass(frozen=True)
-class Column:
-    """A gate: its name, its conditions in words, and whether it counts."""
-
-    name: str
-    conditions: str
-    counts: bool
+TRIVIAL = (
+    *("copy_last", "context_mean", "decay", "decay_centred", "linear5"),
+    *("article_centroid", "corpus_mean", "random"),
+)
+"""References that a set worth its name must not let through."""
 
 
-@dataclass(frozen=True)
-class GateLine:
-    """One predictor: name, kind, number passed of number counted, and for each gate True, False or None."""
+class Remark(NamedTuple):
+    """What a reader must know before the matrix: is the set fit to judge by, and does any recipe pass it?"""
 
-    name: str
-    kind: str
-    score: str
-    outcomes: list[bool | None]
+    text: str
+    warns: bool
 
 
 @dataclass(frozen=True)
 class GateTable:
-    """One set in one frame.
+    """One set in one frame."""
 
-    oracle_fails: names of counted gates that the oracle fails. passed_by: names of the recipes that pass the whole set.
-    """
-
-    key: str
     caption: str
-    gates: list[Column]
-    lines: list[GateLine]
-    oracle_fails: list[str]
-    passed_by: list[str]
+    remarks: list[Remark]
+    table: Table
+    """A line a predictor: what it passed, and `pass`, `fail` or an en dash for each gate."""
+    conditions: dict[str, str]
+    """Of each gate, in words."""
 
 
 def gate_tables(gates: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[GateTable]:
-    """A table for each set and frame, recipes first."""
-    ordered = sorted(rows, key=lambda row: row["kind"] != "recipe")
-    return [
-        _table(name, frame, found, ordered) for name, found in gates.items() for frame in FRAMES if found.get(frame)
+    """A table for each set and frame of comparison.json's `gates`, recipes first."""
+    kinds = {str(row["name"]): str(row["kind"]) for row in sorted(rows, key=lambda row: row["kind"] != "recipe")}
+    sets = {name: SetResult.model_validate(found) for name, found in gates.items()}
+    return [_table(name, frame, one, kinds) for name, one in sets.items() for frame in FRAMES if one.in_frame(frame)]
+
+
+def _table(name: str, frame: str, result: SetResult, kinds: Mapping[str, str]) -> GateTable:
+    answers = result.in_frame(frame)
+    shown = {row: (kind, answers[row]) for row, kind in kinds.items() if row in answers}
+    words = {key: gate_text(Gate.model_validate(gate), frame) for key, gate in result.definition.items()}
+    lines = [
+        Line(row, kind, None, [Cell(_of(found.outcome)), *(Cell(_mark(found.gates[key].passed)) for key in words)])
+        for row, (kind, found) in shown.items()
     ]
+    caption = f"Gate set {TITLES.get(name, name)}, {FRAME_TITLES[frame]}"
+    return GateTable(caption, _remarks(name, shown), Table(caption, ["name", "passed", *words], lines), words)
 
 
-def phases_table(after_phases: Mapping[str, Any]) -> Table | None:
+def _of(outcome: Outcome) -> str:
+    return f"{outcome.passed} of {outcome.of}"
+
+
+def _mark(passed: bool | None) -> str:
+    return UNDEFINED if passed is None else mark(passed)
+
+
+def _remarks(name: str, rows: Mapping[str, tuple[str, RowResult]]) -> list[Remark]:
+    outcomes = {row: found.outcome for row, (_, found) in rows.items()}
+    remarks = _about_the_oracle(rows["oracle"][1]) if "oracle" in rows else []
+    through = [row for row in TRIVIAL if row in rows and outcomes[row].whole]
+    if through:
+        remarks.append(Remark(f"Passed whole without having learned anything: {', '.join(through)}.", True))
+    elif any(row in rows for row in TRIVIAL) and not ("oracle" in rows and outcomes["oracle"].undefined):
+        remarks.append(Remark("No trivial predictor passes the set.", False))  # where nothing can, this says nothing
+    whole = [row for row, (kind, _) in rows.items() if kind == "recipe" and outcomes[row].whole]
+    said = f"Passed whole by {', '.join(whole)}." if whole else f"No trained recipe passes {name}."
+    return [*remarks, Remark(said, not whole)]
+
+
+def _about_the_oracle(row: RowResult) -> list[Remark]:
+    failed = [key for key, gate in row.gates.items() if gate.passed is False]
+    if failed:
+        said = f"The oracle itself fails {', '.join(failed)}: no predictor can be blamed for failing there."
+        return [Remark(said, True)]
+    found, remarks = row.outcome, []
+    if found.of:
+        gates = f"all {found.of} gates that apply" if found.of > 1 else "the one gate that applies"
+        remarks.append(Remark(f"The oracle passes {gates} to it.", False))
+    if found.undefined:
+        said = f"{', '.join(found.undefined)} cannot be told on these data, so nothing can pass the set."
+        remarks.append(Remark(said, True))
+    return remarks
+
+
+def phases_table(after_phases: Mapping[str, AfterPhases], rows: Sequence[Mapping[str, Any]]) -> Table | None:
     """What each recipe reached in its own set after each phase; None where it was not measured."""
-    lines = []
-    for name, value in after_phases.items():
-        found = AfterPhases.model_validate(value)
-        cells = [Cell(found.set), *(Cell(outcome_text(row)) for row in (found.a, found.b, found.c))]
+    final, lines = {row["name"]: row for row in rows}, []
+    for name, found in after_phases.items():
+        passed, of = (final[name][f"gates_{found.set}{part}"] for part in ("", "_of"))
+        cells = [Cell(found.set), Cell(_of(found.a)), Cell(_of(found.b)), Cell(f"{passed} of {of}")]
         cells.append(Cell(", ".join(missed_names(found.a)) or UNDEFINED))
         cells.append(Cell(f"after {found.stopped_after.upper()}" if found.stopped_after else UNDEFINED))
         lines.append(Line(str(name), "recipe", None, cells))
     columns = ["recipe", "set", "after A", "after B", "final", "not passed after A", "stopped"]
     return Table("Gates passed after each phase, in the corrected frame", columns, lines) if lines else None
-
-
-def _table(name: str, frame: str, found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> GateTable:
-    judged = found[frame]
-    shown = [row for row in rows if row["name"] in judged]
-    defined = {key: Gate.model_validate(gate) for key, gate in found["definition"].items()}
-    columns = list(defined)
-    gates = [Column(key, _signs(gate_text(gate, frame)), not gate.report_only) for key, gate in defined.items()]
-    lines = []
-    for row in shown:
-        of_row = judged[row["name"]]
-        outcomes = [of_row["gates"][column]["passed"] for column in columns]
-        lines.append(GateLine(str(row["name"]), row["kind"], f"{of_row['passed']}/{of_row['of']}", outcomes))
-    oracle = judged.get("oracle", {}).get("gates", {})
-    fails = [column for column in columns if oracle.get(column, {}).get("passed") is False and oracle[column]["counts"]]
-    whole = [
-        str(row["name"])
-        for row in shown
-        if row["kind"] == "recipe" and RowResult.model_validate(judged[row["name"]]).whole
-    ]
-    caption = f"Gate set {TITLES.get(name, name)}, {FRAME_TITLES[frame]}"
-    return GateTable(f"{name}-{frame}", caption, gates, lines, fails, whole)
-
-
-def _signs(text: str) -> str:
-    return text.replace(">=", "≥").replace("<=", "≤").replace(" x ", " × ")
 
 
 @dataclass(frozen=True)

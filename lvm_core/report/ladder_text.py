@@ -188,9 +188,8 @@ def _attempt(name: str, attempt: Found, about: str) -> list[str]:
     lines += ["", f"Gates of `{attempt['set']}`:", ""]
     lines += ["| gate | asked | on dev | as reported (val, ood) |", "|---|---|---|---|"]
     for key, gate in attempt["gates"].items():
-        shown = key if gate["counts"] else f"{key} (report only)"
         for one in gate["conditions"]:
-            cells = (f"`{shown}`", one["asked"], _answer(one["dev"]), _answer(one["reported"]))
+            cells = (f"`{key}`", one["asked"], _answer(one["dev"]), _answer(one["reported"]))
             lines.append(f"| {' | '.join(cells)} |")
     return [*lines, "", *_figures(attempt)]
 

@@ -1,4 +1,4 @@
-"""The page as one HTML text: pictures, tables and words put into the template."""
+"""The report as one HTML page and as Markdown: pictures, tables and words put into the templates."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from lvm_core.comparison.claims import measure_claims
-from lvm_core.comparison.read import left_out_text
+from lvm_core.fivecat.statistics import RESAMPLES
 from lvm_core.report import pictures, tables
 from lvm_core.report.drawing import Picture
 from lvm_core.report.gate_tables import confidence, gate_tables, phases_table, selection
 from lvm_core.report.numbers import count, number, signed, with_minus
 from lvm_core.report.verdict import few_articles, reach, verdict
+from lvm_core.selection import AfterPhases
 from lvm_core.selection.gates_text import POLICIES
 
 CURVES = {
@@ -51,37 +52,78 @@ def report_html(
     """
     rows: Sequence[Mapping[str, Any]] = comparison["rows"]
     recipes = [str(row["name"]) for row in rows if row["kind"] == "recipe"]
-    reached = reach(frontier, rows)
-    left_out = comparison.get("left_out") or {}
-    return _template().render(
+    found = _tables(comparison, frontier, diagnosis, training)
+    reached = found["reach"]
+    return _template("report.html.j2").render(
+        **found,
         verdict=verdict(rows, reached, comparison.get("best_two")),
-        few=few_articles(rows),
         selected=selection(ladder),
         confidence=confidence(calibration, reliability),
-        windows={split: _counts(rows, split) for split in ("val", "ood")},
-        recipes=[row for row in rows if row["kind"] == "recipe"],
         references=[row for row in rows if row["kind"] == "reference"],
-        ranking={kind: tables.ranking(rows, kind) for kind in ("recipe", "reference")},
         ranking_picture=pictures.ranking_picture(rows),
         frontier_pictures=_frontier_pictures(rows, reached.curves, reached.limits),
         frontier_table=tables.frontier_table(rows, reached.marked),
-        reach=reached,
         profile=pictures.profile_picture(rows),
         curves=_curves(training, recipes),
-        gates=gate_tables(comparison.get("gates") or {}, rows),
-        policy=POLICIES.get(comparison.get("gates_policy") or ""),
-        phases=phases_table(comparison.get("after_phases") or {}),
-        direction=tables.time_direction(comparison.get("time_direction") or {}),
-        seeds=tables.seeds(comparison.get("seeds") or {}),
-        each_seed=tables.each_seed(comparison.get("seeds") or {}),
-        left_out={key: left_out_text(left_out.get(key) or ()) for key in ("time_direction", "seeds")},
         data=tables.data_table(diagnosis),
         lags=pictures.lag_picture(lags, {split: found["between_articles"] for split, found in diagnosis.items()}),
-        claims=measure_claims(comparison, training, diagnosis),
-        published=comparison.get("as_published"),
-        published_table=tables.published((comparison.get("as_published") or {}).get("rows") or []),
-        all_figures=[tables.all_figures(rows, split) for split in ("val", "ood")],
-        words=tables,
+    )
+
+
+def comparison_text(
+    comparison: Mapping[str, Any], frontier: Mapping[str, Any], diagnosis: Mapping[str, Any], training: pd.DataFrame
+) -> str:
+    """metrics/comparison.md: the tables of the report and the words around them; arguments as of `report_html`."""
+    rows = comparison["rows"]
+    template = _template("comparison.md.j2")
+    return template.render(
+        **_tables(comparison, frontier, diagnosis, training),
+        in_force=comparison["gates_in_force"],
+        stopped={name: one["why"] for name, one in comparison["after_phases"].items() if one["stopped_after"]},
+        tape=tables.tape(rows),
+        resamples=RESAMPLES,
+    )
+
+
+def _tables(
+    comparison: Mapping[str, Any],
+    frontier: Mapping[str, Any] | None,
+    diagnosis: Mapping[str, Any],
+    training: pd.DataFrame,
+) -> dict[str, Any]:
+    """What both pages show."""
+    rows: Sequence[Mapping[str, Any]] = comparison["rows"]
+    left_out = comparison.get("left_out") or {}
+    phases = {name: AfterPhases.model_validate(one) for name, one in (comparison.get("after_phases") or {}).items()}
+    published = comparison.get("as_published")
+    return {
+        "few": few_articles(rows),
+        "windows": {split: _counts(rows, split) for split in ("val", "ood")},
+        "recipes": [row for row in rows if row["kind"] == "recipe"],
+        "ranking": {kind: tables.ranking(rows, kind) for kind in ("recipe", "reference")},
+        "reach": reach(frontier, rows),
+        "gates": gate_tables(comparison.get("gates") or {}, rows),
+        "policy": POLICIES.get(comparison.get("gates_policy") or ""),
+        "phases": phases_table(phases, rows),
+        "direction": tables.time_direction(comparison.get("time_direction") or {}),
+        "seeds": tables.seeds(comparison.get("seeds") or {}),
+        "each_seed": tables.each_seed(comparison.get("seeds") or {}),
+        "left_out": {key: _left_out(left_out.get(key) or ()) for key in ("time_direction", "seeds")},
+        "claims": measure_claims(comparison, training, diagnosis),
+        "published": published,
+        "published_table": tables.published((published or {}).get("rows") or []),
+        "all_figures": [tables.all_figures(rows, split) for split in ("val", "ood")],
+        "words": tables,
+    }
+
+
+def _left_out(names: Sequence[str]) -> str:
+    """Why recipes that were stopped do not stand beside their variants, in one line; nothing without names."""
+    if not names:
+        return ""
+    return (
+        f"Left out: {', '.join(names)}, stopped after phase A, whereas a variant (reversed articles, another seed) is "
+        "trained through all phases."
     )
 
 
@@ -106,18 +148,20 @@ def _curves(training: pd.DataFrame, recipes: Sequence[str]) -> list[Picture]:
     ]
 
 
-def _template() -> jinja2.Template:
-    """The template; everything put into it is escaped unless it is `Markup` or marked `safe` there (our own SVG)."""
+def _template(name: str) -> jinja2.Template:
+    """A template; in the page everything is escaped unless it is `Markup` or marked `safe` there (our own SVG)."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lvm_core.report", "."),
-        autoescape=True,
+        autoescape=name.endswith(".html.j2"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters |= {"number": number, "signed": signed, "minus": with_minus, "soft": soft_breaks}
+    environment.filters |= {"md": tables.markdown, "cell": tables.escaped}
     environment.globals["style"] = Markup(files("lvm_core.report").joinpath("report.css").read_text(encoding="utf-8"))
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def soft_breaks(name: str) -> Markup:

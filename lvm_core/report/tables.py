@@ -1,4 +1,4 @@
-"""The page's standing texts: what the status words and the figures mean."""
+"""The tables, for the page and for metrics/comparison.md, and what their figures mean."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lvm_core.report.numbers import bracket, count, is_defined, number, signed
+from lvm_core.report.numbers import MINUS, UNDEFINED, bracket, count, is_defined, number, signed
 from lvm_core.selection.gates_text import STATUS_WORDS
 
 STATUS = STATUS_WORDS
@@ -34,6 +34,7 @@ FIGURES = {
         "cosine with the next chunk minus the best other offset from -3 to +3. Rewards blur: the mean of the corpus "
         "has a margin near 0.",
     ),
+    "margin_last": ("margin last", "the same against the last context chunk alone."),
     "margin_unseen": ("margin unseen", "the same against the chunks after the next one (+2 to +4) only."),
     "rollout": (
         "rollout",
@@ -48,13 +49,8 @@ FIGURES = {
 }
 """Figures of the wide table by name: title and meaning, in this order."""
 
-BLURRED = ("cosine", "centred_cosine", "margin", "margin_unseen", "rollout", "par", "raw_norm")
+BLURRED = ("cosine", "centred_cosine", "margin", "margin_last", "margin_unseen", "rollout", "par", "raw_norm")
 """Figures of which no best value is marked."""
-
-FULL_TITLES = {
-    "recall_at_5": "R@5", "recall_at_1": "R@1", "mrr": "MRR", "cosine": "cosine", "centred_cosine": "centred cosine",
-}  # fmt: skip
-"""Titles of the figures of the time direction and the seeds."""
 
 REFERENCES = {
     "oracle": "answers with the true next chunk: what a perfect predictor scores",
@@ -98,6 +94,27 @@ class Table:
     caption: str
     columns: list[str]
     lines: list[Line]
+
+
+def markdown(table: Table | None, status: bool = False) -> str:
+    """A table as Markdown without its caption, nothing for none; `status`: a status word stands in the second column."""
+    if table is None:
+        return ""
+    columns = table.columns
+    left = 2 if status else 1
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * left}{'---:|' * (len(columns) - left)}"]
+    for line in table.lines:
+        cells = [f"`{line.name}`", *([line.status or UNDEFINED] if status else [])]
+        for cell in line.cells:
+            text = f"**{cell.text}**" if cell.best else cell.text
+            cells.append(f"{text} {cell.interval}".rstrip())
+        lines.append(f"| {' | '.join(map(escaped, cells))} |")
+    return "\n".join(lines).replace(MINUS, "-").replace(UNDEFINED, "-")
+
+
+def escaped(text: str) -> str:
+    """A text as a cell of a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 RANKING = {
@@ -239,6 +256,24 @@ def published(rows: Sequence[Row]) -> Table:
         lines.append(Line(f"{row['number']} {row['name']}", "data", None, cells))
     columns = ["model", "val cosine", "margin", "R@1", "R@5", "gates", "status", "rebuilt here"]
     return Table("As published on 2 November 2025", [*columns, "our margin, their tape", "our R@5"], lines)
+
+
+TAPE = {
+    "val_margin": "margin",
+    "val_published_margin": "published margin",
+    "val_rollout": "rollout",
+    "val_published_rollout": "published rollout",
+}
+"""Figures of the corrected frame and of the earlier reports', and their titles."""
+
+
+def tape(rows: Sequence[Row]) -> Table:
+    """Margin and rollout of every row in both frames."""
+    lines = [
+        Line(str(row["name"]), row["kind"], None, [_cell(row, figure, None, interval=True) for figure in TAPE])
+        for row in rows
+    ]
+    return Table("Margin and rollout on val in both frames", ["name", *TAPE.values()], lines)
 
 
 DATA = {

@@ -5,27 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lvm_core.config.gates import Bound, Relation, Split
 from lvm_core.config.params import Group
 
 
 class ConditionResult(Group):
     """What became of a condition."""
 
-    split: Split | None
-    """None for a condition on a set."""
-    figure: str
-    """Its name in this frame; `gates_<set>` for a condition on a set."""
-    point: float | None
-    """The number, before `bound`; None where undefined."""
     value: float | None
     """What was compared with the limit: the number or an end of its interval; None where undefined."""
-    limit: float
-    """Of the condition."""
-    bound: Bound
-    """Of the condition."""
-    relation: Relation
-    """Of the condition."""
     passed: bool | None
     """None where it cannot be told."""
 
@@ -38,52 +25,52 @@ class GateResult(Group):
     applies: bool
     """False where it is not applicable: a test of the use of the context for a predictor that does not read it, or a
     split without windows (no other source was given)."""
-    counts: bool
-    """False if it is only reported."""
     conditions: list[ConditionResult]
     """In the order of the gate's."""
+
+
+class Outcome(Group):
+    """What a row of the comparison reached in a set, in short."""
+
+    passed: int
+    """Number of gates that are passed."""
+    of: int
+    """Number of gates that have an answer."""
+    undefined: list[str]
+    """Names of the gates that apply, but cannot be told on these data."""
+    missed: list[str]
+    """Names of the gates that are failed, or apply but cannot be told on these data."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every gate that applies is passed, and there is one; an undefined one is not."""
+        return 0 < self.of == self.passed and not self.undefined
 
 
 class RowResult(Group):
     """What a row of the comparison reached in a set."""
 
-    passed: int
-    """Number of gates that count and are passed."""
-    of: int
-    """Number of gates that count and have an answer."""
     gates: dict[str, GateResult]
     """By name."""
 
     @property
-    def undefined(self) -> list[str]:
-        """Names of the gates that count and apply, but cannot be told on these data."""
-        return [name for name, gate in self.gates.items() if gate.counts and gate.applies and gate.passed is None]
-
-    @property
-    def missed(self) -> list[str]:
-        """Names of the gates that count and are failed, or apply but cannot be told on these data."""
-        undefined = self.undefined
-        return [
-            name for name, gate in self.gates.items() if name in undefined or (gate.counts and gate.passed is False)
-        ]
-
-    @property
-    def whole(self) -> bool:
-        """Whether every gate that counts and applies is passed, and there is one; an undefined one is not."""
-        return 0 < self.of == self.passed and not self.undefined
+    def outcome(self) -> Outcome:
+        """The answers in short."""
+        answers = [gate.passed for gate in self.gates.values() if gate.passed is not None]
+        undefined = [name for name, gate in self.gates.items() if gate.applies and gate.passed is None]
+        missed = [name for name, gate in self.gates.items() if name in undefined or gate.passed is False]
+        return Outcome(passed=sum(answers), of=len(answers), undefined=undefined, missed=missed)
 
 
 class AfterPhases(Group):
-    """What a recipe reached in its set, phase by phase, in the corrected frame."""
+    """What a recipe reached in its set after the phases before the last, in the corrected frame."""
 
     set: str
     """Name of the set."""
-    a: RowResult
+    a: Outcome
     """After phase A."""
-    b: RowResult
+    b: Outcome
     """After phase B."""
-    c: RowResult
-    """The final model."""
     stopped_after: str | None
     """The phase after which it was not trained further (the later answers are then those of the same weights); None if
     it went through all."""
@@ -95,7 +82,7 @@ class SetResult(Group):
     """The answers of a set."""
 
     definition: dict[str, Any]
-    """The set as it was (`params.definition_of`)."""
+    """The set as it was (`gates.definition_of`)."""
     corrected: dict[str, RowResult]
     """By row, in the corrected frame."""
     published: dict[str, RowResult]
@@ -106,6 +93,6 @@ class SetResult(Group):
         return {"corrected": self.corrected, "published": self.published}[frame]
 
 
-def to_json(results: Mapping[str, SetResult]) -> dict[str, Any]:
-    """The answers by set as json values."""
+def to_json(results: Mapping[str, SetResult | AfterPhases]) -> dict[str, Any]:
+    """The answers by set (or by recipe) as json values."""
     return {name: result.model_dump() for name, result in results.items()}

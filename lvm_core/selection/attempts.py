@@ -13,7 +13,7 @@ from lvm_core.bank import Bank
 from lvm_core.config.gates import CERTIFIED, Condition, Gate, GatesParams, counted_sets
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.ladder import CRITERIA
-from lvm_core.fivecat.evaluate import REPORTED_SPLITS, evaluate_splits
+from lvm_core.fivecat.evaluate import REPORTED_SPLITS, Evaluation, evaluate_splits, judgement_of
 from lvm_core.fivecat.predictor import Predictor, from_callable
 from lvm_core.fivecat.references import fit_references
 from lvm_core.fivecat.statistics import RESAMPLES, Judgement, judge, read_judgements
@@ -40,8 +40,8 @@ def asked_on_dev(condition: Condition, sets: Mapping[str, Gates]) -> bool:
     """Whether a condition can be asked on `dev`."""
     if condition.set is None:
         return condition.split == "val" and condition.distance_to is None
-    left = sum(not gate.report_only for gate in _left(sets[condition.set], sets).values())
-    return left > 0 and any(holds(number, condition.relation, condition.limit) for number in range(left + 1))
+    left = len(_left(sets[condition.set], sets))
+    return left > 0 and any(holds(condition, number) for number in range(left + 1))
 
 
 def _left(gates: Gates, sets: Mapping[str, Gates]) -> dict[str, Gate]:
@@ -67,7 +67,7 @@ def counted_on_dev(params: GatesParams, name: str) -> dict[str, dict[str, int]]:
     """
     found = {}
     for other in counted_sets(dict(params.sets[name])):
-        gates = {key: gate for key, gate in params.sets[other].items() if not gate.report_only}
+        gates = params.sets[other]
         left = _left(gates, params.sets)
         in_part = sum(len(gate.all_of) < len(gates[key].all_of) for key, gate in left.items())
         found[other] = {"of": len(gates), "asked": len(left), "in_part": in_part}
@@ -106,17 +106,16 @@ class Judge:
 
     def on_dev(self, predictor: Predictor) -> Judgement:
         """Its figures on `dev`, under the keys of `val`: what a `dev_form` of gates is judged by."""
-        return judge({"val": self._tables(predictor, (DEV,))[DEV]}, RESAMPLES, self.seed, self.evaluate.coherence_cuts)
+        windows = self._evaluate(predictor, (DEV,))[DEV].windows
+        return judge({"val": windows}, RESAMPLES, self.seed, self.evaluate.coherence_cuts)
 
     def reported(self, directory: Path, name: str) -> Judgement:
         """The figures of a model on `val` and `ood`, measured now."""
-        tables = self._tables(self.predictor(directory, name), REPORTED_SPLITS)
-        return judge(tables, RESAMPLES, self.seed, self.evaluate.coherence_cuts)
+        return judgement_of(self._evaluate(self.predictor(directory, name), REPORTED_SPLITS))
 
     def reported_by(self, kind: str, name: str) -> Judgement:
         """The same of a row that a stage has evaluated, from data/evaluation/<kind>."""
-        cuts = self.evaluate.coherence_cuts
-        return read_judgements(evaluation_directory(kind), [name], self.seed, cuts)[name]
+        return read_judgements(evaluation_directory(kind), [name])[name]
 
     def dev_rivals(self, names: list[str]) -> dict[str, Judgement]:
         """Reference predictors on `dev`, each fitted and evaluated once."""
@@ -137,11 +136,10 @@ class Judge:
         """
         return from_callable(load_model(directory).to(self.device).predict_raw, name)
 
-    def _tables(self, predictor: Predictor, splits: tuple[str, ...]) -> dict[str, Any]:
-        done = evaluate_splits(
+    def _evaluate(self, predictor: Predictor, splits: tuple[str, ...]) -> dict[str, Evaluation]:
+        return evaluate_splits(
             self.bank, predictor, self.evaluate, seed=self.seed, device=self.device, splits=splits
         )  # fmt: skip
-        return {split: evaluation.windows for split, evaluation in done.items()}
 
 
 ROW = "attempt"
@@ -189,7 +187,7 @@ def attempt_json(
     }
     return {
         "set": name,
-        "passed": on_dev.whole,
+        "passed": on_dev.outcome.whole,
         "asked_on_dev": counts(on_dev),
         "not_asked_on_dev": not_asked(gates, name),
         "counted_on_dev": counted_on_dev(gates, name),
@@ -217,7 +215,8 @@ def diverged_json(gates: GatesParams, name: str) -> dict[str, Any]:
 
 def counts(row: RowResult) -> dict[str, Any]:
     """A row's `passed`, `of`, `undefined` (gates without an answer) and `whole` as json values."""
-    return {"passed": row.passed, "of": row.of, "undefined": len(row.undefined), "whole": row.whole}
+    found = row.outcome
+    return {"passed": found.passed, "of": found.of, "undefined": len(found.undefined), "whole": found.whole}
 
 
 def gate_json(gate: Gate, on_dev: GateResult | None, reported: GateResult, gates: GatesParams) -> dict[str, Any]:
@@ -237,7 +236,6 @@ def gate_json(gate: Gate, on_dev: GateResult | None, reported: GateResult, gates
     return {
         "passed": on_dev.passed if on_dev else None,
         "passed_as_reported": reported.passed,
-        "counts": not gate.report_only,
         "conditions": conditions,
     }
 

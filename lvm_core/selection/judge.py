@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from lvm_core.config.gates import CERTIFIED, FRAMES, Condition, Gate, GatesParams, Relation, definition_of, frames_of
+from lvm_core.config.gates import CERTIFIED, FRAMES, Condition, Gate, GatesParams, definition_of, frames_of
 from lvm_core.fivecat.statistics import interval
 from lvm_core.selection import ConditionResult, GateResult, RowResult, SetResult
 
@@ -32,7 +32,7 @@ def judge_gates(params: GatesParams, judgements: Mapping[str, Judgement]) -> dic
         judgements: of recipes and reference predictors by name, all from the same draws of articles.
 
     Returns:
-        Answers by set, in the order of the sets, and by row, in the order of `judgements` (`results.to_json` for the
+        Answers by set, in the order of the sets, and by row, in the order of `judgements` (`selection.to_json` for the
         file). A gate whose figures, or whose rivals' figures, are missing or undefined has the answer None.
     """
 
@@ -60,16 +60,15 @@ def judge_row(
         judgements: as for `judge_gates`; of the row and of the set's rivals (`params.rivals_of`) at least.
         frame: `corrected` or `published`.
     """
-    gates = {key: _gate(params, gate, row, judgements, frame) for key, gate in params.sets[name].items()}
-    answers = [gate.passed for gate in gates.values() if gate.counts and gate.passed is not None]
-    return RowResult(passed=sum(answers), of=len(answers), gates=gates)
+    gates = params.sets[name].items()
+    return RowResult(gates={key: _gate(params, gate, row, judgements, frame) for key, gate in gates})
 
 
 def status_of(name: str, judgements: Mapping[str, Judgement], results: Mapping[str, SetResult]) -> Status:
     """What a row's figures amount to, in one word; the first that is true.
 
     1. `copies`: on val, mean cosine of at least `COPIES` with the last context chunk, and more than with the target.
-    2. `forward`: passes every gate of the set `certified` that counts and applies to it; none of them is undefined.
+    2. `forward`: passes every gate of the set `certified` that applies to it; none of them is undefined.
     3. `blurs`: on val, masked R@5 below that of `context_mean`, which predicts no order of things at all.
     4. `weak`: none of these, or undefined.
 
@@ -81,7 +80,7 @@ def status_of(name: str, judgements: Mapping[str, Judgement], results: Mapping[s
     copied, right = (_figure(judgements, name, f"val_{figure}") for figure in ("cosine_last", "cosine"))
     if copied is not None and right is not None and copied[0] >= COPIES and copied[0] > right[0]:
         return "copies"
-    if results[CERTIFIED].corrected[name].whole:
+    if results[CERTIFIED].corrected[name].outcome.whole:
         return "forward"
     own, blur = (_figure(judgements, row, "val_recall_at_5") for row in (name, "context_mean"))
     return "blurs" if own is not None and blur is not None and own[0] < blur[0] else "weak"
@@ -91,7 +90,7 @@ def passed_of(name: str, results: Mapping[str, SetResult]) -> dict[str, int]:
     """A row's `gates_<set>` and `gates_<set>_of` for every set, in the corrected frame."""
     columns: dict[str, int] = {}
     for set_name, result in results.items():
-        row = result.corrected[name]
+        row = result.corrected[name].outcome
         columns |= {f"gates_{set_name}": row.passed, f"gates_{set_name}_of": row.of}
     return columns
 
@@ -106,7 +105,6 @@ def _gate(params: GatesParams, gate: Gate, row: str, judgements: Mapping[str, Ju
     return GateResult(
         passed=all_true(one.passed for one in conditions),
         applies=all(_applies(condition, row, judgements) for condition in gate.all_of),
-        counts=not gate.report_only,
         conditions=conditions,
     )
 
@@ -130,19 +128,10 @@ def all_true(answers: Iterable[bool | None]) -> bool | None:
 def _condition(condition: Condition, row: str, judgements: Mapping[str, Judgement], frame: str) -> ConditionResult:
     figure = condition.figure_in(frame)
     number = _number(condition, figure, row, judgements)
-    point = value = None if number is None else number[0]
+    value = None if number is None else number[0]
     if number is not None and condition.bound != "point":
         value = interval(number[1])[0 if condition.bound == "lo" else 1]
-    return ConditionResult(
-        split=condition.split,
-        figure=figure,
-        point=point,
-        value=value,
-        limit=condition.limit,
-        bound=condition.bound,
-        relation=condition.relation,
-        passed=None if value is None else holds(value, condition.relation, condition.limit),
-    )
+    return ConditionResult(value=value, passed=None if value is None else holds(condition, value))
 
 
 def _number(condition: Condition, figure: str, row: str, judgements: Mapping[str, Judgement]) -> Figure | None:
@@ -167,25 +156,15 @@ def _figure(judgements: Mapping[str, Judgement], row: str, key: str) -> Figure |
     return None if judgement is None or value is None else (float(value), judgement.draws[key])
 
 
-def holds(value: float, relation: Relation, limit: float) -> bool:
-    """Whether a value keeps to a limit."""
+def holds(condition: Condition, value: float) -> bool:
+    """Whether a value keeps to the limit of a condition."""
+    limit = condition.limit
     kept = {"at_least": value >= limit, "above": value > limit, "at_most": value <= limit, "below": value < limit}
-    return kept[relation]
+    return kept[condition.relation]
 
 
 def _counted(condition: Condition, other: RowResult) -> ConditionResult:
     """A condition on the number of another set's gates: None while gates without an answer could still decide it."""
-    open_gates = sum(gate.counts and gate.passed is None for gate in other.gates.values())
-    at_worst, at_best = (
-        holds(number, condition.relation, condition.limit) for number in (other.passed, other.passed + open_gates)
-    )
-    return ConditionResult(
-        split=None,
-        figure=condition.figure_in("corrected"),
-        point=other.passed,
-        value=other.passed,
-        limit=condition.limit,
-        bound="point",
-        relation=condition.relation,
-        passed=at_worst if at_worst == at_best else None,
-    )
+    passed, open_gates = other.outcome.passed, len(other.gates) - other.outcome.of
+    at_worst, at_best = (holds(condition, number) for number in (passed, passed + open_gates))
+    return ConditionResult(value=passed, passed=at_worst if at_worst == at_best else None)

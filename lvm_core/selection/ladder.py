@@ -134,14 +134,15 @@ def _try(attempt: Attempt, set_name: str, judge: Judge, trainer: AttemptTrainer)
         return {**about, **diverged_json(judge.gates, set_name), "diverged": directory.why}, None
     dev = judge.on_dev(judge.predictor(directory, attempt.name))
     answers = dev_answers(judge, set_name, dev)
+    reached = answers.outcome
     print(
-        f"ladder {attempt.name}: {answers.passed} of {answers.of} gates of {set_name} on dev: "
-        f"{'passed' if answers.whole else 'not passed'}",
+        f"ladder {attempt.name}: {reached.passed} of {reached.of} gates of {set_name} on dev: "
+        f"{'passed' if reached.whole else 'not passed'}",
         flush=True,
     )
     own = judge.reported(directory, attempt.name) if attempt.retry else judge.reported_by("a", name)
     found = {**about, **attempt_json(judge.gates, set_name, dev, answers, own, reported_answers(judge, set_name, own))}
-    final = trainer.final(attempt) if answers.whole else None
+    final = trainer.final(attempt) if reached.whole else None
     if isinstance(final, Diverged):
         print(f"ladder {attempt.name}: passed, but the training diverged after phase A: {final.why}", flush=True)
         return {**found, "diverged": final.why}, None
