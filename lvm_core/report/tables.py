@@ -97,7 +97,7 @@ class Table:
 
 
 def markdown(table: Table | None, status: bool = False) -> str:
-    """A table as Markdown without its caption, nothing for none; `status`: a status word stands in the second column."""
+    """A table as Markdown without its caption (none: nothing); `status`: with a status word in the second column."""
     if table is None:
         return ""
     columns = table.columns
