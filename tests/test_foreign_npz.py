@@ -59,9 +59,7 @@ def test_what_numpy_writes_is_read(tmp_path):
 
 def test_an_array_is_unpacked_once(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(npz, "BLOCK_BYTES", 1000)
-    monkeypatch.setattr(
-        "lvm_core.runtime.progress.time.monotonic", itertools.count().__next__
-    )  # every block takes a second
+    monkeypatch.setattr("lvm_core.runtime.cli.time.monotonic", itertools.count().__next__)  # every block takes a second
     path = write_npz(tmp_path / "a.npz", {"contexts": numbers((500, 4)), "targets": numbers((2, 4))}, METHODS[1])
     with opened(path) as file:
         file.array("contexts")

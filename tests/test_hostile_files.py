@@ -12,7 +12,7 @@ import pytest
 
 from lvm_core.config.params import read_params
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.yaml_text import parse_yaml
+from lvm_core.runtime.readers import parse_yaml
 from tests.hostile_files.__main__ import parts
 from tests.hostile_files.binary import PICKLE, Planted, npy_pickle
 from tests.hostile_files.samples import READERS

@@ -12,10 +12,10 @@ import numpy as np
 
 from lvm_core.bank import BankInfo, content_sha256
 from lvm_core.bank.encoder_folder import PACKAGED, find_model, require_complete, require_modest, weights_sha256
+from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.distributed import ALONE, Ranks
 from lvm_core.runtime.errors import AGAIN, LvmError, printable
 from lvm_core.runtime.files import atomic_path, sha256_of
-from lvm_core.runtime.progress import Progress
 from lvm_core.runtime.readers import read_npy
 from lvm_core.runtime.resume import find_hashed, fingerprint, saved_array, source_sha256
 

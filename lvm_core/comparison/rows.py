@@ -13,7 +13,7 @@ from lvm_core.config.figures import HEADLINE, MORE, SPLITS, headline
 from lvm_core.config.gates import GatesParams
 from lvm_core.fivecat.statistics import Judgement, interval
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.yaml_text import read_yaml
+from lvm_core.runtime.readers import read_yaml
 from lvm_core.selection import AfterPhases, SetResult
 from lvm_core.selection.judge import judge_row, passed_of, status_of
 from lvm_core.train.decision import Decision, decision_file, read_decision

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from lvm_core.runtime.errors import LvmError, printable
-from lvm_core.runtime.yaml_text import read_yaml
+from lvm_core.runtime.readers import read_yaml
 
 PARAMS_FILE = Path("params.yaml")
 

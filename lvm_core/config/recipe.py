@@ -19,7 +19,7 @@ from lvm_core.config.models import ModelParams, draws_samples
 from lvm_core.config.params import PARAMS_FILE, Device, Group, Precision, Seed, Threads, validate
 from lvm_core.config.schedules import Ramped, Schedule
 from lvm_core.runtime.files import write_text
-from lvm_core.runtime.yaml_text import read_yaml
+from lvm_core.runtime.readers import read_yaml
 
 Compile = Literal["default", "reduce-overhead", "max-autotune"]
 

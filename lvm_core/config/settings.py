@@ -17,8 +17,8 @@ from lvm_core.config.gates import GatesParams, sets_of, unread_tests
 from lvm_core.config.params import PARAMS_FILE, load_group
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import write_text
+from lvm_core.runtime.readers import read_yaml
 from lvm_core.runtime.sources import code_line
-from lvm_core.runtime.yaml_text import read_yaml
 
 SETTINGS = Path("data/settings")
 

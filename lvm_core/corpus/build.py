@@ -12,8 +12,8 @@ from lvm_core.config.params import PARAMS_FILE
 from lvm_core.corpus import Article, Source
 from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs
 from lvm_core.corpus.packages import check_distinct, open_source
+from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.progress import Progress
 from lvm_core.windows import CONTEXT, assign_splits
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from lvm_core.bank import Bank, lag_similarities, reversed_bank
 from lvm_core.config.groups import CurriculumParams, Rule, ScoreName, Thresholds
 from lvm_core.config.params import validate
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.yaml_text import read_yaml
+from lvm_core.runtime.readers import read_yaml
 
 
 def score_windows(

@@ -48,10 +48,10 @@ from lvm_core.fivecat.windows import (
     shuffled_orders,
 )
 from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import REVERSED, atomic_directory, write_json, write_npy, write_parquet
 from lvm_core.runtime.hardware import resolve_device
-from lvm_core.runtime.progress import Progress
 
 REPORTED_SPLITS = ("val", "ood")
 """The splits that only report; `dev` chooses, `train` is learned from."""

@@ -24,7 +24,7 @@ from lvm_core.fivecat.windows import (
     uniform,
 )
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.tensors import product
+from lvm_core.runtime.hardware import product
 from lvm_core.windows import CONTEXT
 
 LEAK_BLOCK = 4096

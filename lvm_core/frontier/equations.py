@@ -13,8 +13,8 @@ from torch import Tensor
 from lvm_core.bank import Bank
 from lvm_core.config.figures import MARGIN_OFFSETS
 from lvm_core.fivecat.windows import Batch, canonical_windows, has_offset, iterate_batches
+from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.progress import Progress
 from lvm_core.windows import CONTEXT
 
 RIVALS = tuple(k for k in MARGIN_OFFSETS if k != 1)

@@ -13,8 +13,8 @@ from lvm_core.bank import Bank
 from lvm_core.fivecat.predictor import Predictor, from_callable
 from lvm_core.fivecat.windows import canonical_windows, iterate_batches
 from lvm_core.frontier.equations import WANTED, Equations
+from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.progress import Progress
 from lvm_core.windows import CONTEXT
 
 

@@ -29,7 +29,7 @@ from lvm_core.frontier.equations import (
     vanishes,
 )
 from lvm_core.frontier.families import Family, affine, choose_strength, linear5
-from lvm_core.runtime.progress import Progress
+from lvm_core.runtime.cli import Progress
 
 FIGURES = ("cosine", "margin", "margin_last", "recall_at_1", "recall_at_5", "rollout")
 """Figures of a point of the curve; retrieval is masked."""

@@ -23,8 +23,8 @@ from lvm_core.importers.arrays import (
 )
 from lvm_core.importers.npz import NpzFile, open_npz
 from lvm_core.importers.tables import read_id_table, unpack_vector_column
+from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import LvmError, printable
-from lvm_core.runtime.progress import Progress
 from lvm_core.runtime.resume import saved_array
 from lvm_core.windows import CONTEXT
 

@@ -23,9 +23,9 @@ import numpy as np
 from lvm_core.importers.arrays import DiskArray
 from lvm_core.importers.object_arrays import read_object_array
 from lvm_core.importers.pickled_types import array_of_bytes
+from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import AGAIN, LvmError, open_regular_file, printable, readable
 from lvm_core.runtime.files import atomic_path
-from lvm_core.runtime.progress import Progress
 from lvm_core.runtime.readers import Header, read_header, require_rows_of_numbers
 
 BLOCK_BYTES = 8 * 2**20

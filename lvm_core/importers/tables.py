@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvm_core.importers.arrays import DiskArray, Values, open_npy
+from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import AGAIN, LvmError, open_regular_file, printable, readable
 from lvm_core.runtime.files import write_npy_blocks
-from lvm_core.runtime.progress import Progress
 from lvm_core.runtime.readers import require_bounded
 from lvm_core.runtime.resume import fingerprint
 

@@ -1,4 +1,4 @@
-"""Entry points of stages and commands: one line for each error, and a record of what the process cost."""
+"""What a stage or command says: one line for each error, plain progress lines, a record of what it cost."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
+from lvm_core.runtime.distributed import speaks
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.interrupts import exit_code, ignore_further_signals, interruptible, say_how_to_go_on
 
 
 def run_stage(main: Callable[..., None], *arguments: str) -> None:
-    """Run a stage's `main`: an `LvmError` becomes one line on stderr and exit code 1.
+    """Run a stage's `main` on the command line, whose arguments must be as many as are named here.
 
-    Ctrl-C and SIGTERM become one line that says how to go on, and exit code 130 or 143, within two seconds. Anything
-    else is a defect of ours and keeps its traceback. What the process cost is left in the record of the run, if any.
-
-    Args:
-        main: called with the command line's arguments.
-        arguments: their names; another number of them is an error.
+    An `LvmError` becomes one line on stderr and exit code 1. Ctrl-C and SIGTERM become one line that says how to go on,
+    and exit code 130 or 143, within two seconds. Anything else is a defect of ours and keeps its traceback. What the
+    process cost is left in the record of the run, if any.
     """
     try:
         with interruptible():
@@ -39,14 +37,48 @@ def run_stage(main: Callable[..., None], *arguments: str) -> None:
                 say_how_to_go_on()
                 raise SystemExit(exit_code(interrupt)) from None
     except LvmError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        _print_error(error)
         raise SystemExit(1) from None
     finally:
         leave_record()
 
 
+def run_command(main: Callable[[Sequence[str]], int | None], interrupted: str = "") -> NoReturn:
+    """Run a command's `main` on the command line's arguments and end the process with its exit code (None is 0).
+
+    An `LvmError` is one line and exit code 1; Ctrl-C prints `interrupted` and is exit code 130.
+    """
+    try:
+        code = main(sys.argv[1:]) or 0
+    except LvmError as error:
+        _print_error(error)
+        code = 1
+    except KeyboardInterrupt:
+        if interrupted:
+            print(interrupted, file=sys.stderr, flush=True)
+        code = 130
+    raise SystemExit(code)
+
+
+def _print_error(error: LvmError) -> None:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are `LvmError`: one line, with how the command is used."""
+
+    def __init__(self, command: str, usage: str, description: str) -> None:
+        """`command` as it is typed (`python -m lvm_core.gates`), `usage` the arguments that matter."""
+        super().__init__(prog=command, description=description)
+        self._how = f"usage: {command} {usage} (more with --help)"
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line."""
+        raise LvmError(f"{message}; {self._how}")
+
+
 VARIABLE = "LVM_RECORD"
-"""Names the file."""
+"""Names the file that keeps the record of a run, if there is to be one."""
 
 _BEGAN = time.monotonic()
 
@@ -61,12 +93,8 @@ def leave_record() -> None:
 def write_record(argv: Sequence[str], cpu: float, wall: float, rss: int, processes: int = 1) -> None:
     """Append a line. It does nothing where no file is named, or that cannot be written: a run must not fail by this.
 
-    Args:
-        argv: the command, without the interpreter.
-        cpu: seconds, user and system.
-        wall: seconds.
-        rss: most memory, in the unit of `getrusage` (KiB on Linux).
-        processes: that the line stands for.
+    `argv` is the command without the interpreter, `cpu` (user and system) and `wall` are seconds, `rss` is the most
+    memory in the unit of `getrusage` (KiB on Linux), `processes` how many the line stands for.
     """
     path = os.environ.get(VARIABLE)
     if path:
@@ -75,42 +103,49 @@ def write_record(argv: Sequence[str], cpu: float, wall: float, rss: int, process
             file.write(json.dumps(said) + "\n")
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are `LvmError`: one line, with how the command is used.
+class Progress:
+    """Counts units of work and prints `label: done/total (percent), rate unit/s, time left` to stderr.
 
-    Args:
-        command: as it is typed, `python -m lvm_core.gates`.
-        usage: the arguments that matter.
-        description: for --help.
+    It stays readable in a log file: a line at most every few seconds. Of several processes of one run only the first
+    one prints.
     """
 
-    def __init__(self, command: str, usage: str, description: str) -> None:
-        super().__init__(prog=command, description=description)
-        self._how = f"usage: {command} {usage} (more with --help)"
+    def __init__(self, label: str, total: int, unit: str, done: int = 0, every: float = 5.0) -> None:
+        """`done` units were done before this run and do not enter the rate; `every`: seconds between lines."""
+        self.label, self.total, self.unit, self.every = label, total, unit, every
+        self.done = self.start_done = done
+        self.start = self.last = time.monotonic()
 
-    def error(self, message: str) -> NoReturn:
-        """Refuse the command line.
+    def update(self, units: int) -> None:
+        """Count `units` more; print a line if the last one is old enough."""
+        self.done += units
+        now = time.monotonic()
+        if now - self.last >= self.every and self.done < self.total:
+            self.last = now
+            self._print(now)
 
-        Raises:
-            LvmError: always.
-        """
-        raise LvmError(f"{message}; {self._how}")
+    def close(self) -> None:
+        """Print the last line, unless everything took less than a second."""
+        now = time.monotonic()
+        if now - self.start >= 1.0:
+            self._print(now)
+
+    def _print(self, now: float) -> None:
+        if not speaks():
+            return
+        elapsed = max(now - self.start, 1e-9)
+        rate = (self.done - self.start_done) / elapsed
+        if self.done < self.total and rate > 0:
+            tail = f"{_human((self.total - self.done) / rate)} left"
+        else:
+            tail = f"{_human(elapsed)} in all"
+        share = 100 * self.done / max(self.total, 1)
+        count = f"{self.done:,}/{self.total:,} {self.unit} ({share:.0f} %)"
+        with suppress(OSError):  # the terminal may be gone, which is no reason to stop
+            print(f"{self.label}: {count}, {rate:,.0f} {self.unit}/s, {tail}", file=sys.stderr, flush=True)
 
 
-def run_command(main: Callable[[Sequence[str]], int | None], interrupted: str = "") -> NoReturn:
-    """Run a command's `main` on the command line and end the process.
-
-    Args:
-        main: given the arguments; returns the exit code, None for 0. An `LvmError` is one line and exit code 1.
-        interrupted: said at Ctrl-C, which is exit code 130.
-    """
-    try:
-        code = main(sys.argv[1:]) or 0
-    except LvmError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
-        code = 1
-    except KeyboardInterrupt:
-        if interrupted:
-            print(interrupted, file=sys.stderr, flush=True)
-        code = 130
-    raise SystemExit(code)
+def _human(seconds: float) -> str:
+    """`75` -> `1m15s`."""
+    whole = round(seconds)
+    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"

@@ -1,9 +1,8 @@
 """One training or encoding over several processes that `torchrun` started: who we are, and our share of each batch.
 
-torchrun starts and watches the processes and tells each of them its rank; gradients are averaged by torch's
-DistributedDataParallel. Here is what lies between: a batch is always the batch of the recipe, each process takes a run
-of its windows, and every mean over windows is taken over all of them (`Share.mean`), so that the result is that of one
-process up to rounding.
+Gradients are averaged by torch's DistributedDataParallel. A batch is always the batch of the recipe, each process takes
+a run of its windows, and every mean over windows is taken over all of them (`Share.mean`), so that the result is that
+of one process up to rounding.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lvm_core.runtime.errors import LvmError
@@ -48,11 +48,7 @@ class Ranks:
         return Share(cut[0], cut[1], windows)
 
     def wait(self) -> None:
-        """Until every process has come here.
-
-        Raises:
-            LvmError: another process was lost.
-        """
+        """Until every process has come here; an LvmError where one was lost."""
         if self.size > 1:
             from torch import distributed
 
@@ -60,11 +56,7 @@ class Ranks:
                 distributed.barrier()
 
     def broadcast(self, value: Any) -> Any:
-        """What process 0 has, in every process: anything that json can say; the others' own value is not looked at.
-
-        Raises:
-            LvmError: another process was lost.
-        """
+        """What process 0 has, in every process: anything that json can say; the others' own value is not looked at."""
         if self.size == 1:
             return value
         import torch
@@ -102,9 +94,8 @@ class Share:
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """[] sum over the whole batch of values [B, ...] that we have of our part, with its gradient."""
-        from lvm_core.runtime.tensors import summed
-
-        return summed(values[: self.end - self.begin].sum())
+        summed: torch.Tensor = _summing().apply(values[: self.end - self.begin].sum())
+        return summed
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """[] mean over the whole batch of values [B, ...] that we have of our part, with its gradient.
@@ -113,6 +104,29 @@ class Share:
         gradients, and DistributedDataParallel takes the mean over the processes: together the gradient of one mean.
         """
         return self.total(values) / (self.whole * values[0].numel())
+
+
+@cache  # made at the first use, because torch takes seconds to load
+def _summing() -> type[torch.autograd.Function]:
+    """Operation y = the sum of all processes' x; so the gradient of x is the sum of all processes' gradients of y.
+
+    (torch has the same in `torch.distributed.nn.functional`, deprecated, and in a private module.)
+    """
+    import torch
+    from torch import distributed
+
+    class Summed(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, value: torch.Tensor) -> torch.Tensor:
+            total = value.clone()
+            distributed.all_reduce(total)
+            return total
+
+        @staticmethod
+        def backward(context: Any, *gradients: torch.Tensor) -> torch.Tensor:
+            return Summed.forward(context, gradients[0])
+
+    return Summed
 
 
 @contextmanager
@@ -130,11 +144,7 @@ def lost_is_one_line() -> Iterator[None]:
 def joined(device: str) -> Iterator[Ranks]:
     """Join the processes that torchrun started, for the length of the block; alone if it did not.
 
-    Args:
-        device: as in params.yaml: with a GPU they talk over NCCL, else over gloo.
-
-    Raises:
-        LvmError: the others do not come.
+    With a GPU (`device` as in params.yaml) they talk over NCCL, else over gloo.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE

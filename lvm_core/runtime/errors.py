@@ -14,18 +14,21 @@ from typing import BinaryIO
 
 
 class LvmError(Exception):
-    """Bad input: the message names the file, the field and the remedy. Shown without a traceback, exit code 1.
-
-    Args:
-        message: may quote what a file holds: characters that do not print, or that steer a terminal, are escaped.
-    """
+    """Bad input: the message names the file, the field and the remedy. Shown without a traceback, exit code 1."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in message))
+        # A message may quote what a file holds: no character of it may steer a terminal.
+        super().__init__("\n".join(map(_escaped, message.split("\n"))))
 
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def printable(text: object, limit: int = 200) -> str:
+    """`text` without control characters and at most `limit` long (then "..."), fit for a message of one line."""
+    shown = _escaped(str(text)[: limit + 1])
+    return shown if len(shown) <= limit else shown[:limit] + "..."
 
 
 AGAIN = "copy or download the file again"
@@ -39,42 +42,23 @@ READ_ERRORS = (
 """What zipfile, the decompressors and numpy raise at a damaged file."""
 
 
-def printable(text: object, limit: int = 200) -> str:
-    """`text` without control characters and at most `limit` long (then "..."), fit for a message of one line."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)[: limit + 1])
-    return shown if len(shown) <= limit else shown[:limit] + "..."
-
-
 @contextmanager
-def readable(where: str, remedy: str = AGAIN) -> Iterator[None]:
-    """Turn what a damaged or unreadable file raises into an LvmError.
-
-    Args:
-        where: file and, if it has several, array, for the message.
-        remedy: what to do about it.
-
-    Raises:
-        LvmError: in place of each of `READ_ERRORS`.
-    """
+def readable(where: str) -> Iterator[None]:
+    """Turn what a damaged or unreadable file raises (`READ_ERRORS`) into an LvmError that names file and array."""
     try:
         yield
     except READ_ERRORS as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-        raise LvmError(f"{where}: cannot be read ({printable(reason)}); {remedy}") from error
+        raise LvmError(f"{where}: cannot be read ({printable(reason)}); {AGAIN}") from error
 
 
 def open_regular_file(
     path: Path, *, remedy: str = AGAIN, missing: str = "check the path and its permissions"
 ) -> BinaryIO:
-    """Open a file for reading; say plainly what is wrong if there is none.
+    """Open a file for reading; links are followed (DVC's cache may be linked into the workspace).
 
-    Args:
-        path: of the file; links are followed (DVC's cache may be linked into the workspace).
-        remedy: what to do about an empty file.
-        missing: what to do about one that is not there or not ours to read.
-
-    Raises:
-        LvmError: it is missing, a folder, a pipe or the like, empty, or not ours to read.
+    An LvmError if it is a folder, a pipe or the like, empty (what to do: `remedy`), not there or not ours to read
+    (`missing`).
     """
     try:
         if path.is_dir():

@@ -32,11 +32,7 @@ REVERSED = "reversed"
 
 
 def phase_directory(recipe: str, phase: str) -> Path:
-    """Model directory of a recipe after a phase.
-
-    Raises:
-        LvmError: there is no such phase.
-    """
+    """Model directory of a recipe after a phase; an LvmError if there is no such phase."""
     if phase not in ("a", "b", "c"):
         raise LvmError(f"phase = {phase!r} is not allowed; phases are a, b, c")
     return Path("data/models") / recipe if phase == "c" else Path("data/phases") / phase / recipe
@@ -53,11 +49,7 @@ def variant_directory(variant: str, recipe: str) -> Path:
 
 
 def model_directory(recipe: str, kind: str) -> Path:
-    """Model directory of a recipe after a phase (`a`, `b`, `c`), or of a variant (`reversed`, `seed-<number>`).
-
-    Raises:
-        LvmError: there is no such phase or variant.
-    """
+    """Model directory of a recipe after a phase (`a`, `b`, `c`), or of a variant (`reversed`, `seed-<number>`)."""
     if kind == REVERSED or kind.startswith(seed_variant("")):
         return variant_directory(kind, recipe)
     return phase_directory(recipe, kind)
@@ -70,9 +62,8 @@ AFTER_B = "after_b"
 def evaluation_directory(kind: str) -> Path:
     """Folder of the evaluations of one kind, with a folder (tables of windows, summary) for each row.
 
-    Args:
-        kind: a phase (`a`, or `c`, in whose folders that of `b` lies: `AFTER_B`), a variant, `references`, or
-            `references-reversed`.
+    A kind is a phase (`a`, or `c`, in whose folders that of `b` lies: `AFTER_B`), a variant, `references`, or
+    `references-reversed`.
     """
     return Path("data/evaluation") / kind
 
@@ -87,11 +78,7 @@ def _fsync(path: Path) -> None:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is fsynced and renamed onto `path`, on failure removed.
-
-    Raises:
-        LvmError: the folder cannot be written to (names it).
-    """
+    """Yield a temporary path beside `path`; on success it is fsynced and renamed onto `path`, on failure removed."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.part")
     try:
@@ -114,9 +101,6 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 
     The old folder is moved aside before the new one is renamed in, and deleted last. No signal comes between the two
     renames; after a kill between them the next call finds the old folder and puts it back.
-
-    Raises:
-        LvmError: the folder cannot be written to (names it).
     """
     path = Path(path)
     temporary, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
@@ -142,11 +126,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 
 
 def link_or_copy(source: str | Path, path: str | Path) -> None:
-    """Give a file a second place, atomically: without copying its bytes where the file system can.
-
-    Raises:
-        LvmError: the source cannot be read, or the place not be written to (names it).
-    """
+    """Give a file a second place, atomically: without copying its bytes where the file system can."""
     with atomic_path(path) as temporary:
         temporary.unlink(missing_ok=True)
         try:
@@ -186,11 +166,7 @@ def write_npy(path: str | Path, array: np.ndarray) -> None:
 
 
 def write_npy_blocks(path: str | Path, dtype: np.dtype, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
-    """Write one array as .npy from blocks of its rows, atomically, with no more than a block in memory.
-
-    Raises:
-        ValueError: the blocks do not make up an array of this type and shape.
-    """
+    """Write one array as .npy from blocks of its rows, atomically, with no more than a block in memory."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
@@ -216,11 +192,7 @@ def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Hex sha256 of a file's bytes.
-
-    Raises:
-        LvmError: the file cannot be read (names it).
-    """
+    """Hex sha256 of a file's bytes."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -19,11 +19,7 @@ MESSAGE = "interrupted: run `dvc repro` again to go on from the last saved point
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asks the stage to end.
-
-    Attributes:
-        number: of the signal.
-    """
+    """A signal (its `number`) asks the stage to end."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -61,7 +57,13 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handler = _raise_once()
+    received: list[int] = []
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) == 1:
+            raise Interrupted(number)
+
     before = {number: signal.signal(number, handler) for number in signals()}
     reader, writer = socket.socketpair()
     writer.setblocking(False)
@@ -78,17 +80,6 @@ def interruptible() -> Iterator[None]:
         writer.close()
 
 
-def _raise_once() -> Callable[[int, FrameType | None], None]:
-    received: list[int] = []
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        if len(received) == 1:
-            raise Interrupted(number)
-
-    return handler
-
-
 def _watch(reader: socket.socket) -> None:
     """Wait for a signal; if the process is still there after the grace, end it. Ends when the other side is closed."""
     with reader:
@@ -96,18 +87,11 @@ def _watch(reader: socket.socket) -> None:
             if received[0] in signals():
                 time.sleep(GRACE_SECONDS)
                 reader.setblocking(False)
-                if _closed(reader):
-                    return  # it ended by itself, or went on in a caller's `except`
+                with suppress(BlockingIOError):
+                    while reader.recv(64):
+                        pass  # further signals
+                    return  # closed: it ended by itself, or went on in a caller's `except`
                 _end(received[0])
-
-
-def _closed(reader: socket.socket) -> bool:
-    try:
-        while reader.recv(64):
-            pass  # further signals
-    except BlockingIOError:
-        return False
-    return True
 
 
 def ignore_further_signals() -> None:

@@ -1,4 +1,4 @@
-"""Readers of json, parquet, npy and safetensors files: what is wrong with a file is one line."""
+"""Readers of json, YAML, csv, parquet and npy files, damaged or hostile ones too: what is wrong is one line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import yaml
 
 from lvm_core.runtime.errors import AGAIN, READ_ERRORS, LvmError, open_regular_file, printable, readable
 
@@ -43,16 +44,7 @@ class Header(NamedTuple):
 
 
 def read_header(file: IO[bytes], where: str, remedy: str = AGAIN) -> Header:
-    """Read and check the header at the position of `file`; this may read ahead of it.
-
-    Args:
-        file: positioned where the array begins.
-        where: file and array, for messages.
-        remedy: what to do about damage.
-
-    Raises:
-        LvmError: it is no .npy header, or declares a structured dtype or an impossible shape.
-    """
+    """Read and check the header at the position of `file` (`where`, for messages); this may read ahead of it."""
     with readable(where):
         head = io.BytesIO(file.read(_LONGEST_HEADER))
     if head.getbuffer()[:6] != np.lib.format.MAGIC_PREFIX:
@@ -74,24 +66,15 @@ def read_header(file: IO[bytes], where: str, remedy: str = AGAIN) -> Header:
         raise LvmError(
             f"{where}: has the type {printable(dtype)}; save each field as an array of plain numbers or text"
         )
-    if len(shape) > 32 or any(type(n) is not int or n < 0 for n in shape):
-        raise LvmError(f"{where}: its header declares the shape {printable(shape)}; {remedy}")
+    impossible = len(shape) > 32 or any(type(n) is not int or n < 0 for n in shape)
     # numpy multiplies the sizes that are not zero.
-    if math.prod(max(n, 1) for n in shape) * dtype.itemsize >= 2**63:
+    if impossible or math.prod(max(n, 1) for n in shape) * dtype.itemsize >= 2**63:
         raise LvmError(f"{where}: its header declares the shape {printable(shape)}; {remedy}")
     return Header(shape, dtype, is_fortran, head.tell())
 
 
 def require_rows_of_numbers(header: Header, where: str) -> None:
-    """Let pass only what can be read as rows of numbers.
-
-    Args:
-        header: of the array.
-        where: file and array, for messages.
-
-    Raises:
-        LvmError: it declares objects, text or another type that is no number, or a single value.
-    """
+    """Let pass only what can be read as rows of numbers: no objects, no text, not a single value."""
     if header.dtype.kind not in _NUMBERS:
         kind = "Python objects" if header.dtype.kind == "O" else f"values of type {header.dtype}"
         raise LvmError(f"{where}: holds {kind} where numbers are needed; save it as float32 or float16")
@@ -122,11 +105,7 @@ def read_text(path: str | Path, *, missing: str = MAKE, remedy: str = REMAKE) ->
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a json file.
-
-    Raises:
-        LvmError: the file is missing or is not json (names it).
-    """
+    """Read a json file."""
     text = read_text(path)
     try:
         return json.loads(text)
@@ -135,11 +114,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_npy(path: str | Path, *, mmap: bool = False) -> np.ndarray:
-    """Read a .npy file, memory-mapped read-only if `mmap`.
-
-    Raises:
-        LvmError: the file is missing, truncated or holds objects (names it).
-    """
+    """Read a .npy file, memory-mapped read-only if `mmap`."""
     with open_regular_file(Path(path), remedy=REMAKE, missing=MAKE) as file:
         header = read_header(file, str(path), REMAKE)
         size = os.fstat(file.fileno()).st_size
@@ -155,11 +130,7 @@ def read_npy(path: str | Path, *, mmap: bool = False) -> np.ndarray:
 
 
 def read_csv(path: str | Path, index: str) -> pd.DataFrame:
-    """Read a csv file with the column `index` as its index.
-
-    Raises:
-        LvmError: the file is missing, empty or lacks the column (names it).
-    """
+    """Read a csv file with the column `index` as its index."""
     import pandas as pd
 
     open_regular_file(Path(path), remedy=REMAKE, missing=MAKE).close()
@@ -170,11 +141,7 @@ def read_csv(path: str | Path, index: str) -> pd.DataFrame:
 
 
 def read_parquet(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a parquet file (or some of its columns).
-
-    Raises:
-        LvmError: the file is missing, is not parquet, lacks a column, or would grow beyond `GROWTH` (names it).
-    """
+    """Read a parquet file (or some of its columns)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -197,15 +164,7 @@ def require_bounded(path: str | Path, remedy: str = REMAKE) -> None:
 
     Runs of equal values cost almost nothing in a file and their full size when they are read. What the table of
     contents declares is looked at first; columns of text, whose values have any length, are read with each distinct
-    value once where that leaves doubt.
-
-    Args:
-        path: of the file.
-        remedy: what to do about it.
-
-    Raises:
-        LvmError: it would grow beyond `SLACK` and `GROWTH` times its size (names it).
-        pyarrow.ArrowException: it is damaged.
+    value once where that leaves doubt. A damaged file raises an ArrowException of pyarrow.
     """
     import pyarrow.parquet as pq
 
@@ -241,3 +200,85 @@ def _text_bytes(path: str | Path, columns: list[str], limit: int) -> int:
                     if total > limit:
                         return total
     return total
+
+
+LONGEST_FILE = 2**20
+"""Characters that a YAML file may have; ours has 20,000."""
+
+MOST_VALUES = 100_000
+"""Values that it may have when every alias is written out; ours has under a thousand."""
+
+LONGEST_NUMBER = 1000
+"""Characters of a plain value; Python takes a number of so many digits for one, and long ones for minutes."""
+
+
+def read_yaml(path: str | Path, remedy: str) -> Any:
+    """The one document in a YAML file; `remedy`: what to do if it is not there or cannot be read as YAML."""
+    text = read_text(path, missing=remedy, remedy=remedy)
+    try:
+        return parse_yaml(text, str(path))
+    except LvmError as error:
+        raise LvmError(f"{error}; {remedy}") from error
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The one document in a YAML text, made of dicts, lists, strings, numbers, dates, bools and None.
+
+    A few bytes of a hostile one can stand for more than any memory holds, so its values are counted first.
+    """
+    if len(text) > LONGEST_FILE:
+        raise LvmError(f"{where}: has {len(text):,} characters, more than any file of parameters ({LONGEST_FILE:,})")
+    loader = None
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count_values(node, where, {})
+        return loader.construct_document(node)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise LvmError(f"{where}: is not valid YAML: {printable(' '.join(str(error).split()))}") from error
+    except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as error:  # a date of month 13, say
+        raise LvmError(f"{where}: is not valid YAML: a value cannot be read: {printable(error)}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _count_values(node: yaml.Node, where: str, sizes: dict[int, int]) -> int:
+    """Values of a node with aliases written out; refuses what would grow too large, or be lost without a word.
+
+    `sizes` are those of the nodes counted so far, by their id, 0 while the parts of a node are counted.
+    """
+    known = sizes.get(id(node))
+    if known == 0:
+        raise _at(node, where, "an alias (*) stands inside what it stands for")
+    if known is not None:
+        return known
+    sizes[id(node)] = 0
+    total = 1
+    if isinstance(node, yaml.MappingNode):
+        _check_keys(node, where)
+        total += sum(_count_values(part, where, sizes) for pair in node.value for part in pair)
+    elif isinstance(node, yaml.SequenceNode):
+        total += sum(_count_values(part, where, sizes) for part in node.value)
+    elif node.tag.endswith((":int", ":float")) and len(node.value) > LONGEST_NUMBER:
+        raise _at(node, where, f"a number of {len(node.value):,} digits")
+    if total > MOST_VALUES:
+        raise _at(node, where, f"holds more than {MOST_VALUES:,} values when aliases (*) are written out")
+    sizes[id(node)] = total
+    return total
+
+
+def _check_keys(node: yaml.MappingNode, where: str) -> None:
+    seen = set()
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise _at(key, where, "a key must be a single word or number")
+        if (key.tag, key.value) in seen:
+            raise _at(key, where, f"the key {printable(key.value)} is there twice")
+        seen.add((key.tag, key.value))
+
+
+def _at(node: yaml.Node, where: str, message: str) -> LvmError:
+    return LvmError(f"{where}: line {node.start_mark.line + 1}: {message}")

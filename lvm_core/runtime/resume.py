@@ -35,11 +35,8 @@ def fingerprint(*parts: object) -> str:
 def source_sha256() -> str:
     """Hex sha256 of the sources of all modules of this package that are loaded: code shapes results too."""
     package = __name__.split(".")[0]
-    files = {
-        str(module.__file__)
-        for name, module in sys.modules.copy().items()
-        if name.split(".")[0] == package and getattr(module, "__file__", None)
-    }
+    modules = [module for name, module in sys.modules.copy().items() if name.split(".")[0] == package]
+    files = {file for module in modules if (file := getattr(module, "__file__", None))}
     return fingerprint(*(Path(file).read_bytes() for file in sorted(files)))
 
 
@@ -53,11 +50,7 @@ def progress_folder(name: str, key: str, root: Path = ROOT, *, keep_after_error:
         name: of the work; one process at a time works under it.
         key: from `fingerprint`: everything that shapes the result, so that nothing stale is ever gone on from.
         root: where unfinished work lies.
-        keep_after_error: False where an `LvmError` says that nothing can come of this work, but for those of the
-            operating system, such as a full disk.
-
-    Raises:
-        LvmError: another process is at the same work, or the folder cannot be written to.
+        keep_after_error: False where an `LvmError`, other than a full disk and the like, says that the work is in vain.
     """
     folder = root / f"{name}-{key[:16]}"
     lock = root / f"{name}.lock"
@@ -87,9 +80,6 @@ def shared_folder(ranks: Ranks, name: str, key: str, root: Path = ROOT) -> Itera
     """`progress_folder` for several processes at one work: the first one holds it, all get its path.
 
     The folder goes when all have left the block.
-
-    Raises:
-        LvmError: as `progress_folder`, or another process was lost.
     """
     if ranks.first:
         with progress_folder(name, key, root) as folder:
@@ -102,14 +92,9 @@ def shared_folder(ranks: Ranks, name: str, key: str, root: Path = ROOT) -> Itera
 
 
 def save_hashed(path: Path, write: Callable[[Path], None]) -> None:
-    """Keep a file whose name holds a hash of its content, in the place of an earlier one of the same name.
+    """Keep a file whose name holds a hash of its content, in the place of earlier ones for the same `path`.
 
-    Args:
-        path: without the seal: `state.safetensors` becomes `state.<16 hex digits>.safetensors`.
-        write: writes the file to the path it is given.
-
-    Raises:
-        LvmError: it cannot be written.
+    `state.safetensors` becomes `state.<16 hex digits>.safetensors`; `write` writes to the path that it is given.
     """
     temporary = path.with_name(f"{path.name}.temporary")
     write(temporary)
@@ -140,12 +125,11 @@ def _hashed(path: Path) -> list[Path]:
 def saved_array(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
     """The array that an earlier run kept for `path`, or else what `make` gives, kept there."""
     found = find_hashed(path)
-    if found is None:
-        save_hashed(path, lambda temporary: write_npy(temporary, make()))
-        found = find_hashed(path)
-    if found is None:
-        raise LvmError(f"{path}: what was written cannot be read again; check the disk")
-    return read_npy(found)
+    if found is not None:
+        return read_npy(found)
+    array = make()
+    save_hashed(path, lambda temporary: write_npy(temporary, array))
+    return array
 
 
 def _take(lock: Path) -> TextIO:

@@ -21,11 +21,7 @@ DATA = (".css", ".j2", ".json", ".yaml")
 
 
 def stage_scripts(root: Path) -> list[str]:
-    """Names of the stages' scripts, sorted.
-
-    Raises:
-        LvmError: there is none.
-    """
+    """Names of the stages' scripts, sorted."""
     scripts = sorted(path.stem for path in (root / "stages").glob("*.py") if path.stem != "__init__")
     if not scripts:
         raise LvmError("stages: has no scripts; run this in the root of the repository")
@@ -37,13 +33,6 @@ def used_files(stage: str, root: Path) -> list[Path]:
 
     Imports within functions count; those for type checkers do not. `lvm_core/__init__.py` is left out: it only names
     the public API. Other files (a page's template) are used by the modules beside them that name them.
-
-    Args:
-        stage: name of a script in stages/.
-        root: of the repository.
-
-    Raises:
-        LvmError: a file is not Python.
     """
     todo, seen = [root / "stages" / f"{stage}.py", root / "stages/__init__.py"], set[Path]()
     while todo:
@@ -51,7 +40,12 @@ def used_files(stage: str, root: Path) -> list[Path]:
         if path not in seen:
             seen.add(path)
             todo += [file for module in imported_modules(path) for file in _files_of(module, root)]
-    data = {file for path in seen for file in path.parent.iterdir() if _is_data(file) and file.name in path.read_text()}
+    data = {
+        file
+        for path in seen
+        for file in path.parent.iterdir()
+        if file.suffix in DATA and file.is_file() and file.name in path.read_text()
+    }
     return sorted(path.relative_to(root) for path in seen | data)
 
 
@@ -61,11 +55,7 @@ def listing(files: list[Path], root: Path) -> str:
 
 
 def code_line(stage: str, root: Path) -> str:
-    """A comment that names the code of a stage by the hash of its listing in data/sources, for a file that it reads.
-
-    Raises:
-        LvmError: there is no such listing (names it).
-    """
+    """A comment that names the code of a stage by the hash of its listing in data/sources, for a file that it reads."""
     listed = Path("data/sources") / f"{stage}.txt"
     if not (root / listed).is_file():
         raise LvmError(f"{listed}: is missing; run `dvc repro sources`")
@@ -106,7 +96,3 @@ def _files_of(module: str, root: Path) -> list[Path]:
     bases = [root.joinpath(*parts[:end]) for end in range(2, len(parts) + 1)]
     candidates = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")]
     return [file for file in candidates if file.is_file()]
-
-
-def _is_data(file: Path) -> bool:
-    return file.is_file() and file.suffix in DATA

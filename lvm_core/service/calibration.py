@@ -15,7 +15,7 @@ from scipy.stats import binomtest, mannwhitneyu
 
 from lvm_core.bank import Bank
 from lvm_core.config.groups import Fill
-from lvm_core.runtime.progress import Progress
+from lvm_core.runtime.cli import Progress
 from lvm_core.service.confidence import CROWD, NEAREST, Calibration, Curve, fit_curve, lead
 from lvm_core.service.nearest import Context, ContextFiller, Index
 from lvm_core.windows import CONTEXT, context_rows

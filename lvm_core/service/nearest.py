@@ -11,7 +11,7 @@ import torch
 
 from lvm_core.bank import Bank
 from lvm_core.config.groups import Fill
-from lvm_core.runtime.tensors import product
+from lvm_core.runtime.hardware import product
 from lvm_core.windows import CONTEXT
 
 BLOCK = 16_384

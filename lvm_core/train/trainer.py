@@ -19,10 +19,10 @@ from lvm_core.fivecat.windows import article_scores, canonical_windows, column, 
 from lvm_core.models import build_model
 from lvm_core.models.base import LatentModel
 from lvm_core.models.layers import draw_masks
+from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.distributed import ALONE, Ranks, lost_is_one_line
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.interrupts import uninterrupted
-from lvm_core.runtime.progress import Progress
 from lvm_core.train.batch import TrainingWindows, epoch_seed
 from lvm_core.train.sampling import Vectors
 from lvm_core.train.step import AdamW, LossOf, step_function
