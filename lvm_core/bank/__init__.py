@@ -31,6 +31,11 @@ UNIT_WITHIN = 0.01
 """How far from 1 the length of a row may be; float16 leaves up to 0.001."""
 
 
+def start_content_sha256(dtype: np.dtype, shape: tuple[int, ...]) -> hashlib._Hash:
+    """The hash of `content_sha256` before the first row: to be updated with the bytes of the rows in order."""
+    return hashlib.sha256(f"{dtype.str}{shape}".encode())
+
+
 def content_sha256(vectors: np.ndarray, block: int = 65_536) -> str:
     """Hex sha256 of an array's rows in order, read in blocks of rows."""
     digest = start_content_sha256(vectors.dtype, vectors.shape)
@@ -94,6 +99,11 @@ class Bank:
         """[N] int64: position in `articles` of the article of each row."""
         return np.repeat(np.arange(len(self.articles), dtype=np.int64), self.articles["n_chunks"].to_numpy())
 
+    @cached_property
+    def position_of_row(self) -> np.ndarray:
+        """[N] int64: position of each row in its article."""
+        return np.arange(len(self.vectors)) - self.articles["first_row"].to_numpy()[self.article_of_row]
+
     def read_vectors(self) -> np.ndarray:
         """[N, D] the vectors in memory, once: read from the file, without touching the pages of the map."""
         return np.array(self.vectors) if self.directory is None else read_npy(self.directory / "vectors.npy")
@@ -106,37 +116,30 @@ class Bank:
 
 
 def require_content(bank: Bank) -> None:
-    """Compare the vectors and the number of texts with bank.json: `load_bank` leaves them unread.
-
-    Raises:
-        LvmError: vectors.npy or chunks.parquet is not what bank.json says, or a vector is not of length 1.
-    """
+    """Compare the vectors, which must be of length 1, and the number of texts with bank.json: `load_bank` does not."""
     directory = bank.directory or Path()
     if content_sha256(bank.vectors) != bank.info.content_sha256:
         raise LvmError(
             f"{directory / 'vectors.npy'}: is not what bank.json says; delete the folder and run `dvc repro`"
         )
-    for start in range(0, len(bank.vectors), 65_536):
-        norms = np.linalg.norm(np.asarray(bank.vectors[start : start + 65_536], dtype=np.float32), axis=1)
-        odd = np.flatnonzero(~(np.abs(norms - 1) < UNIT_WITHIN))
-        if len(odd):
-            row, norm = start + int(odd[0]), norms[odd[0]]
-            raise LvmError(f"{directory / 'vectors.npy'}: row {row} has the length {norm:.6g}, must be 1")
+    norms = row_norms(bank.vectors)
+    odd = np.flatnonzero(~(np.abs(norms - 1) < UNIT_WITHIN))
+    if len(odd):
+        raise LvmError(f"{directory / 'vectors.npy'}: row {odd[0]} has the length {norms[odd[0]]:.6g}, must be 1")
     if (texts := len(bank.texts())) != bank.info.n_chunks:
         raise LvmError(f"{directory / 'chunks.parquet'}: has {texts} chunks, bank.json says {bank.info.n_chunks}")
 
 
-def start_content_sha256(dtype: np.dtype, shape: tuple[int, ...]) -> hashlib._Hash:
-    """The hash of `content_sha256` before the first row: to be updated with the bytes of the rows in order."""
-    return hashlib.sha256(f"{dtype.str}{shape}".encode())
+def row_norms(vectors: np.ndarray, block: int = 65_536) -> np.ndarray:
+    """[N] float32 lengths of the rows of vectors [N, D], read in blocks of rows."""
+    norms = np.empty(len(vectors), dtype=np.float32)
+    for start in range(0, len(vectors), block):
+        norms[start : start + block] = np.linalg.norm(np.asarray(vectors[start : start + block], np.float32), axis=1)
+    return norms
 
 
 def load_bank(directory: str | Path) -> Bank:
-    """Open a bank folder, vectors memory-mapped, and check that its parts fit together.
-
-    Raises:
-        LvmError: a file is missing or damaged, or sizes disagree (names the file and the field).
-    """
+    """Open a bank folder, vectors memory-mapped, and check that its parts fit together."""
     directory = Path(directory)
     raw = read_json(directory / "bank.json")
     if not isinstance(raw, dict) or raw.get("format_version") != FORMAT_VERSION:
@@ -189,9 +192,8 @@ def _check_articles(articles: pd.DataFrame, n_rows: int, path: Path) -> None:
 
 def reversed_bank(bank: Bank) -> Bank:
     """The same articles in the same places, the chunks of each in reverse order (in memory, without a folder)."""
-    first, counts = bank.articles["first_row"].to_numpy(), bank.articles["n_chunks"].to_numpy()
-    within = np.arange(len(bank.vectors)) - np.repeat(first, counts)
-    vectors = bank.vectors[np.repeat(first + counts - 1, counts) - within]
+    last = (bank.articles["first_row"] + bank.articles["n_chunks"] - 1).to_numpy()
+    vectors = bank.vectors[last[bank.article_of_row] - bank.position_of_row]
     return Bank(vectors, bank.articles, replace(bank.info, content_sha256=content_sha256(vectors)))
 
 

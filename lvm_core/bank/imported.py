@@ -49,11 +49,7 @@ class ImportInfo:
 
 
 def read_import_info(directory: str | Path = DIRECTORY) -> ImportInfo:
-    """Read `import.json`.
-
-    Raises:
-        LvmError: it is missing or damaged (names it).
-    """
+    """Read `import.json`."""
     path = Path(directory) / "import.json"
     info: ImportInfo = validate(read_json(path), ImportInfo, "", path)
     return info
@@ -62,16 +58,8 @@ def read_import_info(directory: str | Path = DIRECTORY) -> ImportInfo:
 def split_imported(dev: float, val: float, seed: int, directory: str | Path = DIRECTORY) -> pd.DataFrame:
     """The bank's table of articles: the imported ones with their splits.
 
-    Pieces of one group (pieces of an article, windows that overlap) get the same split.
-
-    Args:
-        dev: share of the groups of origin `train` for `dev`.
-        val: share for `val`.
-        seed: of the draw.
-        directory: of the import.
-
-    Raises:
-        LvmError: too few groups for three splits (names the parameters).
+    Pieces of one group (pieces of an article, windows that overlap) get the same split. `dev` and `val` are shares of
+    the groups of origin `train`, `seed` that of the draw.
     """
     articles = read_parquet(Path(directory) / "articles.parquet")
     home = articles["origin"] == "train"
@@ -83,18 +71,13 @@ def split_imported(dev: float, val: float, seed: int, directory: str | Path = DI
                 f"{PARAMS_FILE}: split.dev = {dev} and split.val = {val} leave nothing for {name}: data.train has "
                 f"{len(groups)} articles (or runs of overlapping windows) to divide; bring more, or lower them"
             )
-    splits = articles["group"].map(split_of).where(home, "ood")
     bank = articles.drop(columns=["origin", "group"])
-    bank.insert(3, "split", splits)
+    bank.insert(3, "split", articles["group"].map(split_of).where(home, "ood"))
     return bank
 
 
 def split_sizes(articles: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Articles, chunks and windows of each split.
-
-    Args:
-        articles: a bank's table of articles.
-    """
+    """Articles, chunks and windows of each split in a bank's table of articles."""
     sizes = {}
     for name in ("train", "dev", "val", "ood"):
         counts = articles.loc[articles["split"] == name, "n_chunks"]
