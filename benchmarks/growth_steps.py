@@ -11,7 +11,7 @@ from lvm_core.config.groups import CurriculumParams, Rule
 from lvm_core.config.params import load_group, read_params, validate
 from lvm_core.curriculum import score_windows, select_phases
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.predictor import from_callable
+from lvm_core.fivecat.tests import from_callable
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.train.sampling import training_vectors
 from lvm_core.train.trainer import dev_metrics_on, start_training, train_phase

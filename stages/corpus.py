@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lvm_core.bank.imported import DIRECTORY, read_import_info, split_imported, split_sizes
+from lvm_core.bank import split_sizes
+from lvm_core.bank.imported import DIRECTORY, read_import_info, split_imported
 from lvm_core.config.data import CorpusParams, DataParams, SplitParams
 from lvm_core.config.params import Seed, load_group, read_params
 from lvm_core.corpus.build import build_corpus
@@ -25,7 +26,7 @@ def main() -> None:
     if data.kind == "vectors":
         chunks = None
         articles = split_imported(split.dev, split.val, seed)
-        metrics = {**read_import_info().sources, "splits": split_sizes(articles)}
+        metrics = read_import_info().sources
     else:
         chunks, articles, metrics = build_corpus(data, corpus, split, seed)
     # each file is complete beside its target before the first one is renamed into place
@@ -39,7 +40,7 @@ def main() -> None:
         else:
             write_parquet(chunks_path, chunks)
         write_parquet(articles_path, articles)
-        write_json(metrics_path, metrics)
+        write_json(metrics_path, {**metrics, "splits": split_sizes(articles)})
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from lvm_core.config.ladder import LadderParams
 from lvm_core.config.params import read_params, validate
 from lvm_core.curriculum import score_windows
 from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations
-from lvm_core.fivecat.predictor import from_callable
 from lvm_core.fivecat.references import fit_references
+from lvm_core.fivecat.tests import from_callable
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.files import (
     evaluation_directory,

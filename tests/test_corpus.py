@@ -15,8 +15,7 @@ import yaml
 
 from lvm_core.bank import SPLITS
 from lvm_core.config.params import TOP_LEVEL
-from lvm_core.corpus import package_files
-from lvm_core.corpus.packages import open_source
+from lvm_core.corpus.packages import open_source, package_files
 from lvm_core.runtime.errors import LvmError
 from tests.calling import Done, run_stage
 

@@ -10,18 +10,18 @@ from lvm_core.config.groups import CurriculumParams, DiagnosisParams, EvaluatePa
 from lvm_core.curriculum import score_windows, select_phases
 from lvm_core.curriculum.report import EXCERPT, add_measures, curriculum_check
 from lvm_core.fivecat.diagnosis import (
+    defined_windows,
     diagnose,
     diagnosis_text,
     lag_curve,
     leaked_share,
-    position_in_article,
+    needs,
     position_profile,
     reversed_profile,
     sequence_order,
     split_rows,
 )
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.further import defined_windows, needs
 from tests.synthetic import articles_in, bank_of, make_bank, published_articles, write_bank
 
 PARAMS = DiagnosisParams(max_lag=8, near_duplicate=0.95)
@@ -69,7 +69,7 @@ def test_published_lags_give_the_published_signal_in_both_directions():
 def test_lag_curve_stays_within_articles():
     bank = make_bank({"train": [4, 3]})
     lags = lag_similarities(bank.vectors, 5)
-    curve = lag_curve(lags, np.arange(7), position_in_article(bank.articles))
+    curve = lag_curve(lags, np.arange(7), bank.position_of_row)
     v = bank.vectors
     by_lag = [[v[i] @ v[i - lag] for i in range(7) if i >= lag and (i < 4 or i - lag >= 4)] for lag in range(1, 4)]
     np.testing.assert_allclose(curve[:3], [np.mean(values) for values in by_lag], atol=1e-6)

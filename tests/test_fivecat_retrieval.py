@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from lvm_core.bank import Bank
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.predictor import from_callable
-from lvm_core.fivecat.tests import leave_one_out_orders
+from lvm_core.fivecat.tests import from_callable, leave_one_out_orders
 from lvm_core.fivecat.windows import (
     canonical_windows,
     foreign_rows,

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from lvm_core.config.groups import CurriculumParams, EvaluateParams, Rule
 from lvm_core.curriculum import score_windows, select_phases, without_near_duplicates
+from lvm_core.fivecat.diagnosis import defined_windows
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.further import closest_in_context, defined_windows, judged_windows
 from lvm_core.fivecat.references import context_mean
-from lvm_core.fivecat.windows import canonical_windows
+from lvm_core.fivecat.windows import canonical_windows, closest_in_context, judged_windows
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.readers import read_json, read_npy
 from lvm_core.windows import context_rows

@@ -190,6 +190,16 @@ def _check_articles(articles: pd.DataFrame, n_rows: int, path: Path) -> None:
         raise LvmError(f"{path}: articles do not cover the {n_rows} rows of vectors.npy contiguously and in order")
 
 
+def split_sizes(articles: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Articles, chunks and windows of each split in a bank's table of articles."""
+    sizes = {}
+    for name in SPLITS:
+        counts = articles.loc[articles["split"] == name, "n_chunks"]
+        windows = (counts - CONTEXT).clip(lower=0)
+        sizes[name] = {"articles": len(counts), "chunks": int(counts.sum()), "windows": int(windows.sum())}
+    return sizes
+
+
 def reversed_bank(bank: Bank) -> Bank:
     """The same articles in the same places, the chunks of each in reverse order (in memory, without a folder)."""
     last = (bank.articles["first_row"] + bank.articles["n_chunks"] - 1).to_numpy()

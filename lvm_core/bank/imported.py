@@ -16,7 +16,7 @@ from lvm_core.config.params import PARAMS_FILE, STRICT, validate
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import write_json
 from lvm_core.runtime.readers import read_json, read_parquet
-from lvm_core.windows import CONTEXT, assign_splits
+from lvm_core.windows import assign_splits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,13 +74,3 @@ def split_imported(dev: float, val: float, seed: int, directory: str | Path = DI
     bank = articles.drop(columns=["origin", "group"])
     bank.insert(3, "split", articles["group"].map(split_of).where(home, "ood"))
     return bank
-
-
-def split_sizes(articles: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Articles, chunks and windows of each split in a bank's table of articles."""
-    sizes = {}
-    for name in ("train", "dev", "val", "ood"):
-        counts = articles.loc[articles["split"] == name, "n_chunks"]
-        windows = (counts - CONTEXT).clip(lower=0)
-        sizes[name] = {"articles": len(counts), "chunks": int(counts.sum()), "windows": int(windows.sum())}
-    return sizes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs
 from lvm_core.corpus.packages import check_distinct, open_source
 from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import LvmError
-from lvm_core.windows import CONTEXT, assign_splits
+from lvm_core.windows import assign_splits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,9 +27,7 @@ class ChunkedArticle:
     """An article that was kept."""
 
     id: str
-    """Of the article."""
     title: str
-    """Of the article."""
     chunks: list[str]
     """At least `corpus.min_chunks` texts, in order."""
 
@@ -54,7 +51,6 @@ class ChunkedSource:
     """A source cut into chunks."""
 
     name: str
-    """Of the source."""
     articles: list[ChunkedArticle] = field(default_factory=list)
     """Those kept, in the source's order."""
     too_short: int = 0
@@ -62,9 +58,7 @@ class ChunkedSource:
     longest_short: int = 0
     """Chunks of the longest of those."""
     chunks: ChunkCounts = field(default_factory=ChunkCounts)
-    """What became of chunks."""
     paragraphs: ParagraphCounts = field(default_factory=ParagraphCounts)
-    """What became of paragraphs."""
 
     def metrics(self) -> dict[str, Any]:
         """Counts and the mean length of a chunk in characters."""
@@ -80,20 +74,7 @@ class ChunkedSource:
 def build_corpus(
     data: DataParams, params: CorpusParams, split: SplitParams, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Read both sources, check everything, and make the bank's tables.
-
-    Args:
-        data: which sources.
-        params: of the chunker.
-        split: shares of the splits.
-        seed: of the draw of splits.
-
-    Returns:
-        The `chunks` and `articles` tables, and the metrics.
-
-    Raises:
-        LvmError: a source cannot be read or gives too little (names the file or the parameter).
-    """
+    """Read both sources, check everything, and make the bank's `chunks` and `articles` tables, and counts by source."""
     ood_name = data.ood or ""
     train_source, ood_source = open_source(data.train, "data.train"), open_source(ood_name, "data.ood")
     check_distinct(train_source, ood_source)
@@ -102,7 +83,9 @@ def build_corpus(
     ood, _ = chunk_source(ood_source, params, params.max_ood_articles, train_keys)
     require_articles(ood, 1, "data.ood", ood_name, params)
     splits = split_articles(train, ood, split, seed)
-    return *bank_frames([train, ood], splits), corpus_metrics(train, ood, splits)
+    of_train = train.metrics()
+    del of_train["chunks"]["in_train"]  # means something for the other source only
+    return *bank_frames([train, ood], splits), {"train": of_train, "ood": ood.metrics()}
 
 
 def chunk_source(
@@ -197,37 +180,10 @@ def bank_frames(sources: list[ChunkedSource], splits: dict[str, str]) -> tuple[p
     """The bank's `chunks` and `articles` tables."""
     import pandas as pd
 
-    chunks = pd.DataFrame(_chunk_rows(sources), columns=["article_id", "chunk_index", "text"])
-    rows = [
-        (article.id, article.title, source.name, splits[article.id], len(article.chunks))
-        for source in sources
-        for article in source.articles
-    ]
+    kept = [(source, article) for source in sources for article in source.articles]
+    texts = ((article.id, index, text) for _, article in kept for index, text in enumerate(article.chunks))
+    chunks = pd.DataFrame(texts, columns=["article_id", "chunk_index", "text"])
+    rows = [(a.id, a.title, source.name, splits[a.id], len(a.chunks)) for source, a in kept]
     articles = pd.DataFrame(rows, columns=["article_id", "title", "source", "split", "n_chunks"])
     articles.insert(4, "first_row", articles["n_chunks"].cumsum() - articles["n_chunks"])
-    return (
-        chunks.astype({"chunk_index": "int64"}),
-        articles.astype({"first_row": "int64", "n_chunks": "int64"}),
-    )
-
-
-def _chunk_rows(sources: list[ChunkedSource]) -> Iterator[tuple[str, int, str]]:
-    for source in sources:
-        for article in source.articles:
-            for index, text in enumerate(article.chunks):
-                yield article.id, index, text
-
-
-def corpus_metrics(train: ChunkedSource, ood: ChunkedSource, splits: dict[str, str]) -> dict[str, Any]:
-    """Nested counts: of each source, and the articles, chunks and windows of each split."""
-    sizes: dict[str, dict[str, int]] = {
-        name: {"articles": 0, "chunks": 0, "windows": 0} for name in ("train", "dev", "val", "ood")
-    }
-    for article in [*train.articles, *ood.articles]:
-        size = sizes[splits[article.id]]
-        size["articles"] += 1
-        size["chunks"] += len(article.chunks)
-        size["windows"] += max(len(article.chunks) - CONTEXT, 0)
-    of_train = train.metrics()
-    del of_train["chunks"]["in_train"]  # means something for the other source only
-    return {"train": of_train, "ood": ood.metrics(), "splits": sizes}
+    return chunks.astype({"chunk_index": "int64"}), articles.astype({"first_row": "int64", "n_chunks": "int64"})

@@ -25,9 +25,10 @@ _STOP = re.compile(r"""[.!?…]+["'”’)\]]*(?= (?P<next>["'“‘(\[]*\S))|[�
 
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
 
+# Semicolons and colons; what stands before a dash.
 _CLAUSE = re.compile(r"""[;:]["'”’)\]]*(?= )|\S(?= ?(?:—|--))""")
 
-_SPACE = re.compile(r" ")
+_BEFORE_SPACE = re.compile(r"(?= )")
 
 
 def sentence_ends(text: str) -> list[int]:
@@ -52,16 +53,6 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
     if _NUMBERED.fullmatch(word):
         return not following[-1].isdigit()
     return not (_ABBREVIATION.fullmatch(word) or _INITIALS.fullmatch(word))
-
-
-def clause_ends(text: str) -> list[int]:
-    """Positions after a semicolon or colon, or before a dash."""
-    return [match.end() for match in _CLAUSE.finditer(text)]
-
-
-def word_ends(text: str) -> list[int]:
-    """Positions of the spaces."""
-    return [match.start() for match in _SPACE.finditer(text)]
 
 
 HEADING_CHARS = 100
@@ -141,12 +132,9 @@ def join_short(paragraphs: list[str], min_chars: int) -> list[str]:
 
 
 def split_long(text: str, min_chars: int, max_chars: int) -> list[str]:
-    """Cut `text` into pieces of similar length, each from `min_chars` to `max_chars` long; unchanged if it fits.
+    """Cut `text` (single spaces, none at its ends) into pieces of similar length, `min_chars` to `max_chars` long.
 
-    Args:
-        text: with single spaces and none at its ends.
-        min_chars: of a piece.
-        max_chars: of a piece, more than twice `min_chars`.
+    It stays whole if it fits; `max_chars` is more than twice `min_chars`.
     """
     pieces = []
     start = 0
@@ -161,8 +149,10 @@ def _best_cut(head: str, length: int, min_chars: int, max_chars: int) -> int:
     """Where to cut off the next piece."""
     wanted = length / math.ceil(length / max_chars)
     low, high = min_chars, min(max_chars, length - 1 - min_chars)  # 1: the space at the cut
-    for borders in (sentence_ends, clause_ends, word_ends):
-        allowed = [position for position in borders(head) if low <= position <= high]
+    clause_ends = (match.end() for match in _CLAUSE.finditer(head))
+    word_ends = (match.end() for match in _BEFORE_SPACE.finditer(head))
+    for borders in (sentence_ends(head), clause_ends, word_ends):
+        allowed = [position for position in borders if low <= position <= high]
         if allowed:
             return min(allowed, key=lambda position: abs(position - wanted))
     return high  # no space within reach: a word, or a script without spaces, is cut

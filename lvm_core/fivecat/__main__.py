@@ -21,8 +21,8 @@ if TYPE_CHECKING:  # torch and pandas take seconds to load, which --help and a t
     from lvm_core.bank import Bank
     from lvm_core.config.groups import EvaluateParams
     from lvm_core.fivecat.evaluate import Evaluation
-    from lvm_core.fivecat.predictor import Predictor
     from lvm_core.fivecat.statistics import Judgement
+    from lvm_core.fivecat.tests import Predictor
     from lvm_core.models.checkpoint import LoadedModel
 
 
@@ -35,8 +35,8 @@ def main(arguments: Sequence[str]) -> None:
 
     from lvm_core.bank import load_bank, require_content
     from lvm_core.fivecat.evaluate import evaluate_splits, judgement_of
-    from lvm_core.fivecat.predictor import from_callable
     from lvm_core.fivecat.references import context_mean, copy_last
+    from lvm_core.fivecat.tests import from_callable
     from lvm_core.models.checkpoint import load_model
     from lvm_core.runtime.files import write_json
     from lvm_core.runtime.hardware import resolve_device, use_threads
@@ -92,12 +92,11 @@ def _settings(given: argparse.Namespace) -> tuple[EvaluateParams, int, int]:
         params = load_group(raw, "evaluate", EvaluateParams, given.params)
         seed = load_group(raw, "seed", Seed, given.params)
         threads = load_group(raw, "threads", Threads, given.params)
-    wanted = {"seed": seed if given.seed is None else given.seed}
-    wanted["threads"] = threads if given.threads is None else given.threads
-    validate(given.device, Device, "--device", "command line")
-    for key, kind in (("seed", Seed), ("threads", Threads)):
-        validate(wanted[key], kind, f"--{key}", "command line")
-    return params, wanted["seed"], wanted["threads"]
+    seed = seed if given.seed is None else given.seed
+    threads = threads if given.threads is None else given.threads
+    for key, value, kind in (("device", given.device, Device), ("seed", seed, Seed), ("threads", threads, Threads)):
+        validate(value, kind, f"--{key}", "command line")
+    return params, seed, threads
 
 
 def check_fit(model: LoadedModel, model_directory: str, bank: Bank, bank_directory: str, splits: Sequence[str]) -> None:
@@ -150,25 +149,17 @@ def to_json(
 ) -> dict[str, Any]:
     """All figures: by predictor and split the headline figures with their intervals, and the whole summary."""
 
-    def figures(judgement: Judgement, split: str) -> dict[str, Any]:
-        ends = {figure: judgement.interval(f"{split}_{figure}") for figure in HEADLINE}
-        return {
-            figure: {"value": judgement.value[f"{split}_{figure}"], "lo": low, "hi": high}
-            for figure, (low, high) in ends.items()
-        }
+    def figure(judgement: Judgement, key: str) -> dict[str, Any]:
+        low, high = judgement.interval(key)
+        return {"value": judgement.value[key], "lo": low, "hi": high}
 
+    predictors: dict[str, Any] = {key: {} for key in evaluations}
+    for key, by_split in evaluations.items():
+        for split, evaluation in by_split.items():
+            figures = {name: figure(judgements[key], f"{split}_{name}") for name in HEADLINE}
+            predictors[key][split] = {"figures": figures, "summary": evaluation.summary}
     trained = {key: getattr(model.info, key) for key in ("recipe", "phase", "epoch", "dimension", "encoder")}
-    return {
-        "trained": trained,
-        "seed": seed,
-        "predictors": {
-            key: {
-                split: {"figures": figures(judgements[key], split), "summary": evaluation.summary}
-                for split, evaluation in by_split.items()
-            }
-            for key, by_split in evaluations.items()
-        },
-    }
+    return {"trained": trained, "seed": seed, "predictors": predictors}
 
 
 def _say(line: str) -> None:

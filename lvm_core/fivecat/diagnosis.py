@@ -11,19 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lvm_core.bank import Bank, lag_similarities
+from lvm_core.bank import Bank, lag_similarities, row_norms
+from lvm_core.config.figures import MARGIN_OFFSETS, UNSEEN_OFFSETS
 from lvm_core.config.groups import DiagnosisParams, EvaluateParams
-from lvm_core.fivecat.further import FIGURES, defined_windows, needs
+from lvm_core.fivecat.windows import has_offset, judged_windows
 from lvm_core.windows import CONTEXT
 
 SPLITS = ("train", "val", "ood")
 """The splits that are looked at."""
-
-
-def position_in_article(articles: pd.DataFrame) -> np.ndarray:
-    """[N] int64: position of each bank row in its article."""
-    counts = articles["n_chunks"].to_numpy()
-    return np.arange(counts.sum()) - np.repeat(articles["first_row"].to_numpy(), counts)
 
 
 def lag_curve(lags: np.ndarray, rows: np.ndarray, position: np.ndarray) -> np.ndarray:
@@ -31,7 +26,8 @@ def lag_curve(lags: np.ndarray, rows: np.ndarray, position: np.ndarray) -> np.nd
 
     Args:
         lags: [N, L] from `lag_similarities`.
-        position: [N] from `position_in_article`.
+        rows: whose pairs with rows before them are taken.
+        position: [N] of each row of the bank in its article.
     """
     n_lags = lags.shape[1]
     inside = position[rows, None] >= np.arange(1, n_lags + 1)
@@ -67,17 +63,13 @@ def cross_similarity(bank: Bank, split: str, seed: int, pairs: int = 100_000) ->
     articles = bank.articles_of(split)
     if len(articles) < 2:
         return None
-    rows = split_rows(articles)
-    rng = np.random.default_rng(seed)
-    left, right = rng.choice(rows, (2, pairs))
-    apart = bank.article_of_row[left] != bank.article_of_row[right]
+    drawn = np.random.default_rng(seed).choice(split_rows(articles), (2, pairs))
+    apart = drawn[:, bank.article_of_row[drawn[0]] != bank.article_of_row[drawn[1]]]
     total, block = 0.0, 8192
-    left, right = left[apart], right[apart]
-    for start in range(0, len(left), block):
-        a = np.asarray(bank.vectors[left[start : start + block]], dtype=np.float32)
-        b = np.asarray(bank.vectors[right[start : start + block]], dtype=np.float32)
-        total += float(np.einsum("nd,nd->", a, b))
-    return total / len(left)
+    for start in range(0, apart.shape[1], block):
+        left, right = (np.asarray(bank.vectors[rows[start : start + block]], np.float32) for rows in apart)
+        total += float(np.einsum("nd,nd->", left, right))
+    return total / apart.shape[1]
 
 
 def split_rows(articles: pd.DataFrame) -> np.ndarray:
@@ -101,21 +93,14 @@ def leaked_share(bank: Bank, split: str, threshold: float, block: int = 1024) ->
 def diagnose(
     bank: Bank, params: DiagnosisParams, evaluation: EvaluateParams, seed: int
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Every figure of the diagnosis, and the lag-similarity curve.
-
-    Args:
-        bank: to look at.
-        params: of the diagnosis.
-        evaluation: of the evaluation, whose figures need windows with certain neighbours.
-        seed: of the pairs drawn for `between_articles`.
+    """Every figure of the diagnosis, and the lag-similarity curve; `seed` is of the pairs for `between_articles`.
 
     Returns:
         A nested dict by split (`train`, `val`, `ood`; splits without windows are left out), and a table with columns
         `name` (the split), `lag`, `similarity`.
     """
     lags = lag_similarities(bank.vectors, max(params.max_lag, CONTEXT))
-    position = position_in_article(bank.articles)
-    norms = _norms(bank.vectors)
+    norms = row_norms(bank.vectors)
     texts = np.array([len(text) for text in bank.texts()])
     report: dict[str, Any] = {}
     curves = []
@@ -125,7 +110,7 @@ def diagnose(
             continue
         articles = bank.articles_of(split)
         rows = split_rows(articles)
-        curve = lag_curve(lags, rows, position)[: params.max_lag]
+        curve = lag_curve(lags, rows, bank.position_of_row)[: params.max_lag]
         curves.append(pd.DataFrame({"name": split, "lag": np.arange(1, len(curve) + 1), "similarity": curve}))
         profile = position_profile(lags, targets)
         backwards = reversed_profile(lags, targets)
@@ -152,12 +137,43 @@ def diagnose(
     return report, pd.concat(curves, ignore_index=True)
 
 
-def _norms(vectors: np.ndarray, block: int = 65_536) -> np.ndarray:
-    parts = [
-        np.linalg.norm(np.asarray(vectors[start : start + block], dtype=np.float32), axis=1)
-        for start in range(0, len(vectors), block)
-    ]
-    return np.concatenate(parts)
+FIGURES = {
+    "cosine": "cosine, order, coherence",
+    "margin": "margin and margin_last",
+    "margin_unseen": "margin_unseen",
+    "retrieval": "retrieval in the article (R@1, R@5, MRR)",
+    "rollout": "rollout",
+}
+"""What the counts of `defined_windows` stand for."""
+
+
+def defined_windows(bank: Bank, split: str, params: EvaluateParams) -> dict[str, int]:
+    """Number of windows of a split over which each kind of figure is a mean, by the keys of `FIGURES`."""
+    windows = judged_windows(bank, split, params)
+    position, length = windows.position, windows.n_chunks[windows.article]
+
+    def having(offsets: range) -> int:
+        return int(np.logical_and.reduce([has_offset(position, length, k) for k in offsets]).sum())
+
+    return {
+        "cosine": len(windows),
+        "margin": having(MARGIN_OFFSETS),
+        "margin_unseen": having(range(1, UNSEEN_OFFSETS.stop)),
+        "retrieval": int((length - CONTEXT >= params.min_candidates).sum()),
+        "rollout": having(range(1, params.rollout_steps + 1)),
+    }
+
+
+def needs(figure: str, params: EvaluateParams) -> str:
+    """What an article must have for a figure to be defined on some of its windows."""
+    chunks = {
+        "cosine": CONTEXT + 1,
+        "margin": CONTEXT + MARGIN_OFFSETS.stop - 1,
+        "margin_unseen": CONTEXT + UNSEEN_OFFSETS.stop - 1,
+        "retrieval": CONTEXT + params.min_candidates,
+        "rollout": CONTEXT + params.rollout_steps,
+    }[figure]
+    return f"no article has the {chunks} chunks that it takes"
 
 
 def undefined_lines(report: dict[str, Any], evaluation: EvaluateParams) -> list[str]:
@@ -195,9 +211,7 @@ def diagnosis_text(report: dict[str, Any], near_duplicate: float, evaluation: Ev
             "",
             "| measure | " + " | ".join(splits) + " |",
             "|---|" + "---:|" * len(splits),
-            row("articles", "articles", form=",d"),
-            row("chunks", "chunks", form=",d"),
-            row("windows", "windows", form=",d"),
+            *(row(name, name, form=",d") for name in ("articles", "chunks", "windows")),
             row("chunks per article", "chunks_per_article", form=".1f"),
             row("characters per chunk", "characters_per_chunk", form=".0f"),
             *profiles,

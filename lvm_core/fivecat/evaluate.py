@@ -26,17 +26,21 @@ from lvm_core.config.figures import (
 )
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.figures import summarise
-from lvm_core.fivecat.further import (
+from lvm_core.fivecat.statistics import Judgement, bootstrap
+from lvm_core.fivecat.tests import (
+    Predictor,
     closeness_columns,
+    coherence_of,
     contrastive_column,
     draw_targets,
+    from_callable,
     full_bank_columns,
-    judged_windows,
     mean_chunk,
+    order_columns,
+    profile_columns,
+    rollout_columns,
+    unit_predictions,
 )
-from lvm_core.fivecat.predictor import Predictor, from_callable, unit_predictions
-from lvm_core.fivecat.statistics import Judgement, bootstrap
-from lvm_core.fivecat.tests import coherence_of, order_columns, profile_columns, rollout_columns
 from lvm_core.fivecat.windows import (
     Batch,
     Windows,
@@ -44,6 +48,7 @@ from lvm_core.fivecat.windows import (
     foreign_rows,
     gather_chunks,
     iterate_batches,
+    judged_windows,
     retrieval_columns,
     shuffled_orders,
 )

@@ -52,6 +52,14 @@ def mean_or_none(values: np.ndarray) -> float | None:
     return float(values.mean(dtype=np.float64)) if len(values) else None
 
 
+def margin_of(means: Mapping[int, float | None], rivals: Sequence[int]) -> float | None:
+    """Mean cosine at k=+1 minus the best of the `rivals`' means; None where undefined."""
+    target, others = means[1], [means[k] for k in rivals]
+    if target is None or any(value is None for value in others):
+        return None
+    return target - max(value for value in others if value is not None)
+
+
 def window_terms(windows: pd.DataFrame, coherence_cuts: Sequence[float]) -> dict[str, np.ndarray]:
     """What the figures are made of: [W] float64 each, NaN in windows that do not enter the mean.
 

@@ -17,8 +17,7 @@ from torch import Tensor
 from lvm_core.bank import Bank
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.figures import mean_or_none
-from lvm_core.fivecat.further import mean_chunk
-from lvm_core.fivecat.predictor import Predictor, from_callable
+from lvm_core.fivecat.tests import Predictor, from_callable, mean_chunk
 from lvm_core.fivecat.windows import (
     article_keys,
     article_scores,

@@ -1,46 +1,101 @@
-"""Tests by offset (A, E), of rearranged contexts (C) and of predictions fed back (D), with their published readings."""
+"""Predictors, and what is measured of them: by offset (A, E), of rearranged contexts (C), fed back (D), and more.
+
+A predictor is anything that maps the five context vectors of a window to a prediction of the next one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lvm_core.bank import Bank
 from lvm_core.config.figures import (
     ABLATIONS,
+    FULL_BANK_RANKS,
     OFFSETS,
     ROLLOUT_RANK,
+    full_bank_column,
     offset_column,
     published_step_column,
     step_columns,
 )
-from lvm_core.fivecat.predictor import Predictor, unit_predictions
-from lvm_core.fivecat.windows import Batch, column, has_offset, rank_counts, recall_at
+from lvm_core.fivecat.windows import (
+    TIE,
+    Batch,
+    Windows,
+    article_scores,
+    column,
+    gather_chunks,
+    has_offset,
+    rank_counts,
+    recall_at,
+)
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.hardware import product
 from lvm_core.windows import CONTEXT
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A named predictor."""
+
+    name: str
+    """For messages, folders and tables."""
+    predict: Callable[[Tensor, np.ndarray], Tensor]
+    """(contexts [B, 5, D] float32 unit vectors, oldest first; rows [B] int64, the bank rows of the chunks to be
+    predicted) -> [B, D] raw predictions on the contexts' device, not necessarily unit. Each prediction may depend on
+    its own window only. A trained model ignores `rows`; reference predictors that cheat use them."""
+    reads_context: bool = True
+    """False for predictors that ignore `contexts`; order ablations are not applicable to them."""
+    fit: Mapping[str, Any] = field(default_factory=dict)
+    """What was fitted, as json values (weights, chosen strength)."""
+
+    def __call__(self, contexts: Tensor, rows: np.ndarray) -> Tensor:
+        """[B, D] raw predictions, see `predict`."""
+        return self.predict(contexts, rows)
+
+
+def from_callable(function: Callable[[Tensor], Tensor], name: str = "model") -> Predictor:
+    """Wrap a plain function, `contexts [B, 5, D] -> predictions [B, D]`, such as a model in evaluation mode."""
+    return Predictor(name, lambda contexts, rows: function(contexts))
+
+
+def unit_predictions(predictor: Predictor, contexts: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Unit predictions [B, D] float32 of contexts [B, 5, D] and bank rows [B] of the targets, and their raw norms [B].
+
+    A zero prediction stays zero: its cosine to everything is 0, all candidates tie, and it ranks at chance.
+    """
+    raw = predictor(contexts, rows)
+    expected = (contexts.shape[0], contexts.shape[2])
+    if tuple(raw.shape) != expected:
+        raise LvmError(f"{predictor.name}: predicted an array of shape {tuple(raw.shape)}, expected {expected}")
+    raw = raw.float()
+    norm = torch.linalg.vector_norm(raw, dim=1)
+    finite = norm.isfinite()
+    if not bool(finite.all()):
+        first = int((~finite).nonzero()[0, 0])
+        raise LvmError(
+            f"{predictor.name}: the prediction of bank row {rows[first]} is not finite; the model has diverged, "
+            "retrain it with a smaller learning rate"
+        )
+    return raw / norm.clamp_min(1e-12)[:, None], norm
 
 
 def profile_columns(scores: Tensor, batch: Batch) -> dict[str, np.ndarray]:
     """The window table's columns of test A: [B] float32 cosine to each offset, NaN where the article has no such chunk.
 
-    Args:
-        scores: [B, L] float32 cosines with all chunks of the article.
-        batch: the windows.
+    `scores` [B, L] are the cosines with all chunks of the article (`article_scores`).
     """
     at = batch.position[:, None] - 1 + np.array(OFFSETS)
     there = (at >= 0) & (at < batch.n_chunks[:, None])
     index = torch.from_numpy(np.where(there, at, 0)).to(scores.device)
     cosines = np.where(there, scores.gather(1, index).cpu().numpy(), np.float32(np.nan))
     return {offset_column(k): cosines[:, place] for place, k in enumerate(OFFSETS)}
-
-
-def margin_of(means: Mapping[int, float | None], rivals: Sequence[int]) -> float | None:
-    """Mean cosine at k=+1 minus the best of the `rivals`' means; None where undefined."""
-    target, others = means[1], [means[k] for k in rivals]
-    if target is None or any(value is None for value in others):
-        return None
-    return target - max(value for value in others if value is not None)
 
 
 def coherence_of(contexts: Tensor) -> np.ndarray:
@@ -55,8 +110,7 @@ def leave_one_out_orders() -> np.ndarray:
     Dropping the last chunk and appending a copy of it is the context itself, as in the published test, whose average
     over i includes it.
     """
-    last = CONTEXT - 1
-    return np.array([[j for j in range(CONTEXT) if j != i] + [last] for i in range(CONTEXT)])
+    return np.array([[j for j in range(CONTEXT) if j != i] + [CONTEXT - 1] for i in range(CONTEXT)])
 
 
 def order_columns(
@@ -64,10 +118,8 @@ def order_columns(
 ) -> dict[str, np.ndarray]:
     """The window table's columns of test C: [B] float32 cosine to the target under each ablation.
 
-    Args:
-        cosine: [B] float32 cosine to the target with the true context.
-        shuffled: [B, 5] int64 random orders.
-        foreign: [B, D] float32 chunks of other articles; None where there are none (NaN).
+    `cosine` [B] is that with the true context, `shuffled` [B, 5] int64 are random orders, `foreign` [B, D] chunks of
+    other articles (None where there are none, which gives NaN).
     """
     unknown = np.full(len(batch), np.nan)
     if not predictor.reads_context:
@@ -105,10 +157,7 @@ def rollout_columns(
     for the one due (`published`; NaN for windows whose article ends before k=+`steps`+1).
 
     A predictor that uses `rows` is asked for the chunk due at each step, so the oracle is the true chunk throughout.
-
-    Args:
-        predictions: [B, D] float32 unit predictions from the true contexts (step 1).
-        scores: [B, L] float32 cosines of these with all chunks of the article.
+    `predictions` [B, D] are those of step 1, `scores` [B, L] their cosines with all chunks of the article.
     """
     whole = has_offset(batch.position, batch.n_chunks, steps)
     names = [name for step in range(1, steps + 1) for name in (*step_columns(step), published_step_column(step))]
@@ -117,7 +166,8 @@ def rollout_columns(
         return columns
     chosen = torch.from_numpy(np.flatnonzero(whole)).to(scores.device)
     part = batch.where(whole)
-    by_step = _scores_by_step(scores[chosen], _fed_back(predictor, part, predictions[chosen], steps), part)
+    first = scores[chosen, None, : part.n_chunks.max()]  # as measured before
+    by_step = torch.cat([first, article_scores(_fed_back(predictor, part, predictions[chosen], steps), part)], dim=1)
     all_scores = by_step.flatten(0, 1)  # [B' * H, L]: all steps are ranked at once
     due = part.position[:, None] + np.arange(steps)
     goes_on = has_offset(part.position, part.n_chunks, steps + 1)
@@ -137,8 +187,7 @@ def rollout_columns(
 def _fed_back(predictor: Predictor, batch: Batch, first: Tensor, steps: int) -> Tensor:
     """[B, H - 1, D] float32 unit predictions of steps 2..H, each from the context that ends with the one before it.
 
-    Args:
-        first: [B, D] float32 unit predictions of step 1.
+    `first` [B, D] are those of step 1.
     """
     fed_back = first.new_empty(len(batch), steps - 1, first.shape[1])
     contexts, last = batch.contexts(), first
@@ -149,18 +198,109 @@ def _fed_back(predictor: Predictor, batch: Batch, first: Tensor, steps: int) -> 
     return fed_back
 
 
-def _scores_by_step(first: Tensor, fed_back: Tensor, batch: Batch) -> Tensor:
-    """[B, H, L] float32 cosines of each step's prediction with all chunks of the article, one product an article.
+def mean_chunk(bank: Bank, split: str, block: int = 65_536) -> np.ndarray:
+    """[D] float32 mean of all chunks of the articles of a split; zeros where it has none."""
+    ordered = bank.articles_of(split).sort_values("article_id", kind="stable")  # bank order must not change a bit
+    total = np.zeros(bank.vectors.shape[1])
+    for first, length in zip(ordered["first_row"].tolist(), ordered["n_chunks"].tolist(), strict=True):
+        for start in range(first, first + length, block):
+            rows = np.arange(start, min(start + block, first + length))
+            total += gather_chunks(bank, rows).sum(0, dtype=torch.float64).numpy()
+    return (total / max(int(ordered["n_chunks"].sum()), 1)).astype(np.float32)
+
+
+def closeness_columns(
+    predictions: Tensor, contexts: Tensor, scores: Tensor, batch: Batch, centre: Tensor
+) -> dict[str, np.ndarray]:
+    """The window table's columns `best_context`, `best_context_of_truth` and `centred_cosine`, [B] float32.
+
+    `scores` [B, L] are the cosines of the predictions with all chunks of the article, `centre` [D] is the mean of the
+    split (`mean_chunk`).
+    """
+    target = batch.at_offset(1)
+    at = torch.from_numpy(batch.position[:, None] + np.arange(-CONTEXT, 0)).to(scores.device)
+    off, true = predictions - centre, target - centre
+    norms = torch.linalg.vector_norm(off, dim=1) * torch.linalg.vector_norm(true, dim=1)
+    columns = {
+        "best_context": scores.gather(1, at).amax(1),
+        "best_context_of_truth": torch.bmm(target[:, None], contexts.transpose(1, 2))[:, 0].amax(1),
+        "centred_cosine": (off * true).sum(1) / norms.clamp_min(1e-12),
+    }
+    return {name: values.cpu().numpy() for name, values in columns.items()}
+
+
+NEIGHBOURS = (-1, 0, 1)
+"""Chunks left out, relative to the truth. (A target's neighbour in the bank that is a target too is of its article.)"""
+
+
+def draw_targets(windows: Windows, count: int, seed: int) -> np.ndarray:
+    """[min(count, W)] int64 bank rows, ascending: a uniform sample of the targets, keyed by article id and position."""
+    order = np.argsort(windows.draw(seed, "contrast")[:, 0], kind="stable")
+    return np.sort(windows.rows[order[:count]])
+
+
+def contrastive_column(
+    predictions: Tensor, own: np.ndarray, rows: np.ndarray, others: np.ndarray, vectors: Tensor
+) -> np.ndarray:
+    """[B] float64 share of the drawn targets that lie further from the prediction than the truth; ties count half.
 
     Args:
-        first: [B, L] float32, those of step 1, as they were measured before.
-        fed_back: [B, H - 1, D] float32 unit predictions of the other steps.
+        predictions: [B, D] float32 unit predictions.
+        own: [B] float32 cosine with the truth.
+        rows: [B] int64 bank rows of the truth.
+        others: [n] int64 bank rows of the drawn targets, ascending (`draw_targets`).
+        vectors: [n, D] float32 unit vectors of these.
     """
-    scores = first.new_full((len(first), fed_back.shape[1] + 1, first.shape[1]), -torch.inf)
-    scores[:, 0] = first
-    starts = np.flatnonzero(np.diff(batch.first, prepend=-1))
-    stops = np.append(starts[1:], len(batch))
-    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-        row, count = int(batch.first[start]), int(batch.n_chunks[start])
-        scores[start:stop, 1:, :count] = fed_back[start:stop] @ batch.chunks[row : row + count].T
-    return scores
+    if not len(others):
+        return np.full(len(rows), np.nan)
+    lead = predictions @ vectors.T - torch.from_numpy(own).to(predictions.device)[:, None]
+    won = ((lead < -TIE).sum(1) + 0.5 * (lead.abs() <= TIE).sum(1)).cpu().numpy().astype(np.float64)
+    number = np.full(len(rows), len(others))
+    for step in NEIGHBOURS:
+        at = np.minimum(np.searchsorted(others, rows + step), len(others) - 1)
+        drawn = others[at] == rows + step
+        entry = lead.gather(1, torch.from_numpy(at[:, None]).to(lead.device))[:, 0].cpu().numpy()
+        won -= np.where(drawn, (entry < -TIE) + 0.5 * (np.abs(entry) <= TIE), 0.0)
+        number -= drawn
+    return np.divide(won, number, out=np.full(len(rows), np.nan), where=number > 0)
+
+
+BLOCK = 2048
+"""Bank rows scored at a time."""
+
+
+def full_bank_columns(
+    bank: Bank, predictions: Tensor, own: np.ndarray, rows: np.ndarray, min_candidates: int
+) -> dict[str, np.ndarray]:
+    """The window table's columns of R@1, R@5 and R@10 among all chunks of the bank but the context, [B] float64.
+
+    `own` [B] is the cosine with the target, whose bank row is in `rows` [B]; NaN where the bank has too few candidates.
+    """
+    total = len(bank.vectors)
+    if total - CONTEXT < min_candidates:
+        return {full_bank_column(k): np.full(len(rows), np.nan) for k in FULL_BANK_RANKS}
+    mine = torch.from_numpy(own).to(predictions.device)[:, None]
+    greater, tied = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
+    scores, flags = (predictions.new_empty(len(rows), BLOCK) for _ in range(2))
+    for start in range(0, total, BLOCK):
+        block = np.arange(start, min(start + BLOCK, total))
+        if len(block) < BLOCK:
+            scores, flags = (part.new_empty(len(rows), len(block)) for part in (scores, flags))
+        product(predictions, gather_chunks(bank, block, predictions.device), out=scores)
+        _leave_out(scores, rows, start)
+        # Ones are summed as floats, exact below 2^24 of them: torch takes forty times as long to count booleans.
+        ahead = torch.gt(scores, mine + TIE, out=flags).sum(1).cpu().numpy().astype(np.int64)
+        as_good = torch.ge(scores, mine - TIE, out=flags).sum(1).cpu().numpy().astype(np.int64)
+        greater += ahead
+        tied += as_good - ahead
+    return {full_bank_column(k): recall_at(k, greater, tied) for k in FULL_BANK_RANKS}
+
+
+def _leave_out(scores: Tensor, rows: np.ndarray, start: int) -> None:
+    """Take each window's context and its target (which is what the others are compared with) out of a block."""
+    for back in range(CONTEXT + 1):
+        at = rows - back - start
+        inside = np.flatnonzero((at >= 0) & (at < scores.shape[1]))
+        if len(inside):
+            place = (torch.from_numpy(inside), torch.from_numpy(at[inside]))
+            scores[place] = -torch.inf

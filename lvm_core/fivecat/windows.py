@@ -1,10 +1,10 @@
-"""The windows of an evaluation, their batches, and retrieval within the article: what dev figures need too."""
+"""The windows of an evaluation, their batches, and retrieval within the article (B): what dev figures need too."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,18 +12,16 @@ from torch import Tensor
 
 from lvm_core.bank import Bank
 from lvm_core.config.figures import RANKS
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.runtime.errors import LvmError
 from lvm_core.windows import CONTEXT, window_targets
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
-_FIRST = np.uint64(0xBF58476D1CE4E5B9)
-
-_SECOND = np.uint64(0x94D049BB133111EB)
-
 
 def _mix(values: np.ndarray) -> np.ndarray:
-    values = (values ^ (values >> np.uint64(30))) * _FIRST
-    values = (values ^ (values >> np.uint64(27))) * _SECOND
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
 
 
@@ -65,6 +63,11 @@ class Windows:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def draw(self, seed: int, purpose: str, count: int = 1) -> np.ndarray:
+        """[W, count] float64 uniform random numbers in (0, 1) for each window, keyed by article id and position."""
+        keys = article_keys(self.article_id, seed, purpose)[self.article]
+        return uniform(chunk_keys(keys, self.position), count)
+
 
 def canonical_windows(bank: Bank, split: str) -> Windows:
     """All windows of a split of the bank, in canonical order."""
@@ -78,13 +81,39 @@ def canonical_windows(bank: Bank, split: str) -> Windows:
     return Windows(rows, article, rows - first_row[article], article_id, first_row, n_chunks)
 
 
-def has_offset(position: np.ndarray, n_chunks: np.ndarray, k: int) -> np.ndarray:
-    """[W] bool: does the article have the chunk at offset k of the window?
+LEAK_BLOCK = 4096
+"""Windows whose contexts are compared with their target at a time."""
 
-    Args:
-        position: [W] int, position of the target in its article.
-        n_chunks: [W] int, chunks of that article.
-        k: offset; the chunk is at `position - 1 + k`.
+
+def judged_windows(bank: Bank, split: str, params: EvaluateParams) -> Windows:
+    """The windows of a split that are judged, in canonical order: all, or those whose answer is no near-duplicate."""
+    windows = canonical_windows(bank, split)
+    if params.near_duplicate is None or not len(windows):
+        return windows
+    kept = closest_in_context(bank.vectors, windows.rows) < params.near_duplicate
+    if not kept.any():
+        raise LvmError(
+            f"params.yaml: evaluate.near_duplicate = {params.near_duplicate} leaves none of the {len(kept)} windows "
+            f"of {split}; raise it"
+        )
+    return replace(windows, rows=windows.rows[kept], article=windows.article[kept], position=windows.position[kept])
+
+
+def closest_in_context(vectors: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """[W] float32: the largest cosine of each window's target (row [W]) with one of its five context chunks."""
+    closest = np.empty(len(targets), dtype=np.float32)
+    for start in range(0, len(targets), LEAK_BLOCK):
+        rows = targets[start : start + LEAK_BLOCK]
+        own = np.asarray(vectors[rows], dtype=np.float32)
+        cosines = [np.vecdot(own, np.asarray(vectors[rows - lag], np.float32)) for lag in range(1, CONTEXT + 1)]
+        closest[start : start + LEAK_BLOCK] = np.max(cosines, axis=0)
+    return closest
+
+
+def has_offset(position: np.ndarray, n_chunks: np.ndarray, k: int) -> np.ndarray:
+    """[W] bool: does the article, of n_chunks [W], have the chunk at offset k of the window with target `position` [W]?
+
+    That is the one at `position - 1 + k`.
     """
     at = position - 1 + k
     return (at >= 0) & (at < n_chunks)
@@ -92,24 +121,17 @@ def has_offset(position: np.ndarray, n_chunks: np.ndarray, k: int) -> np.ndarray
 
 def shuffled_orders(windows: Windows, seed: int) -> np.ndarray:
     """[W, 5] int64: a uniform random order of each window's context, keyed by article id and position."""
-    keys = article_keys(windows.article_id, seed, "shuffle")[windows.article]
-    return np.argsort(uniform(chunk_keys(keys, windows.position), CONTEXT), axis=1)
+    return np.argsort(windows.draw(seed, "shuffle", CONTEXT), axis=1)
 
 
 def foreign_rows(windows: Windows, seed: int) -> np.ndarray | None:
-    """[W] int64 bank rows: for each window a uniform random chunk of another article of the split.
-
-    Returns:
-        None where the split has no second article.
-    """
+    """[W] int64 bank rows: for each window a uniform random chunk of another article of the split, if it has one."""
     starts = np.concatenate([[0], np.cumsum(windows.n_chunks)])
     total, own = int(starts[-1]), windows.n_chunks[windows.article]
     if len(windows.article_id) < 2 or bool((own >= total).any()):
         return None
-    keys = article_keys(windows.article_id, seed, "foreign")[windows.article]
-    draw = uniform(chunk_keys(keys, windows.position), 1)[:, 0]
     # A number among the chunks of all other articles, counted in canonical order: step over the window's own article.
-    chosen = np.minimum((draw * (total - own)).astype(np.int64), total - own - 1)
+    chosen = np.minimum((windows.draw(seed, "foreign")[:, 0] * (total - own)).astype(np.int64), total - own - 1)
     chosen += np.where(chosen >= starts[windows.article], own, 0)
     article = np.searchsorted(starts, chosen, side="right") - 1
     return windows.first_row[article] + chosen - starts[article]
@@ -140,11 +162,7 @@ class Batch:
         return len(self.rows)
 
     def contexts(self, order: np.ndarray | None = None) -> Tensor:
-        """[B, 5, D] float32 contexts, slot s holding context chunk `order[..., s]` (default: 0..4, oldest first).
-
-        Args:
-            order: [5] or [B, 5] int, context chunks (0 the oldest) to put into the five slots.
-        """
+        """[B, 5, D] float32 contexts, slot s holding context chunk `order[..., s]` (default: 0..4, oldest first)."""
         slots = np.arange(CONTEXT) if order is None else order
         at = (self.first + self.position - CONTEXT)[:, None] + slots
         flat = self.chunks.index_select(0, self._tensor(at.reshape(-1)))
@@ -156,14 +174,8 @@ class Batch:
 
     def where(self, chosen: np.ndarray) -> Batch:
         """The windows with `chosen` [B] bool, over the same chunks."""
-        return Batch(
-            self.chunks,
-            self.rows[chosen],
-            self.position[chosen],
-            self.n_chunks[chosen],
-            self.first[chosen],
-            self.index[chosen],
-        )
+        of_windows = ("rows", "position", "n_chunks", "first", "index")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in of_windows})
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(self.chunks.device)
@@ -204,17 +216,17 @@ TIE = 1e-6
 
 
 def article_scores(predictions: Tensor, batch: Batch) -> Tensor:
-    """[B, L] float32 cosines of unit predictions [B, D] with all chunks of their article.
+    """[B, ..., L] float32 cosines of unit predictions [B, ..., D] with all chunks of their article.
 
     L is the longest article of the batch; -inf after an article's end. One matrix product an article.
     """
     longest = int(batch.n_chunks.max(initial=0))
-    scores = predictions.new_full((len(batch), longest), -torch.inf)
+    scores = predictions.new_full((*predictions.shape[:-1], longest), -torch.inf)
     starts = np.flatnonzero(np.diff(batch.first, prepend=-1))
     stops = np.append(starts[1:], len(batch))
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
         first, count = int(batch.first[start]), int(batch.n_chunks[start])
-        scores[start:stop, :count] = predictions[start:stop] @ batch.chunks[first : first + count].T
+        scores[start:stop, ..., :count] = predictions[start:stop] @ batch.chunks[first : first + count].T
     return scores
 
 
@@ -224,16 +236,13 @@ def column(scores: Tensor, position: np.ndarray) -> Tensor:
 
 
 def rank_counts(scores: Tensor, target: np.ndarray, context_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many candidates beat the target, and how many others tie with it.
+    """How many candidates beat the target, and how many others tie with it: [2, B] int64 each, masked first.
 
     Args:
         scores: [B, L] float32, -inf where there is no candidate.
         target: [B] int64, position of the true chunk.
         context_end: [B] int64, position after the last context chunk; the 5 chunks before it are taken out of the
             candidates in the masked counts.
-
-    Returns:
-        [2, B] int64 numbers greater and [2, B] int64 numbers tied (the target itself not counted), masked first,
     """
     if len(target) == 0:
         return np.zeros((2, 0), dtype=np.int64), np.zeros((2, 0), dtype=np.int64)

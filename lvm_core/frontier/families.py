@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lvm_core.bank import Bank
-from lvm_core.fivecat.predictor import Predictor, from_callable
+from lvm_core.fivecat.tests import Predictor, from_callable
 from lvm_core.fivecat.windows import canonical_windows, iterate_batches
 from lvm_core.frontier.equations import WANTED, Equations
 from lvm_core.runtime.cli import Progress

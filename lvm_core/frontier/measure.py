@@ -12,10 +12,16 @@ from torch import Tensor
 from lvm_core.bank import Bank
 from lvm_core.config.figures import MARGIN_OFFSETS, offset_column
 from lvm_core.config.groups import EvaluateParams
-from lvm_core.fivecat.further import judged_windows
-from lvm_core.fivecat.predictor import Predictor, unit_predictions
-from lvm_core.fivecat.tests import margin_of, profile_columns
-from lvm_core.fivecat.windows import Batch, article_scores, has_offset, iterate_batches, retrieval_columns
+from lvm_core.fivecat.figures import margin_of
+from lvm_core.fivecat.tests import Predictor, profile_columns, unit_predictions
+from lvm_core.fivecat.windows import (
+    Batch,
+    article_scores,
+    has_offset,
+    iterate_batches,
+    judged_windows,
+    retrieval_columns,
+)
 from lvm_core.frontier.answer import CRITERIA
 from lvm_core.frontier.equations import (
     PLACES,
