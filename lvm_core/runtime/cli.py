@@ -65,10 +65,9 @@ def _print_error(error: LvmError) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are `LvmError`: one line, with how the command is used."""
+    """A parser whose errors are `LvmError`: one line, with `command` as it is typed and the arguments that matter."""
 
     def __init__(self, command: str, usage: str, description: str) -> None:
-        """`command` as it is typed (`python -m lvm_core.gates`), `usage` the arguments that matter."""
         super().__init__(prog=command, description=description)
         self._how = f"usage: {command} {usage} (more with --help)"
 
@@ -106,12 +105,11 @@ def write_record(argv: Sequence[str], cpu: float, wall: float, rss: int, process
 class Progress:
     """Counts units of work and prints `label: done/total (percent), rate unit/s, time left` to stderr.
 
-    It stays readable in a log file: a line at most every few seconds. Of several processes of one run only the first
-    one prints.
+    It stays readable in a log file: a line at most `every` so many seconds. Units `done` before this run do not enter
+    the rate. Of several processes of one run only the first one prints.
     """
 
     def __init__(self, label: str, total: int, unit: str, done: int = 0, every: float = 5.0) -> None:
-        """`done` units were done before this run and do not enter the rate; `every`: seconds between lines."""
         self.label, self.total, self.unit, self.every = label, total, unit, every
         self.done = self.start_done = done
         self.start = self.last = time.monotonic()

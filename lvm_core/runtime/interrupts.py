@@ -19,11 +19,7 @@ MESSAGE = "interrupted: run `dvc repro` again to go on from the last saved point
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal (its `number`) asks the stage to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
+    """A signal, whose number is the argument, asks the stage to end."""
 
 
 def signals() -> list[signal.Signals]:
@@ -34,7 +30,7 @@ def signals() -> list[signal.Signals]:
 
 def exit_code(interrupt: KeyboardInterrupt) -> int:
     """What a shell reports of a program that a signal ended: 128 + the signal's number."""
-    return 128 + (interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT)
+    return 128 + (interrupt.args[0] if isinstance(interrupt, Interrupted) else signal.SIGINT)
 
 
 def exit_at_once() -> None:
