@@ -5,13 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import spearmanr
 
-from lvm_core.comparison.claim_rules import COLLAPSE, EPOCHS
-from lvm_core.comparison.claims import STATEMENTS, claims_text, measure_claims
-from lvm_core.comparison.evidence import rank_correlation
+from lvm_core.comparison.claim_rules import ATTENTION_BIASED, COLLAPSE, EPOCHS, PENALISED, RULES, SCALARS
+from lvm_core.comparison.claims import measure_claims, statements
 from lvm_core.fivecat.statistics import WORTH_HAVING as WORTH
 from tests import report_data as made
 
@@ -305,23 +301,34 @@ def test_on_a_whole_comparison_and_as_markdown():
     assert verdicts["mse-worse"] == verdicts["signal"] == "refuted"
     assert verdicts["mse-closer"] == verdicts["curriculum"] == verdicts["data"] == "confirmed"
     assert {verdicts[key] for key in ("penalties", "scalar", "attention")} == {"not measured"}
-    lines = claims_text(claims)
-    assert lines[0] == "## The summary's claims, measured"
+    page = made.text()
+    lines = page[page.index("## The summary's claims, measured") : page.index("## As published")].splitlines()
     table = [line for line in lines if line.startswith("|")]
-    assert len(table) == 2 + len(STATEMENTS)
+    assert len(table) == 2 + len(RULES)
     assert {line.replace("\\|", "").count("|") for line in table} == {4}
-    assert len({one.key for one in STATEMENTS}) == len(STATEMENTS)
     assert all(one.rule in "\n".join(lines) for one in claims)
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=12))
-def test_the_rank_correlation_is_spearmans(pairs):
-    first, second = (pd.Series(values, dtype=float) for values in zip(*pairs, strict=True))
-    found = rank_correlation(first, second)
-    if first.nunique() == 1 or second.nunique() == 1:
-        assert found is None
-    else:
-        assert found == pytest.approx(spearmanr(first, second).statistic, abs=1e-12)
+def test_every_statement_has_a_rule_and_names_the_recipes_that_it_judges():
+    found = {one.key: one for one in statements()}
+    assert list(found) == list(RULES)
+    judged = {"penalties": PENALISED, "scalar": SCALARS, "attention": ATTENTION_BIASED}
+    for key, names in judged.items():
+        assert set(names) == set(found[key].rows) - {"p1", "context_mean"}
+    for key in ("penalties", "attention"):
+        assert all(name in found[key].rule for name in judged[key])
+    assert "at least +0.7. Refuted: at most -0.7." in found["mse-closer"].rule
+    assert not any("{" in one.rule for one in found.values())
+
+
+def test_a_curve_at_the_border_of_steady_counts_and_one_that_never_moves_is_undecided():
+    flat = curve(1, 1, 5)
+    places = {"confirmed": (0, 1, 4, 2, 3), "undecided": (1, 1, 1, 1, 1)}  # rank correlations of 0.7 exactly, and none
+    for verdict, order in places.items():
+        beyond = flat.assign(dev_cosine_last=flat["dev_cosine"] + 0.01 * np.array(order))
+        found = claim("mse-closer", training=beyond, p1={})
+        assert found.verdict == verdict
+        assert f"{0.7 if verdict == 'confirmed' else 0:+.2f}" in found.sentence
 
 
 @pytest.mark.parametrize(("articles", "verdict"), [(20, "confirmed"), (19, "undecided")])

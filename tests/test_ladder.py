@@ -14,7 +14,7 @@ from lvm_core.config.params import load_group, read_params, validate
 from lvm_core.config.resolve import resolve_recipes, validate_all
 from lvm_core.curriculum import score_windows
 from lvm_core.fivecat.statistics import Judgement
-from lvm_core.report.check_text import metric_sentence
+from lvm_core.report.ladder_text import metric_sentence
 from lvm_core.runtime.errors import LvmError
 from lvm_core.selection.attempts import counted_on_dev, dev_form, not_asked, rivals_in
 from lvm_core.selection.check import after_phase_a, best_on_dev, check_metric, compare_scores, figures_at

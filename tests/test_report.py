@@ -246,16 +246,16 @@ def test_few_articles_are_warned_of():
 @pytest.mark.parametrize("reachable", [True, False])
 def test_the_frontier_speaks_of_traced_predictors_and_names_what_is_left_out(reachable):
     found = reach(made.frontier(reachable=reachable), made.comparison()["rows"])
-    for text in (found.note, found.brief, found.sentences):
+    for text in (found.tile.note, found.brief, found.sentences):
         assert not re.search(r"(?<!traced )linear predictor", text)
-    assert "traced linear predictor" in found.note
+    assert "traced linear predictor" in found.tile.note
     assert all("3 of the 5 gates" in text for text in (found.brief, found.sentences))
 
 
 def test_nothing_is_known_without_a_frontier():
     for frontier in (None, made.frontier(empty=True)):
         found = reach(frontier, made.comparison()["rows"])
-        assert (found.word, found.tone, dict(found.curves)) == ("–", "open", {})
+        assert (found.tile.value, found.tile.tone, dict(found.curves)) == ("–", "open", {})
 
 
 def test_the_matrix_says_what_the_oracle_fails_and_which_sets_nobody_passes(usual):

@@ -1,13 +1,14 @@
-"""How each claim is judged: small functions from the evidence to a verdict and a sentence with the figures."""
+"""How each claim is judged: functions from the evidence to a verdict and a sentence with the figures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from lvm_core.comparison.evidence import Evidence, Finding, Undefined, Verdict, defined, rank_correlation
 from lvm_core.fivecat.statistics import FEWEST_ARTICLES, WORTH_HAVING
 
 STEADY = 0.7
@@ -41,6 +42,65 @@ PUBLISHED_PAIR = (
 )
 
 
+Verdict = Literal["confirmed", "refuted", "undecided", "not measured"]
+
+
+class Undefined(Exception):
+    """A figure that a claim needs is undefined on these data; the message names it."""
+
+
+class Finding(NamedTuple):
+    """The verdict, and a sentence or two with the figures."""
+
+    verdict: Verdict
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything measured that a claim may be judged by."""
+
+    rows: Mapping[str, Mapping[str, Any]]
+    """Of the comparison, by name."""
+    training: pd.DataFrame
+    """Columns name, epoch, dev_cosine, dev_cosine_last, dev_recall_at_5."""
+    diagnosis: Mapping[str, Any]
+    """Of the data, by split."""
+    time_direction: Mapping[str, Any]
+    """By recipe and figure."""
+    stopped: Mapping[str, str]
+    """The phase after which each stopped recipe was not trained further, by name."""
+    pos_scalars: Mapping[str, float | None]
+    """Of this run's recipes, by name; None: without a position."""
+
+    def value(self, name: str, figure: str) -> float:
+        """A figure of a row."""
+        return _defined(self.rows[name].get(figure), f"{figure} of {name}")
+
+    def interval(self, name: str, figure: str) -> tuple[float, float, float]:
+        """A figure of a row, and the ends of its interval."""
+        return self.value(name, figure), self.value(name, f"{figure}_lo"), self.value(name, f"{figure}_hi")
+
+    def against_p1(self, names: Sequence[str]) -> dict[str, tuple[float, float, float]]:
+        """R@5 of each row on val minus that of p1, and the ends of the paired interval."""
+        return {name: self.interval(name, "val_r5_vs_p1") for name in names}
+
+    def articles(self) -> int | None:
+        """Articles of val with a window; None where the rows do not say."""
+        return next((row["val"]["articles"] for row in self.rows.values() if "articles" in row.get("val", {})), None)
+
+    def curve(self, name: str) -> pd.DataFrame:
+        """The training curve of a recipe by epoch; epochs without dev figures are left out."""
+        of_recipe = self.training[self.training["name"].astype(str) == name]
+        return of_recipe.sort_values("epoch").dropna(subset=["dev_recall_at_5", "dev_cosine", "dev_cosine_last"])
+
+
+def _defined(value: float | None, what: str) -> float:
+    if value is None or not math.isfinite(value):
+        raise Undefined(what)
+    return float(value)
+
+
 def mse_closer(evidence: Evidence) -> Finding:
     """The closeness to the last chunk, beyond that to the target, over the epochs of p1 on dev."""
     curve = evidence.curve("p1")
@@ -62,7 +122,8 @@ def _trend(epochs: pd.Series, values: pd.Series, what: str, *, rising: Verdict, 
         return Finding(
             "undecided", f"{len(values)} epochs of p1 with dev figures; it takes {EPOCHS} to see a trend. {ONE_RUN}"
         )
-    trend = rank_correlation(epochs, values) or 0.0
+    correlation = float(pd.DataFrame({"epoch": epochs, "value": values}).corr("spearman").to_numpy()[0, 1])
+    trend = 0.0 if math.isnan(correlation) else correlation  # NaN: all values are the same
     sentence = (
         f"Over {len(values)} epochs of p1 on dev, {what} went from {values.iloc[0]:.3f} to {values.iloc[-1]:.3f} "
         f"(rank correlation with the epoch {trend:+.2f}). {ONE_RUN}"
@@ -72,24 +133,22 @@ def _trend(epochs: pd.Series, values: pd.Series, what: str, *, rising: Verdict, 
 
 def curriculum_alone(evidence: Evidence) -> Finding:
     """Masked R@5 of p5 minus that of p1, paired."""
-    difference, low, high = _difference(evidence, "p5")
+    difference, low, high = evidence.interval("p5", "val_r5_vs_p1")
     sentence = (
         f"R@5 of p5 minus that of p1 on val: {_interval(difference, low, high)}. p5 has the positional scalar too, so "
         "this is the pair of them; the summary judged stage A alone, here all three stages are trained."
     )
-    if low > 0:
-        return Finding("refuted", sentence)
-    return Finding("confirmed" if high <= WORTH_HAVING else "undecided", sentence)
+    return Finding("refuted" if low > 0 else "confirmed" if high <= WORTH_HAVING else "undecided", sentence)
 
 
 def data_inform(evidence: Evidence) -> Finding:
     """Whether even the plainest use of the context finds the next chunk more often than chance."""
-    recall, low, high = (evidence.value("copy_last", f"val_recall_at_5{end}") for end in ("", "_lo", "_hi"))
+    recall, low, high = evidence.interval("copy_last", "val_recall_at_5")
     chances = evidence.rows["copy_last"].get("val", {}).get("chance", {})
-    chance = defined(chances.get("recall_at_5"), "the chance level of R@5 on val")
+    chance = _defined(chances.get("recall_at_5"), "the chance level of R@5 on val")
     sentence = (
-        f"Repeating the last chunk finds the next one among 5 in {_interval(recall, low, high, signed=False)} of the "
-        f"windows of val; chance is {chance:.3f}."
+        f"Repeating the last chunk finds the next one among 5 in {_interval(recall, low, high, '.3f')} of the windows "
+        f"of val; chance is {chance:.3f}."
     )
     if low > chance:
         return Finding("confirmed", sentence + " The context tells something about the next chunk.")
@@ -102,7 +161,7 @@ def signal_has_direction(evidence: Evidence) -> Finding:
     if split is None:
         raise Undefined("the temporal signal of train and val")
     signal, backwards = (
-        defined(evidence.diagnosis[split].get(name), f"{name} of {split}")
+        _defined(evidence.diagnosis[split].get(name), f"{name} of {split}")
         for name in ("temporal_signal", "temporal_signal_reversed")
     )
     sentence = (
@@ -117,33 +176,25 @@ def signal_has_direction(evidence: Evidence) -> Finding:
 
 def _direction_sentence(evidence: Evidence) -> str:
     """The same recipes on reversed articles, beside what copying, which knows no direction, differs by there."""
-    found = {name: _compared(figures.get("val_recall_at_5")) for name, figures in evidence.time_direction.items()}
-    recipes = {name: cell for name, cell in found.items() if cell and name not in SIMILARITY_ONLY}
-    if not recipes:
-        return "What could show a direction, the same recipe on reversed articles, has not been measured."
-    controls = [cell for name in SIMILARITY_ONLY if (cell := found.get(name))]
-    articles = evidence.articles()
+    cells = {name: figures.get("val_recall_at_5") or {} for name, figures in evidence.time_direction.items()}
+    compared = ("forward", "reversed", "difference", "lo", "hi")
+    found = {name: cell for name, cell in cells.items() if all(cell.get(key) is not None for key in compared)}
+    differences = {name: _interval(cell["difference"], cell["lo"], cell["hi"]) for name, cell in found.items()}
+    known = [name for name in SIMILARITY_ONLY if name in found]
     shown = [
-        f"{name} {cell['forward']:.3f} forward, {cell['reversed']:.3f} reversed, "
-        f"{_interval(cell['difference'], cell['lo'], cell['hi'])}: {_beyond_copying(cell, controls, articles)}"
-        for name, cell in recipes.items()
+        f"{name} {cell['forward']:.3f} forward, {cell['reversed']:.3f} reversed, {differences[name]}: "
+        + _beyond_copying(cell, [found[other]["difference"] for other in known], evidence.articles())
+        for name, cell in found.items()
+        if name not in SIMILARITY_ONLY
     ]
+    if not shown:
+        return "What could show a direction, the same recipe on reversed articles, has not been measured."
     sentence = f"What can show a direction is the same recipe on reversed articles (R@5 on val): {'; '.join(shown)}."
-    own = [
-        f"{name} {_interval(cell['difference'], cell['lo'], cell['hi'])}"
-        for name in SIMILARITY_ONLY
-        if (cell := found.get(name))
-    ]
-    return f"{sentence} What knows similarity alone differs too: {', '.join(own)}." if own else sentence
+    own = ", ".join(f"{name} {differences[name]}" for name in known)
+    return f"{sentence} What knows similarity alone differs too: {own}." if own else sentence
 
 
-def _compared(cell: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """A cell of the time direction, None where one of its figures is undefined."""
-    whole = cell and all(cell.get(name) is not None for name in ("forward", "reversed", "difference", "lo", "hi"))
-    return cell if whole else None
-
-
-def _beyond_copying(cell: Mapping[str, Any], controls: Sequence[Mapping[str, Any]], articles: int | None) -> str:
+def _beyond_copying(cell: Mapping[str, Any], controls: Sequence[float], articles: int | None) -> str:
     """A direction is spoken of only where a recipe's own difference is not 0 and goes beyond those of all controls."""
     value, low, high = (cell.get(f"beyond_copy_last{end}") for end in ("", "_lo", "_hi"))
     if value is None or low is None or high is None:
@@ -151,18 +202,11 @@ def _beyond_copying(cell: Mapping[str, Any], controls: Sequence[Mapping[str, Any
     numbers = f"{_interval(value, low, high)} beyond copy_last's own difference"
     if articles is not None and articles < FEWEST_ARTICLES:
         return f"{numbers}, of {articles} article(s): too few to show a direction"
-    if (
-        len(controls) == len(SIMILARITY_ONLY)
-        and min(cell["lo"], low) > 0
-        and all(cell["difference"] > one["difference"] for one in controls)
-    ):
-        return f"{numbers}: forward is easier"
-    if (
-        len(controls) == len(SIMILARITY_ONLY)
-        and max(cell["hi"], high) < 0
-        and all(cell["difference"] < one["difference"] for one in controls)
-    ):
-        return f"{numbers}: backward is easier"
+    if len(controls) == len(SIMILARITY_ONLY):
+        if min(cell["lo"], low) > 0 and cell["difference"] > max(controls):
+            return f"{numbers}: forward is easier"
+        if max(cell["hi"], high) < 0 and cell["difference"] < min(controls):
+            return f"{numbers}: backward is easier"
     return f"{numbers}: as far as can be seen no larger than what copying shows, so this shows no direction"
 
 
@@ -171,7 +215,7 @@ def penalties_unstable(evidence: Evidence) -> Finding:
     floor = evidence.value("context_mean", "val_cosine")
     collapsed, open_ones, others, parts = [], [], [], []
     for name in PENALISED:
-        cosine, (difference, low, high) = evidence.value(name, "val_cosine"), _difference(evidence, name)
+        cosine, (difference, low, high) = evidence.value(name, "val_cosine"), evidence.interval(name, "val_r5_vs_p1")
         if cosine < floor or high < COLLAPSE:
             collapsed.append(name)
         elif low < COLLAPSE:
@@ -195,17 +239,16 @@ def stronger_scalar(evidence: Evidence) -> Finding:
         here = ", ".join(f"{name} with {_scalar(evidence.pos_scalars, name)}" for name in others)
         asked = ", ".join(f"{name} with {SCALARS[name]:.2f}" for name in others)
         return Finding("not measured", f"This run has {here}; the claim is about {asked}.")
-    found = {name: _difference(evidence, name) for name in SCALARS}
-    parts = [f"{name} ({SCALARS[name]:.2f}) {_interval(*three)}" for name, three in found.items()]
+    found = evidence.against_p1(list(SCALARS))
+    parts = ", ".join(f"{name} ({SCALARS[name]:.2f}) {_interval(*three)}" for name, three in found.items())
     sentence = (
-        f"R@5 against p1 on val: {', '.join(parts)}. p5_1 changes more than the scalar; p5_nuclear also raises it on a "
+        f"R@5 against p1 on val: {parts}. p5_1 changes more than the scalar; p5_nuclear also raises it on a "
         "ramp over the first epochs."
     )
-    _, weak_low, weak_high = found[WEAK]
-    stronger = {name: three for name, three in found.items() if name != WEAK}
-    if any(low > weak_high for _, low, _ in stronger.values()):
+    _, weak_low, weak_high = found.pop(WEAK)
+    if any(low > weak_high for _, low, _ in found.values()):
         return Finding("confirmed", sentence)
-    no_gain = all(high - weak_low <= WORTH_HAVING for _, _, high in stronger.values())
+    no_gain = all(high - weak_low <= WORTH_HAVING for _, _, high in found.values())
     return Finding("refuted" if no_gain else "undecided", sentence)
 
 
@@ -219,19 +262,26 @@ def _scalar(scalars: Mapping[str, float | None], name: str) -> str:
 
 def attention_bias(evidence: Evidence) -> Finding:
     """Whether the recipes that bias attention against the last chunk gain R@5 worth having over p1."""
-    found = {name: _difference(evidence, name) for name in ATTENTION_BIASED}
-    parts = [f"{name} {_interval(*three)}" for name, three in found.items()]
-    sentence = f"R@5 against p1 on val: {', '.join(parts)}. p5_1 changes more than the attention."
+    found = evidence.against_p1(ATTENTION_BIASED)
+    parts = ", ".join(f"{name} {_interval(*three)}" for name, three in found.items())
+    sentence = f"R@5 against p1 on val: {parts}. p5_1 changes more than the attention."
     if any(low > 0 and value >= WORTH_HAVING for value, low, _ in found.values()):
         return Finding("confirmed", sentence)
     return Finding("refuted" if all(high <= WORTH_HAVING for _, _, high in found.values()) else "undecided", sentence)
 
 
-def _difference(evidence: Evidence, name: str) -> tuple[float, float, float]:
-    value, low, high = (evidence.value(name, f"val_r5_vs_p1{end}") for end in ("", "_lo", "_hi"))
-    return value, low, high
-
-
-def _interval(value: float, low: float, high: float, *, signed: bool = True) -> str:
-    form = "+.3f" if signed else ".3f"
+def _interval(value: float, low: float, high: float, form: str = "+.3f") -> str:
     return f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+RULES: dict[str, Callable[[Evidence], Finding]] = {
+    "mse-closer": mse_closer,
+    "mse-worse": mse_worse,
+    "curriculum": curriculum_alone,
+    "data": data_inform,
+    "signal": signal_has_direction,
+    "penalties": penalties_unstable,
+    "scalar": stronger_scalar,
+    "attention": attention_bias,
+}
+"""The function of each claim of claims.yaml, by key."""

@@ -9,9 +9,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from lvm_core.config.gates import FRAMES, Gate
-from lvm_core.report.check_text import metric_sentence
 from lvm_core.report.drawing import BASELINE, RECIPE, Picture, drawing
-from lvm_core.report.ladder_text import attempt_text, beside_text, parameters_text, standing_text, why_selected
+from lvm_core.report.ladder_text import (
+    attempt_text,
+    beside_text,
+    metric_sentence,
+    parameters_text,
+    standing_text,
+    why_selected,
+)
 from lvm_core.report.numbers import UNDEFINED, count, number
 from lvm_core.report.tables import Cell, Line, Table
 from lvm_core.selection import AfterPhases, Outcome, RowResult, SetResult

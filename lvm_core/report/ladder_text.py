@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from lvm_core.config.gates import CERTIFIED
-from lvm_core.report.check_text import Found, figure_text, metric_lines, metric_sentence
+from lvm_core.fivecat.statistics import WORTH_HAVING
+from lvm_core.report import render
 from lvm_core.selection.gates_text import STATUS_WORDS, mark
 
+Found = Mapping[str, Any]
+"""What metrics/ladder.json holds, or a part of it."""
+
 TITLES = {"recall_at_5": "R@5", "cosine": "cosine"}
-
-FALLBACK = "Option 5, generalised"
-
-FRAMES = {"corrected": "the next chunk where it belongs", "published": "one chunk late, as the earlier work measured"}
-
-INTRODUCTION = """\
-The earlier work's summary of 2 November 2025 ends with steps to take in their order ("Top 5 Next Steps", "If Stage A
-Fails"). This page is what came of them here. Each attempt is judged after phase A against its set of gates (`gates` in
-params.yaml). The first that passes is selected; if none does, the recipe with the best figure is. **`dev` decides**:
-what a gate asks of `val` is asked of `dev`, articles that no report is about."""
 
 BESIDE = {
     "report": (
@@ -35,13 +30,6 @@ BESIDE = {
 }
 """What `val` and `ood` have to do with the choice, by `gates.policy`."""
 
-MARGIN = """\
-About the margin: it is the cosine with the next chunk minus the best of the other offsets from -3 to +3. It is below 0
-for nearly everything that is built from the context, and about 0 for a predictor that says the same of every window,
-so a threshold above 0 does not tell good models from bad ones. The earlier work took it one chunk late, where the
-threshold fails a perfect predictor too. More: [How to read the numbers](../docs/how-to-read-the-numbers.md); what can
-be reached at all on these data: [comparison.md](comparison.md)."""
-
 
 def ladder_text(found: Found, about: Mapping[str, str]) -> str:
     """`metrics/ladder.md`.
@@ -50,18 +38,15 @@ def ladder_text(found: Found, about: Mapping[str, str]) -> str:
         found: what metrics/ladder.json holds.
         about: the line about each recipe of params.yaml.
     """
-    lines = ["# The ladder: which model is selected, and why", "", INTRODUCTION, "", beside_text(found), ""]
-    lines += [f"**Selected: `{found['selected']['model']}`.** {why_selected(found)}", "", *_overview(found), ""]
-    lines += ["## Option 1: is forward-distinctness the right metric?", "", *metric_lines(found["check"]), ""]
-    lines += ["## The attempts", ""]
-    if not found["attempts"]:
-        lines += ["None.", ""]
-    for name, attempt in found["attempts"].items():
-        lines += [*_attempt(name, attempt, about.get(attempt["recipe"], "")), ""]
-    if any(failed_margin(attempt) for attempt in found["attempts"].values()):
-        lines += [MARGIN, ""]
-    lines += ["## The selected model", "", *_selected(found, about)]
-    return "\n".join(lines) + "\n"
+    words = (beside_text, why_selected, metric_sentence, alternative_text, parameters_text, attempt_text, standing_text)
+    return render(
+        "ladder.md.j2",
+        {"figure": figure_text},
+        **{function.__name__: function for function in (*words, final_models, mark)},
+        found=found,
+        about=about,
+        margin_failed=any(_fails_margin(attempt) for attempt in found["attempts"].values()),
+    )
 
 
 def beside_text(found: Found) -> str:
@@ -71,53 +56,48 @@ def beside_text(found: Found) -> str:
 
 def why_selected(found: Found) -> str:
     """One or two sentences: why it is this model."""
+    # an attempt may pass after phase A and then diverge
+    lost = any(attempt["passed"] and attempt["diverged"] for attempt in found["attempts"].values())
+    return _first_to_pass(found, lost) if found["selected"]["by"] == "gates" else _fallback(found, lost)
+
+
+def _first_to_pass(found: Found, lost: bool) -> str:
     chosen = found["selected"]
-    if chosen["by"] == "gates":
-        attempt = found["attempts"][chosen["attempt"]]
-        passed = f"It is the first whose phase A passes {_all_gates(attempt)} on dev"
-        if _lost(found):
-            passed += " and whose training does not diverge"
-        if attempt["retry"]:
-            return f"{passed}, so phases B and C were trained with the same parameters."
-        if chosen["completed_here"]:
-            return (
-                f"{passed}. The gates on val and ood had stopped it after phase A (gates.policy: enforce), so phases B "
-                "and C were trained here, as they are for a retry that passes."
-            )
-        return f"{passed}."
-    tried = len(found["attempts"])
-    none = f"None of {tried} attempts passes its gates" if tried > 1 else "The one attempt does not pass its gates"
-    none += " on dev and is trained to its end" if _lost(found) else " on dev"
-    why = none if tried else "There is no attempt to judge"
-    decides = chosen["criterion"]
-    figures = {name: one[decides] for name, one in found["candidates"].items() if one[decides] is not None}
-    others = {name: value for name, value in figures.items() if name != chosen["recipe"]}
-    best = f"the best of {len(found['candidates'])} recipes by {TITLES[decides]} on dev"
-    if chosen["recipe"] not in figures:
-        return f"{why}, and no figure on dev is defined: the first recipe.{_stopped(found)}"
-    best += f", {figures[chosen['recipe']]:.4f}"
-    if others:
-        second = max(others, key=lambda name: others[name])
-        best += f" (next: `{second}`, {others[second]:.4f})"
-    return f"{why}, so the fallback takes {best}.{_stopped(found)}"
-
-
-def _all_gates(attempt: Found) -> str:
+    attempt = found["attempts"][chosen["attempt"]]
     number = attempt["asked_on_dev"]["of"]
-    return f"all {number} gates of `{attempt['set']}`" if number > 1 else f"the one gate of `{attempt['set']}`"
+    gates = f"all {number} gates" if number > 1 else "the one gate"
+    passed = f"It is the first whose phase A passes {gates} of `{attempt['set']}` on dev"
+    if lost:
+        passed += " and whose training does not diverge"
+    if attempt["retry"]:
+        return f"{passed}, so phases B and C were trained with the same parameters."
+    if chosen["completed_here"]:
+        return (
+            f"{passed}. The gates on val and ood had stopped it after phase A (gates.policy: enforce), so phases B "
+            "and C were trained here, as they are for a retry that passes."
+        )
+    return f"{passed}."
 
 
-def _lost(found: Found) -> bool:
-    """Whether an attempt passed after phase A and then diverged."""
-    return any(attempt["passed"] and attempt["diverged"] for attempt in found["attempts"].values())
-
-
-def _stopped(found: Found) -> str:
-    """Which recipes the fallback compares as they were after phase A: it is not a like comparison then."""
-    names = [f"`{name}`" for name, one in found["candidates"].items() if one["phase"] != "c"]
-    if not names:
-        return ""
-    return f" Stopped after phase A by the gates on val and ood, and compared as they were then: {', '.join(names)}."
+def _fallback(found: Found, lost: bool) -> str:
+    chosen, candidates, tried = found["selected"], found["candidates"], len(found["attempts"])
+    why = f"None of {tried} attempts passes its gates" if tried > 1 else "The one attempt does not pass its gates"
+    why += " on dev and is trained to its end" if lost else " on dev"
+    if not tried:
+        why = "There is no attempt to judge"
+    # compared as they were after phase A: not a like comparison then
+    stopped = ", ".join(f"`{name}`" for name, one in candidates.items() if one["phase"] != "c")
+    if stopped:
+        stopped = f" Stopped after phase A by the gates on val and ood, and compared as they were then: {stopped}."
+    decides = chosen["criterion"]
+    figures = {name: one[decides] for name, one in candidates.items() if one[decides] is not None}
+    if chosen["recipe"] not in figures:
+        return f"{why}, and no figure on dev is defined: the first recipe.{stopped}"
+    best = f"the best of {len(candidates)} recipes by {TITLES[decides]} on dev, {figures.pop(chosen['recipe']):.4f}"
+    if figures:
+        second = max(figures, key=lambda name: figures[name])
+        best += f" (next: `{second}`, {figures[second]:.4f})"
+    return f"{why}, so the fallback takes {best}.{stopped}"
 
 
 def parameters_text(attempt: Found) -> str:
@@ -139,8 +119,7 @@ def attempt_text(attempt: Found) -> str:
     return f"failed: {asked['passed']} of {asked['of']} gates{unknown}"
 
 
-def failed_margin(attempt: Found) -> bool:
-    """Whether an attempt fails a threshold to the margin."""
+def _fails_margin(attempt: Found) -> bool:
     return any(
         one["dev"] is not None and one["dev"]["passed"] is False and "margin" in one["asked"]
         for gate in attempt["gates"].values()
@@ -148,97 +127,11 @@ def failed_margin(attempt: Found) -> bool:
     )
 
 
-def _overview(found: Found) -> list[str]:
-    lines = ["| step of the summary | tried | parameters | R@5 on dev | outcome on dev |", "|---|---|---|---:|---|"]
-    lines.append(f"| Option 1 | the curriculum's score | | | {metric_sentence(found['check'])} |")
-    for name, attempt in found["attempts"].items():
-        cells = (
-            attempt["step"] or "-",
-            f"`{name}`",
-            parameters_text(attempt),
-            figure_text(attempt["dev"]["recall_at_5"]),
-        )
-        lines.append(f"| {' | '.join(cells)} | {attempt_text(attempt)} |")
-    for key, why in (("not_tried", "not tried: an attempt before it passed"), ("skipped", "skipped: not in `names`")):
-        lines += [f"| {step or '-'} | `{name}` | | | {why} |" for name, step in found[key].items()]
-    chosen = found["selected"]
-    if chosen["by"] == "fallback":
-        dev = figure_text(chosen["dev"]["recall_at_5"])
-        lines.append(f"| {FALLBACK} | `{chosen['model']}` | | {dev} | selected (final model) |")
-    return lines
-
-
-def _attempt(name: str, attempt: Found, about: str) -> list[str]:
-    step = f"{attempt['step']}: " if attempt["step"] else ""
-    retry = f", retry {attempt['retry']}" if attempt["retry"] else ""
-    lines = [f"### {step}`{attempt['recipe']}`{retry}", ""]
-    if about:
-        lines.append(f"- What: {about}")
-    lines += [f"- Parameters: {parameters_text(attempt)}", f"- On `dev`, which decides: **{attempt_text(attempt)}**"]
-    for frame, counted in attempt["on_val_and_ood"].items():
-        said = "passed" if counted["whole"] else "not passed"
-        line = f"- On `val` and `ood` ({FRAMES[frame]}): {counted['passed']} of {counted['of']} gates, {said}"
-        lines.append(f"{line} (reported only)")
-    if attempt["not_asked_on_dev"]:
-        gates = ", ".join(f"`{gate}`" for gate in attempt["not_asked_on_dev"])
-        lines.append(f"- Not asked on `dev`, because they are about `ood`: {gates}")
-    lines += [_counted(*item) for item in attempt["counted_on_dev"].items()]
-    if not attempt["gates"]:
-        return [*lines, "", "There is no model of it to judge."]
-    lines += ["", f"Gates of `{attempt['set']}`:", ""]
-    lines += ["| gate | asked | on dev | as reported (val, ood) |", "|---|---|---|---|"]
-    for key, gate in attempt["gates"].items():
-        for one in gate["conditions"]:
-            cells = (f"`{key}`", one["asked"], _answer(one["dev"]), _answer(one["reported"]))
-            lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, "", *_figures(attempt)]
-
-
-def _counted(name: str, left: Found) -> str:
-    return (
-        f"- Counted from `{name}`: {left['asked']} of its {left['of']} gates are asked on `dev`, {left['in_part']} of "
-        "these only in part (what they ask of `ood` is dropped); the number wanted is the same"
-    )
-
-
-def _figures(attempt: Found) -> list[str]:
-    figures = list(attempt["dev"])
-    lines = ["| figures after phase A | " + " | ".join(figures) + " |", "|---|" + "---:|" * len(figures)]
-    for split in ("dev", "val", "ood"):
-        lines.append(f"| {split} | " + " | ".join(figure_text(attempt[split][figure]) for figure in figures) + " |")
-    return lines
-
-
-def _answer(answer: Found | None) -> str:
-    if answer is None:
-        return "not asked"
-    value = "undefined" if answer["value"] is None else f"{answer['value']:.4g}"
-    return f"{value}: {mark(answer['passed'])}"
-
-
-def _selected(found: Found, about: Mapping[str, str]) -> list[str]:
-    chosen = found["selected"]
-    recipe = chosen["recipe"]
-    lines = [
-        f"`data/models/selected` is a copy of the final model of `{chosen['model']}`: epoch {chosen['epoch']}, the "
-        f"best one on `dev` of phase {chosen['phase'].upper()}.",
-        "",
-    ]
-    if recipe in about:
-        lines += [f"- What: {about[recipe]}"]
-    lines += [f"- Why: {why_selected(found)}", f"- {standing_text(chosen)}", ""]
-    lines += ["| recipe, final model | R@5 on dev | cosine on dev | epoch kept |", "|---|---:|---:|---:|"]
-    rows: Sequence[tuple[str, Found]] = list(found["candidates"].items())
-    if chosen["model"] not in found["candidates"]:
-        rows = [(chosen["model"], {**chosen["dev"], "epoch": chosen["epoch"]}), *rows]
-    for name, one in rows:
-        shown = f"**`{name}`** (selected)" if name == chosen["model"] else f"`{name}`"
-        lines.append(f"| {shown} | {figure_text(one['recall_at_5'])} | {figure_text(one['cosine'])} | {one['epoch']} |")
-    lines += ["", "These are the figures on `dev` that training takes after each epoch (R@5: windows with six or more"]
-    lines += [
-        "candidates; those of the attempts leave out more, as on `val`). All rows on `val` and `ood`, with intervals:"
-    ]
-    return [*lines, "[comparison.md](comparison.md)."]
+def final_models(found: Found) -> dict[str, Found]:
+    """Figures on `dev` and the epoch kept of all recipes' final models, after those of a model that is none of them."""
+    chosen, candidates = found["selected"], found["candidates"]
+    own = {} if chosen["model"] in candidates else {chosen["model"]: {**chosen["dev"], "epoch": chosen["epoch"]}}
+    return own | candidates
 
 
 def standing_text(chosen: Found) -> str:
@@ -253,3 +146,34 @@ def standing_text(chosen: Found) -> str:
         f"{counted['passed']} of {counted['of']} certified gates; "
         f"status `{chosen['status']}`: {STATUS_WORDS[chosen['status']]}"
     )
+
+
+def metric_sentence(check: Found) -> str:
+    """The answer to the summary's Option 1 in one line."""
+    return f"computed as it is defined; the alternative: {alternative_text(check)}"
+
+
+def alternative_text(check: Found) -> str:
+    """A clause about recipes that differ in the score alone; R@5 decides, cosine where it is undefined.
+
+    Less than `WORTH_HAVING` is not called better: there is one training each, so how far chance goes is not known.
+    """
+    gains = [
+        pair["gain"]["cosine"] if pair["gain"]["recall_at_5"] is None else pair["gain"]["recall_at_5"]
+        for pair in check["after_phase_a"]["pairs"].values()
+    ]
+    better = [gain >= WORTH_HAVING for gain in gains if gain is not None]
+    if not better:
+        return "cannot be told here, because no two recipes in `names` differ in the score alone"
+    if all(better):
+        found = f"better on dev in this run by {WORTH_HAVING} or more"
+    elif any(better):
+        found = f"better on dev by {WORTH_HAVING} or more for one recipe, not for another"
+    else:
+        found = f"no gain of {WORTH_HAVING} or more on dev in this run"
+    return f"{found} (one training each, no interval)"
+
+
+def figure_text(value: float | None, form: str = ".4f") -> str:
+    """A figure with four digits; `-` where undefined."""
+    return "-" if value is None else format(value, form)

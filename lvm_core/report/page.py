@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
 from lvm_core.comparison.claims import measure_claims
 from lvm_core.fivecat.statistics import RESAMPLES
-from lvm_core.report import pictures, tables
+from lvm_core.report import pictures, render, tables
 from lvm_core.report.drawing import Picture
 from lvm_core.report.gate_tables import confidence, gate_tables, phases_table, selection
-from lvm_core.report.numbers import count, number, signed, with_minus
+from lvm_core.report.numbers import count, with_minus
 from lvm_core.report.verdict import few_articles, reach, verdict
 from lvm_core.selection import AfterPhases
 from lvm_core.selection.gates_text import POLICIES
@@ -54,8 +53,11 @@ def report_html(
     recipes = [str(row["name"]) for row in rows if row["kind"] == "recipe"]
     found = _tables(comparison, frontier, diagnosis, training)
     reached = found["reach"]
-    return _template("report.html.j2").render(
+    return render(
+        "report.html.j2",
+        {"minus": with_minus, "soft": soft_breaks},
         **found,
+        style=Markup(files("lvm_core.report").joinpath("report.css").read_text(encoding="utf-8")),
         verdict=verdict(rows, reached, comparison.get("best_two")),
         selected=selection(ladder),
         confidence=confidence(calibration, reliability),
@@ -75,8 +77,9 @@ def comparison_text(
 ) -> str:
     """metrics/comparison.md: the tables of the report and the words around them; arguments as of `report_html`."""
     rows = comparison["rows"]
-    template = _template("comparison.md.j2")
-    return template.render(
+    return render(
+        "comparison.md.j2",
+        {"md": tables.markdown, "cell": tables.escaped},
         **_tables(comparison, frontier, diagnosis, training),
         in_force=comparison["gates_in_force"],
         stopped={name: one["why"] for name, one in comparison["after_phases"].items() if one["stopped_after"]},
@@ -146,22 +149,6 @@ def _curves(training: pd.DataFrame, recipes: Sequence[str]) -> list[Picture]:
         for column, (title, axis) in CURVES.items()
         if column in training and training[column].notna().any()
     ]
-
-
-def _template(name: str) -> jinja2.Template:
-    """A template; in the page everything is escaped unless it is `Markup` or marked `safe` there (our own SVG)."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lvm_core.report", "."),
-        autoescape=name.endswith(".html.j2"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"number": number, "signed": signed, "minus": with_minus, "soft": soft_breaks}
-    environment.filters |= {"md": tables.markdown, "cell": tables.escaped}
-    environment.globals["style"] = Markup(files("lvm_core.report").joinpath("report.css").read_text(encoding="utf-8"))
-    return environment.get_template(name)
 
 
 def soft_breaks(name: str) -> Markup:

@@ -2,101 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from lvm_core.fivecat.statistics import FEWEST_ARTICLES
 from lvm_core.frontier.answer import LEFT_OUT, answer
 from lvm_core.report.numbers import bracket, is_defined, number, with_interval
 
+Row = Mapping[str, Any]
 Tone = Literal["good", "bad", "open"]
 
 CHEATING = ("oracle", "article_centroid")
 """References that see what is to be predicted."""
-
-
-class _Short(NamedTuple):
-    """An answer in short: a word and a note for the tile, a sentence for the top of the page."""
-
-    word: str
-    note: str
-    tone: Tone
-    brief: str
-
-
-SHORT = {
-    "Yes": _Short(
-        "possible",
-        "a recipe or a traced linear predictor does",
-        "good",
-        f"The summary's stage-A criteria can be met together on these data ({LEFT_OUT}).",
-    ),
-    "No": _Short(
-        "not reached",
-        "by any recipe or traced linear predictor",
-        "bad",
-        f"No recipe and no traced linear predictor meets the summary's stage-A criteria together ({LEFT_OUT}).",
-    ),
-}
-"""Short forms of the frontier's answer, by its first word."""
-
-UNKNOWN = _Short(
-    "–",
-    "undefined on these data, or not measured",
-    "open",
-    "Whether the summary's stage-A criteria can be met together is not known on these data.",
-)
-
-
-@dataclass(frozen=True)
-class Reach:
-    """The frontier as the page shows it.
-
-    word, note, tone: for the tile. brief: for the top of the page. sentences: the answer with its evidence. limits: of
-    the criteria by figure. curves: by family the points on val, in order. marked: points of the table, by name.
-    """
-
-    word: str
-    note: str
-    tone: Tone
-    brief: str
-    sentences: str
-    limits: Mapping[str, float] = field(default_factory=dict)
-    curves: Mapping[str, list[Mapping[str, Any]]] = field(default_factory=dict)
-    marked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-
-def reach(frontier: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any]]) -> Reach:
-    """What the frontier says about the summary's stage-A criteria."""
-    if frontier is None:
-        return Reach(*UNKNOWN, sentences=UNKNOWN.brief)
-    sentences = answer(frontier, rows)
-    return Reach(
-        *SHORT.get(sentences.partition(":")[0], UNKNOWN),
-        sentences=sentences,
-        limits=frontier["criteria"],
-        curves={
-            f"{name} family": [point["val"] for point in points]
-            for name, points in frontier["families"].items()
-            if points
-        },
-        marked=_marked(frontier),
-    )
-
-
-def _marked(frontier: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The points of each family that the table shows, on val."""
-    titles = {"unconstrained": "no margin asked", "at_criterion": "margin asked"}
-    return {
-        f"{family} family, {title}": point["val"]
-        for key, title in titles.items()
-        for family, point in frontier[key].items()
-        if point
-    }
-
-
-Row = Mapping[str, Any]
 
 RANKED = {"val_recall_at_1": "R@1", "val_mrr": "MRR", "ood_recall_at_5": "R@5 on ood"}
 """Figures besides R@5 on val in which a best recipe is named; none of them rewards blur."""
@@ -112,6 +30,61 @@ class Tile:
     tone: Tone
 
 
+TOGETHER = "Stage-A criteria together"
+
+SHORT = {
+    "Yes": (
+        Tile(TOGETHER, "possible", "a recipe or a traced linear predictor does", "good"),
+        f"The summary's stage-A criteria can be met together on these data ({LEFT_OUT}).",
+    ),
+    "No": (
+        Tile(TOGETHER, "not reached", "by any recipe or traced linear predictor", "bad"),
+        f"No recipe and no traced linear predictor meets the summary's stage-A criteria together ({LEFT_OUT}).",
+    ),
+}
+"""Short forms of the frontier's answer, by its first word: the tile, and a sentence for the top of the page."""
+
+UNKNOWN = (
+    Tile(TOGETHER, "–", "undefined on these data, or not measured", "open"),
+    "Whether the summary's stage-A criteria can be met together is not known on these data.",
+)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The frontier as the page shows it."""
+
+    tile: Tile
+    brief: str
+    """The answer in short, for the top of the page."""
+    sentences: str
+    """The answer with its evidence."""
+    limits: Mapping[str, float]
+    """Of the criteria, by figure."""
+    curves: Mapping[str, list[Mapping[str, Any]]]
+    """The points on val in order, by family."""
+    marked: Mapping[str, Mapping[str, Any]]
+    """The points of the table, on val, by name."""
+
+
+def reach(frontier: Mapping[str, Any] | None, rows: Sequence[Row]) -> Reach:
+    """What the frontier says about the summary's stage-A criteria."""
+    if frontier is None:
+        return Reach(*UNKNOWN, sentences=UNKNOWN[1], limits={}, curves={}, marked={})
+    sentences = answer(frontier, rows)
+    curves = {
+        f"{name} family": [point["val"] for point in points] for name, points in frontier["families"].items() if points
+    }
+    marked = {
+        f"{family} family, {title}": point["val"]
+        for key, title in {"unconstrained": "no margin asked", "at_criterion": "margin asked"}.items()
+        for family, point in frontier[key].items()
+        if point
+    }
+    short = SHORT.get(sentences.partition(":")[0], UNKNOWN)
+    return Reach(*short, sentences=sentences, limits=frontier["criteria"], curves=curves, marked=marked)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What is said at the top: a line, four tiles, a few sentences."""
@@ -125,52 +98,37 @@ def verdict(rows: Sequence[Row], reach: Reach, best_two: Mapping[str, Any] | Non
     """The verdict on a comparison. One recipe is called best only where it can be told from the next."""
     recipes = [row for row in rows if row["kind"] == "recipe"]
     ranked = [row for row in recipes if is_defined(row["val_recall_at_5"])]
-    forward = [str(row["name"]) for row in recipes if row.get("status") == "forward"]
-    possible = Tile("Stage-A criteria together", reach.word, reach.note, reach.tone)
-    many = f"{len(recipes)} recipe{'' if len(recipes) == 1 else 's'}"
-    passing = Tile("Recipes that are forward", f"{len(forward)} of {len(recipes)}", "pass every certified gate", "bad")
-    if forward:
-        passing = Tile(passing.label, passing.value, ", ".join(forward), "good")
+    forward = _names(row for row in recipes if row.get("status") == "forward")
+    passing = Tile(
+        "Recipes that are forward",
+        f"{len(forward)} of {len(recipes)}",
+        ", ".join(forward) or "pass every certified gate",
+        "good" if forward else "bad",
+    )
+    closing = [_forward_sentence(recipes, forward), reach.brief]
     if not ranked:
         headline = "R@5 is undefined on these data, so the recipes cannot be ranked"
         best = Tile("Best recipe by R@5", "–", "too few candidates in the articles", "open")
-        return Verdict(headline, [best, passing, possible], [_forward_sentence(recipes), reach.brief])
-    first = ranked[0]
+        return Verdict(headline, [best, passing, reach.tile], closing)
+    first, leading = ranked[0], _names(ranked[:2])
+    pair = best_two if best_two and list(best_two["names"]) == leading else None
+    told_apart = pair is not None and pair["lo"] is not None and pair["lo"] > 0
+    alone = len(leading) == 1 or told_apart
     outcome, tone = _against_copy_last(first)
-    against = Tile(
-        "R@5 against copy_last",
-        number(first["val_r5_vs_copy_last"], sign=True),
-        _ends(first, "val_r5_vs_copy_last"),
-        tone,
-    )
     note = f"{number(first['val_recall_at_5'])} {_ends(first, 'val_recall_at_5')}"
-    alike = _alike(ranked, best_two)
-    best = Tile(f"Best of {many} by R@5", " or ".join(alike), note, "good" if tone == "good" else "open")
-    leads = f"{first['name']} is the best recipe" if len(alike) == 1 else f"{_list(alike)} cannot be told apart"
-    alone, name = len(alike) == 1, first["name"]
-    headline = {
-        "good": f"{leads} and beats copying the last chunk"
-        if alone
-        else f"{leads}; {name} beats copying the last chunk",
-        "open": f"{leads}; that {name} beats copying the last chunk is not shown",
-        "bad": f"{leads}, {'but' if alone else 'and'} copying the last chunk does better",
+    many = f"{len(recipes)} recipe{'' if len(recipes) == 1 else 's'}"
+    shown = leading[0] if alone else " or ".join(leading)
+    best = Tile(f"Best of {many} by R@5", shown, note, "good" if tone == "good" else "open")
+    difference, ends = number(first["val_r5_vs_copy_last"], sign=True), _ends(first, "val_r5_vs_copy_last")
+    against = Tile("R@5 against copy_last", difference, ends, tone)
+    leads = f"{leading[0]} is the best recipe" if alone else f"{_list(leading)} cannot be told apart"
+    beats = {
+        "good": f"{' and' if alone else f'; {leading[0]}'} beats copying the last chunk",
+        "open": f"; that {leading[0]} beats copying the last chunk is not shown",
+        "bad": f", {'but' if alone else 'and'} copying the last chunk does better",
     }[tone]
-    sentences = [
-        _best_sentence(ranked, best_two),
-        f"{outcome} {_others(rows, first)}".strip(),
-        _forward_sentence(recipes),
-        reach.brief,
-    ]
-    return Verdict(headline, [best, against, passing, possible], sentences)
-
-
-def _alike(ranked: Sequence[Row], best_two: Mapping[str, Any] | None) -> list[str]:
-    """The best recipe alone, or with the second one where their paired interval does not lie above 0."""
-    names = [str(row["name"]) for row in ranked[:2]]
-    if len(names) < 2:
-        return names
-    low = best_two["lo"] if best_two and list(best_two["names"]) == names else None
-    return names if low is None or low <= 0 else names[:1]
+    sentences = [_best_sentence(ranked, pair), f"{outcome} {_others(rows, first)}".strip(), *closing]
+    return Verdict(leads + beats, [best, against, passing, reach.tile], sentences)
 
 
 def _ends(row: Row, figure: str) -> str:
@@ -181,20 +139,21 @@ def _figure(row: Row, figure: str) -> str:
     return with_interval(row[figure], row[f"{figure}_lo"], row[f"{figure}_hi"], sign="_vs_" in figure)
 
 
-def _best_sentence(ranked: Sequence[Row], best_two: Mapping[str, Any] | None) -> str:
+def _best_sentence(ranked: Sequence[Row], pair: Mapping[str, Any] | None) -> str:
+    """Who is best by R@5, before whom (`pair`: the paired difference of these two), and who by the other figures."""
     first = ranked[0]
     sentence = f"{first['name']} finds the next chunk most often: R@5 {_figure(first, 'val_recall_at_5')} on val"
     if len(ranked) > 1:
         sentence += f", before {ranked[1]['name']} with {_figure(ranked[1], 'val_recall_at_5')}"
-        if best_two and list(best_two["names"]) == [first["name"], ranked[1]["name"]]:
-            difference = with_interval(best_two["difference"], best_two["lo"], best_two["hi"], sign=True)
-            sentence += f" (paired difference {difference})"
+    if pair:
+        difference = with_interval(pair["difference"], pair["lo"], pair["hi"], sign=True)
+        sentence += f" (paired difference {difference})"
     best_at: dict[tuple[str, ...], list[str]] = {}
     for figure, title in RANKED.items():
         defined = [row for row in ranked if is_defined(row.get(figure))]
         if defined:
             top = max(row[figure] for row in defined)
-            best_at.setdefault(tuple(str(row["name"]) for row in defined if row[figure] == top), []).append(title)
+            best_at.setdefault(tuple(_names(row for row in defined if row[figure] == top)), []).append(title)
     own = best_at.pop((str(first["name"]),), [])
     if own and len(ranked) > 1:
         sentence += f"; it also has the highest {_list(own)}"
@@ -219,7 +178,7 @@ def _against_copy_last(row: Row) -> tuple[str, Tone]:
 def _others(rows: Sequence[Row], best: Row) -> str:
     """Who else beats copy_last: whether there is anything to gain, apart from what the best recipe does."""
     told = [row for row in rows if is_defined(row["val_r5_vs_copy_last_lo"]) and row["name"] != "copy_last"]
-    better = [str(row["name"]) for row in told if row["val_r5_vs_copy_last_lo"] > 0 and row["name"] != best["name"]]
+    better = _names(row for row in told if row["val_r5_vs_copy_last_lo"] > 0 and row["name"] != best["name"])
     honest = [name for name in better if name not in CHEATING]
     if honest:
         return f"{_list(honest)} {'beats' if len(honest) == 1 else 'beat'} copy_last too."
@@ -228,20 +187,23 @@ def _others(rows: Sequence[Row], best: Row) -> str:
     return "Nothing else measured here beats copy_last" + (" but the oracle." if "oracle" in better else ".")
 
 
-def _forward_sentence(recipes: Sequence[Row]) -> str:
-    forward = [str(row["name"]) for row in recipes if row.get("status") == "forward"]
+def _forward_sentence(recipes: Sequence[Row], forward: Sequence[str]) -> str:
     if forward:
         return f"{_list(forward)} {'is' if len(forward) == 1 else 'are'} forward: every certified gate is passed."
     counted = [row for row in recipes if is_defined(row.get("gates_certified"))]
     if not counted:
         return "No recipe is forward (passes every certified gate)."
-    most = max(row["gates_certified"] for row in counted)
-    closest = [row for row in counted if row["gates_certified"] == most]
     if not max(row["gates_certified_of"] for row in counted):
         return "No recipe is forward: no certified gate can be told on these data."
-    names, of = _list([str(row["name"]) for row in closest]), closest[0]["gates_certified_of"]
-    comes = "comes" if len(closest) == 1 else "come"
-    return f"No recipe is forward (passes every certified gate); {names} {comes} closest with {most} of {of}."
+    most = max(row["gates_certified"] for row in counted)
+    closest = [row for row in counted if row["gates_certified"] == most]
+    come = f"{_list(_names(closest))} {'comes' if len(closest) == 1 else 'come'} closest"
+    of = closest[0]["gates_certified_of"]
+    return f"No recipe is forward (passes every certified gate); {come} with {most} of {of}."
+
+
+def _names(rows: Iterable[Row]) -> list[str]:
+    return [str(row["name"]) for row in rows]
 
 
 def _list(names: Sequence[str], most: int = 5) -> str:
