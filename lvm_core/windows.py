@@ -9,14 +9,9 @@ CONTEXT = 5
 
 
 def window_targets(first_row: np.ndarray, n_chunks: np.ndarray) -> np.ndarray:
-    """Target rows of all windows of the given articles.
+    """[W] int64 target rows of all windows of articles whose first bank rows and numbers of chunks are given, [A] int.
 
-    Args:
-        first_row: [A] int, bank row of each article's first chunk.
-        n_chunks: [A] int, number of chunks of each article.
-
-    Returns:
-        [W] int64, in the order of the articles; an article of n chunks has max(n - 5, 0) windows.
+    They are in the order of the articles; an article of n chunks has max(n - 5, 0) windows.
     """
     parts = [
         np.arange(first + CONTEXT, first + count, dtype=np.int64)
@@ -31,21 +26,10 @@ def context_rows(targets: np.ndarray) -> np.ndarray:
 
 
 def assign_splits(article_ids: list[str], *, dev: float, val: float, seed: int) -> list[str]:
-    """Assign each article of the training source to `train`, `dev` or `val`.
+    """The split, `train`, `dev` or `val`, of each article of the training source, in the order given.
 
-    The draw depends on the set of article ids and the seed, not on the articles' order.
-
-    Args:
-        article_ids: distinct ids.
-        dev: share of the articles for `dev`; at least one article when positive.
-        val: share of the articles for `val`; at least one article when positive.
-        seed: of the shuffle.
-
-    Returns:
-        The split of each article, in the order given.
-
-    Raises:
-        ValueError: ids repeat.
+    The draw depends on the set of article ids and the seed, not on the articles' order. `dev` and `val` are shares of
+    the articles: at least one article where they are positive.
     """
     if len(set(article_ids)) != len(article_ids):
         raise ValueError("article ids repeat")

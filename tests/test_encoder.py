@@ -58,6 +58,24 @@ def test_the_file_is_in_the_order_of_the_texts_whatever_the_batches(encoder, tmp
     assert info.weights_sha256 == PACKAGED[NAME].weights_sha256
 
 
+def test_each_part_is_encoded_once_and_a_damaged_one_again(tmp_path, monkeypatch, capsys):
+    write_encoder(tmp_path / "small", 16)
+    encoder, made = load(tmp_path / "small"), []
+    encode = encoder.encode
+    monkeypatch.setattr(encoder, "encode", lambda texts: made.append(len(texts)) or encode(texts))
+    monkeypatch.setattr("lvm_core.bank.encoder.BATCHES_PER_SHARD", 1)
+    for encoded in ([2, 2], [], [2]):
+        made.clear()
+        embedded(encoder, tmp_path, "float32", [])
+        assert made == encoded
+        np.testing.assert_array_equal(np.load(tmp_path / "v.npy")[3], encode([TEXTS[3], TEXTS[2]])[0])
+        part = min(tmp_path.glob("shards/*.npy"))
+        content = part.read_bytes()
+        if not encoded:
+            part.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert capsys.readouterr().err.count("saved work is damaged and will be done again") == 1
+
+
 def test_bf16_is_close_and_float16_halves_the_file(tmp_path, encoder):
     rounded = Encoder(NAME, batch_size=2, precision="bf16", device=torch.device("cpu"))
     info = embedded(rounded, tmp_path, "float16", [])

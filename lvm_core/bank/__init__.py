@@ -211,13 +211,8 @@ def lag_similarities(vectors: np.ndarray, max_lag: int = CONTEXT, block: int = 1
     """Cosine of every bank row with each of the rows before it.
 
     Reads the bank once, in blocks that stay in the processor's cache while every lag is computed, so that it runs at
-    about the speed of memory and needs no more memory than a block, whatever the size of the file.
-
-    Args:
-        vectors: [N, D] unit rows, float32 or float16, may be memory-mapped.
-        max_lag: L.
-        block: rows at a time.
-        threads: that take the blocks in turn; the result does not depend on them.
+    about the speed of memory and needs no more memory than a block, whatever the size of the file. The threads take
+    the blocks in turn; the result does not depend on them.
 
     Returns:
         [N, L] float32; column l-1 holds cos(row r, row r-l), NaN where r < l. Article borders are not looked at:

@@ -248,14 +248,8 @@ def encode_bank(
     padding. Of several processes each encodes every so manieth part, and the first one writes the file (the others
     return None); which texts share a batch does not depend on their number, so that the bytes do not either.
 
-    Args:
-        texts: N texts.
-        encoder: the encoder.
-        path: of the file.
-        shards: folder of saved parts, named by `encoder.fingerprint(texts, features)`.
-        dtype: `float32` or `float16`.
-        features: processor features to record.
-        ranks: the processes that share the work.
+    `shards` is the folder of saved parts, named by `encoder.fingerprint(texts, features)`; the processor's `features`
+    are recorded.
     """
     lengths = encoder.lengths(texts)
     order = sorted(range(len(texts)), key=lambda index: (-lengths[index], index))
