@@ -77,13 +77,9 @@ class Evidence:
         """A figure of a row."""
         return _defined(self.rows[name].get(figure), f"{figure} of {name}")
 
-    def interval(self, name: str, figure: str) -> tuple[float, float, float]:
-        """A figure of a row, and the ends of its interval."""
+    def interval(self, name: str, figure: str = "val_r5_vs_p1") -> tuple[float, float, float]:
+        """A figure of a row (R@5 on val minus that of p1, paired), and the ends of its interval."""
         return self.value(name, figure), self.value(name, f"{figure}_lo"), self.value(name, f"{figure}_hi")
-
-    def against_p1(self, names: Sequence[str]) -> dict[str, tuple[float, float, float]]:
-        """R@5 of each row on val minus that of p1, and the ends of the paired interval."""
-        return {name: self.interval(name, "val_r5_vs_p1") for name in names}
 
     def articles(self) -> int | None:
         """Articles of val with a window; None where the rows do not say."""
@@ -133,7 +129,7 @@ def _trend(epochs: pd.Series, values: pd.Series, what: str, *, rising: Verdict, 
 
 def curriculum_alone(evidence: Evidence) -> Finding:
     """Masked R@5 of p5 minus that of p1, paired."""
-    difference, low, high = evidence.interval("p5", "val_r5_vs_p1")
+    difference, low, high = evidence.interval("p5")
     sentence = (
         f"R@5 of p5 minus that of p1 on val: {_interval(difference, low, high)}. p5 has the positional scalar too, so "
         "this is the pair of them; the summary judged stage A alone, here all three stages are trained."
@@ -215,7 +211,7 @@ def penalties_unstable(evidence: Evidence) -> Finding:
     floor = evidence.value("context_mean", "val_cosine")
     collapsed, open_ones, others, parts = [], [], [], []
     for name in PENALISED:
-        cosine, (difference, low, high) = evidence.value(name, "val_cosine"), evidence.interval(name, "val_r5_vs_p1")
+        cosine, (difference, low, high) = evidence.value(name, "val_cosine"), evidence.interval(name)
         if cosine < floor or high < COLLAPSE:
             collapsed.append(name)
         elif low < COLLAPSE:
@@ -239,7 +235,7 @@ def stronger_scalar(evidence: Evidence) -> Finding:
         here = ", ".join(f"{name} with {_scalar(evidence.pos_scalars, name)}" for name in others)
         asked = ", ".join(f"{name} with {SCALARS[name]:.2f}" for name in others)
         return Finding("not measured", f"This run has {here}; the claim is about {asked}.")
-    found = evidence.against_p1(list(SCALARS))
+    found = {name: evidence.interval(name) for name in SCALARS}
     parts = ", ".join(f"{name} ({SCALARS[name]:.2f}) {_interval(*three)}" for name, three in found.items())
     sentence = (
         f"R@5 against p1 on val: {parts}. p5_1 changes more than the scalar; p5_nuclear also raises it on a "
@@ -262,7 +258,7 @@ def _scalar(scalars: Mapping[str, float | None], name: str) -> str:
 
 def attention_bias(evidence: Evidence) -> Finding:
     """Whether the recipes that bias attention against the last chunk gain R@5 worth having over p1."""
-    found = evidence.against_p1(ATTENTION_BIASED)
+    found = {name: evidence.interval(name) for name in ATTENTION_BIASED}
     parts = ", ".join(f"{name} {_interval(*three)}" for name, three in found.items())
     sentence = f"R@5 against p1 on val: {parts}. p5_1 changes more than the attention."
     if any(low > 0 and value >= WORTH_HAVING for value, low, _ in found.values()):

@@ -39,13 +39,19 @@ def ladder_text(found: Found, about: Mapping[str, str]) -> str:
         about: the line about each recipe of params.yaml.
     """
     words = (beside_text, why_selected, metric_sentence, alternative_text, parameters_text, attempt_text, standing_text)
+    margin_failed = any(
+        one["dev"] is not None and one["dev"]["passed"] is False and "margin" in one["asked"]
+        for attempt in found["attempts"].values()
+        for gate in attempt["gates"].values()
+        for one in gate["conditions"]
+    )
     return render(
         "ladder.md.j2",
         {"figure": figure_text},
         **{function.__name__: function for function in (*words, final_models, mark)},
         found=found,
         about=about,
-        margin_failed=any(_fails_margin(attempt) for attempt in found["attempts"].values()),
+        margin_failed=margin_failed,
     )
 
 
@@ -117,14 +123,6 @@ def attempt_text(attempt: Found) -> str:
         return "nothing of its set can be asked on dev"
     unknown = f", {asked['undefined']} undefined" if asked["undefined"] else ""
     return f"failed: {asked['passed']} of {asked['of']} gates{unknown}"
-
-
-def _fails_margin(attempt: Found) -> bool:
-    return any(
-        one["dev"] is not None and one["dev"]["passed"] is False and "margin" in one["asked"]
-        for gate in attempt["gates"].values()
-        for one in gate["conditions"]
-    )
 
 
 def final_models(found: Found) -> dict[str, Found]:

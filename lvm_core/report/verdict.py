@@ -110,21 +110,21 @@ def verdict(rows: Sequence[Row], reach: Reach, best_two: Mapping[str, Any] | Non
         headline = "R@5 is undefined on these data, so the recipes cannot be ranked"
         best = Tile("Best recipe by R@5", "–", "too few candidates in the articles", "open")
         return Verdict(headline, [best, passing, reach.tile], closing)
-    first, leading = ranked[0], _names(ranked[:2])
-    pair = best_two if best_two and list(best_two["names"]) == leading else None
-    told_apart = pair is not None and pair["lo"] is not None and pair["lo"] > 0
-    alone = len(leading) == 1 or told_apart
+    first, alike = ranked[0], _names(ranked[:2])
+    pair = best_two if best_two and list(best_two["names"]) == alike else None
+    if pair and is_defined(pair["lo"]) and pair["lo"] > 0:
+        alike = alike[:1]
+    alone, name = len(alike) == 1, alike[0]
     outcome, tone = _against_copy_last(first)
     note = f"{number(first['val_recall_at_5'])} {_ends(first, 'val_recall_at_5')}"
     many = f"{len(recipes)} recipe{'' if len(recipes) == 1 else 's'}"
-    shown = leading[0] if alone else " or ".join(leading)
-    best = Tile(f"Best of {many} by R@5", shown, note, "good" if tone == "good" else "open")
+    best = Tile(f"Best of {many} by R@5", " or ".join(alike), note, "good" if tone == "good" else "open")
     difference, ends = number(first["val_r5_vs_copy_last"], sign=True), _ends(first, "val_r5_vs_copy_last")
     against = Tile("R@5 against copy_last", difference, ends, tone)
-    leads = f"{leading[0]} is the best recipe" if alone else f"{_list(leading)} cannot be told apart"
+    leads = f"{name} is the best recipe" if alone else f"{_list(alike)} cannot be told apart"
     beats = {
-        "good": f"{' and' if alone else f'; {leading[0]}'} beats copying the last chunk",
-        "open": f"; that {leading[0]} beats copying the last chunk is not shown",
+        "good": f"{' and' if alone else f'; {name}'} beats copying the last chunk",
+        "open": f"; that {name} beats copying the last chunk is not shown",
         "bad": f", {'but' if alone else 'and'} copying the last chunk does better",
     }[tone]
     sentences = [_best_sentence(ranked, pair), f"{outcome} {_others(rows, first)}".strip(), *closing]
