@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lvm_core.bank.imported import DIRECTORY, ImportInfo
 from lvm_core.config.data import DataParams
 from lvm_core.config.params import load_group, read_params
@@ -27,8 +29,8 @@ def main() -> None:
     key = fingerprint(identities, source_sha256())
     with progress_folder("import_vectors", key, keep_after_error=False) as work:
         opened = {origin: open_source(value, f"data.{origin}", work) for origin, value in named.items()}
-        check_same_dimension(list(opened.values()))
-        sources = {origin: read_rows(source, work) for origin, source in opened.items()}
+        check_same_dimension({f"data.{origin}": files for origin, files in opened.items()})
+        sources = {origin: read_rows(files, Path(named[origin]).stem, origin, work) for origin, files in opened.items()}
         with atomic_directory(DIRECTORY) as directory:
             info = write_import(sources, data.encoder or "", work, directory)
     for origin, counts in info.sources.items():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lvm_core.importers.npz import NpzFile, open_npz
+from lvm_core.importers.arrays import NpzFile
 from lvm_core.runtime.errors import LvmError
 
 METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
@@ -38,9 +39,9 @@ def write_npz(
     return path
 
 
-def opened(path: Path) -> NpzFile:
+def opened(path: Path) -> closing[NpzFile]:
     """An .npz file with its folder for compressed arrays beside it."""
-    return open_npz(path, path.parent / "unpacked")
+    return closing(NpzFile(path, path.parent / "unpacked"))
 
 
 def message_of(action: Callable[..., Any], *arguments: Any) -> str:

@@ -52,9 +52,8 @@ def test_blocks_equal_what_numpy_loads(tmp_path, monkeypatch, dtype, shape, orde
         path = write_npz(tmp_path / "a.npz", {"x": b"", "contexts": values}, method)
         with opened(path) as file:
             assert file.names == ["x", "contexts"]
-            assert file.header("contexts") == (shape, np.dtype(dtype))
+            assert file.header("contexts")[:2] == (shape, np.dtype(dtype))
             array = file.array("contexts")
-            assert file.array("contexts") is array
             assert array.where == f"{path}: contexts"
             np.testing.assert_array_equal(file.values("contexts"), values)
         assert_same(array, values, indices)

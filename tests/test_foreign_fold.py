@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvm_core.importers.separate import separate_windows
+from lvm_core.importers.fold import separate_windows
 from lvm_core.windows import CONTEXT
 from tests.foreign_windows import (
     BASES,

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvm_core.importers.fold import Folded
-from lvm_core.importers.separate import separate_windows
+from lvm_core.importers.fold import Folded, separate_windows
 from tests.foreign_windows import cut
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("forked")
 # The stage with small parts, made slowly enough to be hit between them; at its end it tells how many it made.
 SLOW = """
 import runpy, sys, time
-import lvm_core.importers.forms as scan, lvm_core.importers.write as write
+import lvm_core.importers.sources as scan, lvm_core.importers.write as write
 made = []
 def slowly(saved_array):
     def call(path, make):

@@ -1,19 +1,31 @@
-"""The arrays of foreign files: vectors, and the ids beside them."""
+"""Arrays in foreign .npy and .npz files, read in blocks from where they lie.
+
+A stored member of an .npz lies in it as a whole .npy file and is mapped in place; a compressed one is unpacked to a
+folder first, once. Before an array is given out, its checksum has been compared over all of its bytes.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import math
 import mmap
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import struct
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 
+from lvm_core.importers.object_arrays import read_object_array
+from lvm_core.importers.pickled_types import array_of_bytes
+from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import AGAIN, LvmError, open_regular_file, printable, readable
+from lvm_core.runtime.files import atomic_path
 from lvm_core.runtime.readers import Header, read_header, require_rows_of_numbers
 
 RELEASE_BYTES = 64 * 2**20
@@ -21,6 +33,17 @@ RELEASE_BYTES = 64 * 2**20
 
 FAULT_BYTES = 2 * 2**20
 """What the kernel may map around an address that is read for the first time (measured on Linux 6.18)."""
+
+BLOCK_BYTES = 8 * 2**20
+"""A member of an .npz is checked or unpacked in blocks of so many bytes."""
+
+_MEGABYTE = 10**6
+
+_LONGEST_END = 22 + 65_535
+"""Bytes of the record at the end of a zip archive, with the longest comment."""
+
+Values = np.ndarray | Sequence[Any]
+"""A small member's values: an array, or the items of an object array."""
 
 
 class DiskArray:
@@ -35,65 +58,49 @@ class DiskArray:
     def __init__(self, file: BinaryIO, offset: int, header: Header, where: str) -> None:
         """Map the array whose data begin at `offset` of an open file, which may be closed afterwards."""
         self.where, self.shape, self.dtype = where, header.shape, header.dtype.newbyteorder("=")
-        self._is_fortran, self._touched = header.is_fortran, 0
-        count, width = self.shape[0], math.prod(self.shape[1:])
-        # In Fortran order the file has whole columns, the last axis varying slowest.
-        layout = (width, count) if self._is_fortran else (count, width)
+        self._is_fortran, self._touched = header.is_fortran and len(header.shape) > 1, 0
+        order: Any = "F" if self._is_fortran else "C"
         with readable(where):
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            self._data: np.ndarray = np.ndarray(layout, header.dtype, self._map, offset)
+            self._data: np.ndarray = np.ndarray(header.shape, header.dtype, self._map, offset, order=order)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Copy of the rows `start:stop` (as a slice), [rows, ...]."""
-        if self._is_fortran:
-            columns = self._data[:, start:stop]
-            each = columns.shape[1] * self.dtype.itemsize + FAULT_BYTES
-            return self._from_columns(self._copy(columns.__getitem__, columns.shape, each), self.shape[1:])
-        rows = self._data[start:stop]
-        copy = self._copy(rows.__getitem__, rows.shape, rows.shape[1] * self.dtype.itemsize)
-        return copy.reshape(len(rows), *self.shape[1:])
+        return self._copy((slice(start, stop),))
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Copy of the rows at `indices` (any integers that index the first axis), [len(indices), ...]."""
-        indices = np.asarray(indices, dtype=np.int64)
-        if self._is_fortran:
-            return self._from_columns(self._take_columns(self._data, (indices,)), self.shape[1:])
-        return self._take_rows(self._data, indices).reshape(len(indices), *self.shape[1:])
+        return self._copy((np.asarray(indices, dtype=np.int64),))
 
     def flat_take(self, indices: np.ndarray) -> np.ndarray:
         """Copy of rows of an array [W, K, D] seen as [W * K, D], [len(indices), D]."""
-        indices = np.asarray(indices, dtype=np.int64)
-        windows, slots, dimension = self.shape
-        if self._is_fortran:
-            columns = self._data.reshape(dimension, slots, windows)
-            window, slot = np.divmod(indices, slots)
-            return self._from_columns(self._take_columns(columns, (slot, window)), (dimension,))
-        return self._take_rows(self._data.reshape(windows * slots, dimension), indices)
+        return self._copy(np.divmod(np.asarray(indices, dtype=np.int64), self.shape[1]))
 
-    def _take_rows(self, rows: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        each = rows.shape[1] * self.dtype.itemsize + FAULT_BYTES
-        return self._copy(lambda piece: rows[indices[piece]], (len(indices), rows.shape[1]), each)
+    def _copy(self, index: tuple[Any, ...]) -> np.ndarray:
+        """Copy of what lies at `index` of the first axes, in pieces between which the pages read are given back."""
+        first, size = index[0], self.dtype.itemsize
+        at_random = not isinstance(first, slice)
+        count = len(first) if at_random else len(range(*first.indices(len(self))))
+        result = np.empty((count, *self.shape[len(index) :]), dtype=self.dtype)
+        if self._is_fortran:  # the file has whole columns, the last axis varying slowest
+            target, columns = result.T, math.prod(result.shape[1:-1])
+            whole = self._data.nbytes // max(self.shape[-1], 1)
+            each = min(whole, count * columns * (FAULT_BYTES if at_random else size)) + columns * FAULT_BYTES
+        else:
+            target, each = result, math.prod(result.shape[1:]) * size + at_random * FAULT_BYTES
 
-    def _take_columns(self, columns: np.ndarray, indices: tuple[np.ndarray, ...]) -> np.ndarray:
-        count = len(indices[0])
-        each = min(columns[:1].nbytes, count * FAULT_BYTES) + FAULT_BYTES
-        chosen: Any = (slice(None), *indices)
-        return self._copy(lambda piece: columns[piece][chosen], (len(columns), count), each)
+        def read(piece: slice) -> np.ndarray:
+            if self._is_fortran:
+                return self._data.T[(piece, ..., *index[::-1])]
+            return self._data[tuple(part[piece] for part in index)] if at_random else self._data[first][piece]
 
-    @staticmethod
-    def _from_columns(columns: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        return np.ascontiguousarray(columns.reshape(*shape[::-1], columns.shape[1]).T)
-
-    def _copy(self, pick: Callable[[slice], np.ndarray], shape: tuple[int, ...], each: int) -> np.ndarray:
-        """Copy what `pick` gives for pieces of the first axis of `shape`, each of whose items touches `each` bytes."""
-        result = np.empty(shape, dtype=self.dtype)
-        step = max(1, RELEASE_BYTES // max(each, 1)) if self._data.nbytes > RELEASE_BYTES else max(1, len(result))
-        for start in range(0, len(result), step):
-            piece = slice(start, min(start + step, len(result)))
-            result[piece] = pick(piece)
+        step = max(1, RELEASE_BYTES // max(each, 1)) if self._data.nbytes > RELEASE_BYTES else max(1, len(target))
+        for start in range(0, len(target), step):
+            piece = slice(start, min(start + step, len(target)))
+            target[piece] = read(piece)
             self._touched += each * (piece.stop - piece.start)
             if self._touched > RELEASE_BYTES and hasattr(self._map, "madvise"):
                 self._map.madvise(mmap.MADV_DONTNEED)  # else the pages count as ours until memory runs out
@@ -101,9 +108,8 @@ class DiskArray:
         return result
 
 
-def open_npy(path: str | Path) -> DiskArray:
+def open_npy(path: Path) -> DiskArray:
     """Map the array of an .npy file."""
-    path = Path(path)
     with open_regular_file(path) as file:
         header = read_header(file, str(path))
         require_rows_of_numbers(header, str(path))
@@ -113,140 +119,139 @@ def open_npy(path: str | Path) -> DiskArray:
         return DiskArray(file, header.size, header, str(path))
 
 
-LARGEST = int(np.iinfo(np.int64).max)
+class NpzFile:
+    """An .npz file that is open. Arrays it gave out can be read after it is closed.
 
-LONGEST = 1000
-"""Characters of an id."""
-
-ARTICLE_KEYS = ("article_index", "article_id")
-
-TARGET_KEYS = ("target_chunk_index", "target_idx")
-
-Values = np.ndarray | Sequence[Any]
-"""A member's values: an array, or the items of an object array."""
-
-
-@dataclass(frozen=True)
-class WindowIds:
-    """What is known of the windows of a file."""
-
-    article: np.ndarray
-    """[W] str, id of the article of the target."""
-    target_index: np.ndarray
-    """[W] int64 >= 0, position of the target in it."""
-    starts_foreign: np.ndarray
-    """[W] bool: the last context chunk is said to be of another article."""
-
-
-def indices(values: Values, where: str) -> np.ndarray:
-    """[N] int64 of whole numbers from 0 to 2**63 - 1."""
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
-        bad = np.flatnonzero(values < 0) if values.dtype.kind == "i" else np.flatnonzero(values > LARGEST)
-        if len(bad):
-            _check_index(values[bad[0]].item(), where, int(bad[0]))
-        return values.astype(np.int64)
-    if isinstance(values, np.ndarray):
-        raise LvmError(f"{where}: holds {values.dtype}, need whole numbers (int64)")
-    for row, value in enumerate(values):
-        _check_index(value, where, row)
-    return np.array([int(value) for value in values], dtype=np.int64)
-
-
-def _check_index(value: Any, where: str, row: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise LvmError(f"{where}: row {row}: {_shown(value)} is not a whole number")
-    if value < 0:
-        raise LvmError(f"{where}: row {row}: {_shown(value)} is negative; positions and ids count from 0")
-    if value > LARGEST:
-        raise LvmError(f"{where}: row {row}: {_shown(value)} exceeds the largest int64; renumber the ids")
-
-
-def _shown(value: Any) -> str:
-    """A value of a foreign file for a message: short, printable, whatever it is."""
-    if isinstance(value, int) and abs(value) > 10**40:
-        return f"a number of {value.bit_length()} bits"  # Python refuses to write out very long ones
-    if isinstance(value, (dict, list, tuple, np.ndarray)):
-        return f"a {type(value).__name__}"
-    return printable(repr(value), 60)
-
-
-def article_ids(values: Values, where: str) -> np.ndarray:
-    """[N] object array of str: ids that are whole numbers (written without leading zeros) or texts."""
-    if isinstance(values, np.ndarray) and values.dtype.kind == "S":
-        values = [_decoded(value, where, row) for row, value in enumerate(values.tolist())]
-    if isinstance(values, np.ndarray) and values.dtype.kind != "U":
-        values = indices(values, where).tolist()
-    for row, value in enumerate(values):
-        if not isinstance(value, str):
-            _check_index(value, where, row)
-        elif problem := _problem(value):
-            raise LvmError(f"{where}: row {row}: the id {problem}; give the article a short name or number")
-        elif re.fullmatch(r"[+-]?\d{1,4000}", value.strip()):
-            _check_index(int(value), where, row)
-    ids = np.empty(len(values), dtype=object)
-    ids[:] = [str(value) for value in values]
-    return ids
-
-
-def _decoded(value: bytes, where: str, row: int) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:  # replacing what cannot be read might make two ids one
-        raise LvmError(f"{where}: row {row}: {_shown(value)} is not UTF-8; save the ids as text") from None
-
-
-def _problem(name: str) -> str | None:
-    """What is wrong with a text as an id, as the predicate of a sentence."""
-    if not name.strip():
-        return "is empty"
-    if len(name) > LONGEST:
-        return f"is longer than {LONGEST} characters"
-    return "has a NUL" if "\0" in name else None
-
-
-def texts(values: Values, where: str) -> list[str]:
-    """Texts of chunks; None becomes the empty text."""
-    cleaned = []
-    for row, value in enumerate(values):
-        missing = value is None or (isinstance(value, float) and math.isnan(value))  # pandas writes NaN for no text
-        if not missing and not isinstance(value, str):
-            raise LvmError(f"{where}: row {row}: {_shown(value)} is not a text")
-        cleaned.append("" if missing else str(value))
-    return cleaned
-
-
-def read_metadata(items: Sequence[Any], where: str) -> WindowIds | None:
-    """Ids out of one dict a window: `article_index|article_id`, `target_chunk_index|target_idx`, and, if it is there,
-    `last_context_article` or `crosses_article`.
+    Attributes:
+        names: of its arrays, in the order of the file, without `.npy`.
     """
-    for row, item in enumerate(items):
-        if not isinstance(item, dict):
-            raise LvmError(f"{where}: row {row}: holds {type(item).__name__}, need a dict")
-    columns = []
-    for keys in (ARTICLE_KEYS, TARGET_KEYS):
-        columns.append([next((item[key] for key in keys if key in item), None) for item in items])
-    if all(value is None for column in columns for value in column):
-        return None
-    for keys, column in zip((ARTICLE_KEYS, TARGET_KEYS), columns, strict=True):
-        lacking = next((number for number, value in enumerate(column) if value is None), None)
-        if lacking is not None:
-            there = printable(", ".join(map(str, items[lacking])) or "nothing")
-            raise LvmError(f"{where}: row {lacking}: lacks {' or '.join(keys)}; there are: {there}")
-    article = article_ids(columns[0], f"{where}: article")
-    foreign = [
-        _starts_foreign(item, own, where, row) for row, (item, own) in enumerate(zip(items, article, strict=True))
-    ]
-    return WindowIds(article, indices(columns[1], f"{where}: target position"), np.array(foreign, dtype=bool))
 
+    def __init__(self, path: Path, unpack_to: Path) -> None:
+        self.path, self.unpack_to = path, unpack_to
+        self._file = open_regular_file(path)
+        try:
+            with readable(str(path)):
+                self._zip = zipfile.ZipFile(self._file)
+                self._check_directory()
+            arrays = [info for info in self._zip.infolist() if info.filename.endswith(".npy")]
+            self._members = {info.filename.removesuffix(".npy"): info for info in arrays}
+            self.names = list(self._members)
+            if len(self.names) < len(arrays):
+                raise LvmError(f"{path}: has two arrays of one name; save it again with np.savez")
+        except LvmError:
+            self._file.close()
+            raise
+        self._headers: dict[str, Header] = {}
 
-def _starts_foreign(item: dict[Any, Any], article: str, where: str, row: int) -> bool:
-    """Does a window's metadata say that its last context chunk is of another article?"""
-    last: Any = item.get("last_context_article")
-    if isinstance(last, (float, np.floating)):  # what a table makes of a number that may be missing
-        last = int(last) if float(last).is_integer() else None
-    if last is not None:
-        return bool(article_ids([last], f"{where}: row {row}: last_context_article")[0] != article)
-    crosses = item.get("crosses_article", False)
-    if not isinstance(crosses, (bool, np.bool_, int, np.integer, type(None))):
-        raise LvmError(f"{where}: row {row}: crosses_article: {_shown(crosses)} is neither true nor false")
-    return bool(crosses)
+    def _check_directory(self) -> None:
+        """Make sure that the table of contents, which has no checksum, names all members and as they call themselves.
+
+        Otherwise damage to it would make members look as if they were not there, and ids may be left out.
+        """
+        infos = self._zip.infolist()
+        size = os.fstat(self._file.fileno()).st_size
+        self._file.seek(max(size - _LONGEST_END, 0))
+        end = self._file.read()
+        (declared,) = struct.unpack_from("<H", end, end.rindex(b"PK\x05\x06") + 10)
+        if declared not in (len(infos), 0xFFFF):  # all ones: the number is in a record of zip64
+            raise zipfile.BadZipFile(f"its table of contents names {len(infos)} members, its end {declared}")
+        for info in infos:
+            name = printable(info.filename.removesuffix(".npy"))
+            # A kind that cannot be read matters only if it is needed.
+            with readable(f"{self.path}: {name}"), suppress(NotImplementedError, RuntimeError):
+                self._zip.open(info).close()  # compares the names
+
+    def close(self) -> None:
+        """Close the file."""
+        self._zip.close()
+        self._file.close()
+
+    def header(self, name: str) -> Header:
+        """Shape and type of an array, without reading its data."""
+        if name not in self._headers:
+            where = self._where(name)
+            with self._open_member(name) as member:
+                header = read_header(member, where)
+            there = self._members[name].file_size - header.size
+            if header.dtype.kind != "O" and there != header.data_size:
+                raise LvmError(f"{where}: declares {header.data_size:,} bytes of data but has {there:,}; {AGAIN}")
+            self._headers[name] = header
+        return self._headers[name]
+
+    def array(self, name: str) -> DiskArray:
+        """An array of numbers with rows, once its checksum has been compared over all of its bytes."""
+        header, where = self.header(name), self._where(name)
+        require_rows_of_numbers(header, where)
+        if self._members[name].compress_type == zipfile.ZIP_STORED:
+            return DiskArray(self._file, self._check_stored(name) + header.size, header, where)
+        with open_regular_file(self._unpacked(name)) as file:
+            return DiskArray(file, header.size, header, where)
+
+    def values(self, name: str) -> Values:
+        """A small array, read as a whole: in native byte order and read-only, or the items of an array of objects."""
+        header, where = self.header(name), self._where(name)
+        if header.dtype.kind == "O":
+            for _ in self._blocks(name, "check"):  # so that damage is not taken for something that is not admitted
+                pass
+        with self._open_member(name) as member:
+            with readable(where):
+                member.read(header.size)
+            if header.dtype.kind == "O":
+                return read_object_array(io.BufferedReader(cast(Any, member), BLOCK_BYTES), header.shape, where)
+            with readable(where):
+                raw = member.read(header.data_size)
+                return array_of_bytes(raw, header.dtype, header.shape, "F" if header.is_fortran else "C")
+
+    def _where(self, name: str) -> str:
+        return f"{self.path}: {printable(name)}"
+
+    def _open_member(self, name: str) -> IO[bytes]:
+        info, where = self._members[name], self._where(name)
+        if info.flag_bits & 1:
+            raise LvmError(f"{where}: is encrypted; save the file without a password")
+        with readable(where):
+            try:
+                return self._zip.open(info)
+            except NotImplementedError as error:
+                reason = printable(error)
+                raise LvmError(f"{where}: cannot be unpacked ({reason}); save it with np.savez_compressed") from error
+
+    def _blocks(self, name: str, doing: str) -> Iterator[bytes]:
+        """All bytes of a member, .npy header and all; zipfile compares the checksum when it comes to the end."""
+        where, size = self._where(name), self._members[name].file_size
+        progress = Progress(printable(f"import: {doing} {name}"), size // _MEGABYTE, "MB")
+        left = size
+        with self._open_member(name) as member:
+            while left:
+                with readable(where):
+                    block = member.read(min(left, BLOCK_BYTES))
+                if not block:
+                    raise LvmError(f"{where}: ends after {size - left:,} of {size:,} bytes; {AGAIN}")
+                left -= len(block)
+                progress.update((size - left) // _MEGABYTE - progress.done)
+                yield block
+        if size >= BLOCK_BYTES:
+            progress.close()
+
+    def _check_stored(self, name: str) -> int:
+        """Compare the checksum of a stored member; return where its bytes begin in the file."""
+        for _ in self._blocks(name, "check"):
+            pass
+        offset = self._members[name].header_offset
+        with readable(self._where(name)):
+            self._file.seek(offset)
+            # The local header has name and extra field of its own, the latter often of another length.
+            name_size, extra_size = struct.unpack("<26x2H", self._file.read(30))
+        return offset + 30 + name_size + extra_size
+
+    def _unpacked(self, name: str) -> Path:
+        """Unpack a compressed member unless an earlier run has done so."""
+        info, status = self._members[name], os.fstat(self._file.fileno())
+        source = (self.path.resolve(), status.st_size, status.st_mtime_ns, info.filename, info.CRC, info.file_size)
+        key = hashlib.sha256(repr(source).encode()).hexdigest()[:16]
+        target = self.unpack_to / f"{re.sub(r'[^A-Za-z0-9_-]+', '_', name)[:40]}-{key}.npy"
+        if not (target.is_file() and target.stat().st_size == info.file_size):
+            with atomic_path(target) as temporary, open(temporary, "wb") as file:
+                for block in self._blocks(name, "unpack"):
+                    file.write(block)
+        return target

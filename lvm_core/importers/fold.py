@@ -1,10 +1,16 @@
-"""Folding windows back into articles: a foreign file repeats a chunk in up to six windows, a bank holds it once."""
+"""Folding windows back into articles: a foreign file repeats a chunk in up to six windows, a bank holds it once.
+
+Windows without ids become articles of their own; those that share chunks come into one split.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from lvm_core.windows import CONTEXT
 
@@ -36,7 +42,7 @@ class Folded:
 class FoldConflict(Exception):
     """Two windows hold different rows for one chunk; the caller, who knows files and names, words the message.
 
-    Attributes:
+    Args:
         first: (window, slot) of one row: the window with the lower target index or, where these are equal, the earlier.
         second: (window, slot) of the other row.
         article: article code of both windows.
@@ -44,25 +50,28 @@ class FoldConflict(Exception):
     """
 
     def __init__(self, first: tuple[int, int], second: tuple[int, int], article: int, chunk_index: int) -> None:
-        """Keep both rows as (window, slot), the one of the lower target index or earlier window first."""
         super().__init__(f"article {article}, chunk {chunk_index}: (window, slot) {first} and {second} differ")
-        self.first = first
-        self.second = second
-        self.article = article
-        self.chunk_index = chunk_index
+        self.first, self.second, self.article, self.chunk_index = first, second, article, chunk_index
 
 
-@dataclass(frozen=True)
-class _Sorted:
-    """Windows by article and target index, each pair of these once; arrays of K windows."""
+class _Sorted(NamedTuple):
+    """Windows by article and target index; arrays of K windows."""
 
     rows: np.ndarray  # [K, 6] digests
     window: np.ndarray  # number in the input
     article: np.ndarray
     target_index: np.ndarray
     crosses: np.ndarray  # bool: if the window is its article's first, all its contexts belong to another article
-    first: np.ndarray  # bool: first window of its article
-    step: np.ndarray  # target index minus that of the window before; 0 in an article's first window
+
+    @property
+    def first(self) -> np.ndarray:
+        """[K] bool: first window of its article."""
+        return np.diff(self.article, prepend=-1) != 0
+
+    @property
+    def step(self) -> np.ndarray:
+        """[K] int64: target index minus that of the window before; 0 in an article's first window."""
+        return np.where(self.first, 0, np.diff(self.target_index, prepend=0))
 
 
 def fold_windows(
@@ -80,7 +89,7 @@ def fold_windows(
 
     Args:
         digests: [W, 6] uint64, equal digest means equal row; contexts oldest first, then the target.
-        article: [W] int64 code of the target's article.
+        article: [W] int64 >= 0, code of the target's article.
         target_index: [W] int64 >= 0, position of the target in its article; gaps are allowed.
         starts_foreign: [W] bool, the metadata says that the last context belongs to another article.
         file: [W] int64, file of each window; windows are in file order.
@@ -115,48 +124,30 @@ def fold_windows(
     )
 
 
-def _continues_previous(digests: np.ndarray, file: np.ndarray) -> np.ndarray:
-    """[W] bool: the window is cut one chunk after the window before it in the same file."""
-    continues = np.zeros(len(digests), dtype=bool)
-    continues[1:] = (file[1:] == file[:-1]) & (digests[1:, :CONTEXT] == digests[:-1, 1:]).all(axis=1)
-    return continues
-
-
 def _sort_windows(
     digests: np.ndarray, article: np.ndarray, target_index: np.ndarray, starts_foreign: np.ndarray, file: np.ndarray
 ) -> _Sorted:
-    """Windows of `fold_windows` by article and target index, repeated ones dropped; FoldConflict where these differ."""
+    """The windows of `fold_windows` without the repeated ones; FoldConflict where these differ."""
     crosses = starts_foreign.astype(bool)
-    crosses[1:] |= _continues_previous(digests, file)[1:] & (article[1:] != article[:-1])
+    # Cut one chunk after the window before it in the file, and of another article: the file shows the border.
+    continues = (file[1:] == file[:-1]) & (digests[1:, :CONTEXT] == digests[:-1, 1:]).all(axis=1)
+    crosses[1:] |= continues & (article[1:] != article[:-1])
 
     _, first_seen, code = np.unique(article, return_index=True, return_inverse=True)
     order = np.lexsort((target_index, first_seen[code]))  # stable: file order where both are equal
-    rows, sorted_article, sorted_index = digests[order], article[order], target_index[order]
-    new_id = np.ones(len(order), dtype=bool)
-    new_id[1:] = (sorted_article[1:] != sorted_article[:-1]) | (sorted_index[1:] != sorted_index[:-1])
-
-    repeated = np.flatnonzero(~new_id)
-    own = np.arange(SLOTS) >= CONTEXT - sorted_index[repeated, None]
-    differs = ((rows[repeated] != rows[repeated - 1]) & own).any(axis=1)
+    windows = _Sorted(digests[order], order, article[order], target_index[order], crosses[order])
+    is_new = windows.first | (windows.step > 0)
+    repeated = np.flatnonzero(~is_new)
+    if not repeated.size:
+        return windows
+    own = np.arange(SLOTS) >= CONTEXT - windows.target_index[repeated, None]
+    differs = ((windows.rows[repeated] != windows.rows[repeated - 1]) & own).any(axis=1)
     if differs.any():
-        raise _conflict(rows, order, sorted_article, sorted_index, int(repeated[differs.argmax()]))
-
-    kept = np.flatnonzero(new_id)
-    kept_article, kept_index = sorted_article[kept], sorted_index[kept]
-    first = np.ones(len(kept), dtype=bool)
-    first[1:] = kept_article[1:] != kept_article[:-1]
-    step = np.zeros(len(kept), dtype=np.int64)
-    step[1:] = np.where(first[1:], 0, np.diff(kept_index))
-    return _Sorted(
-        rows=rows[kept] if repeated.size else rows,
-        window=order[kept],
-        article=kept_article,
-        target_index=kept_index,
-        # Of repeated windows, one may lie where the file shows the border and the others not.
-        crosses=np.logical_or.reduceat(crosses[order], kept),
-        first=first,
-        step=step,
-    )
+        raise _conflict(windows, int(repeated[differs.argmax()]))
+    kept = np.flatnonzero(is_new)
+    # Of repeated windows, one may lie where the file shows the border and the others not.
+    crosses = np.logical_or.reduceat(windows.crosses, kept)
+    return _Sorted(*(field[kept] for field in windows[:-1]), crosses)
 
 
 def _chain(kept: _Sorted) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +175,7 @@ def _chain(kept: _Sorted) -> tuple[np.ndarray, np.ndarray]:
     # Less than 6 apart, the window before must hold one of this window's chunks. Further apart, nothing attests it.
     torn = np.flatnonzero((shift == 0) & (kept.step > 0) & (kept.step < SLOTS))
     if torn.size:
-        raise _conflict(kept.rows, kept.window, kept.article, kept.target_index, int(torn[0]))
+        raise _conflict(kept, int(torn[0]))
     return shift, foreign
 
 
@@ -207,18 +198,106 @@ def _shifts(kept: _Sorted, at: np.ndarray, foreign_before: np.ndarray) -> np.nda
     return np.where(by_index, step, smallest)
 
 
-def _conflict(
-    rows: np.ndarray, window: np.ndarray, article: np.ndarray, target_index: np.ndarray, at: int
-) -> FoldConflict:
-    """The conflict between sorted window `at` and the one before: the newest chunk that both claim and that differs.
+def _conflict(windows: _Sorted, at: int) -> FoldConflict:
+    """The conflict between window `at` and the one before: the newest chunk that both claim and that differs.
 
     Foreign contexts need no care: they are older than any own row, and the caller found an own row that differs.
     """
-    step = int(target_index[at] - target_index[at - 1])
-    slot = int(np.flatnonzero(rows[at, : SLOTS - step] != rows[at - 1, step:])[-1])
+    step = int(windows.step[at])
+    slot = int(np.flatnonzero(windows.rows[at, : SLOTS - step] != windows.rows[at - 1, step:])[-1])
     return FoldConflict(
-        first=(int(window[at - 1]), slot + step),
-        second=(int(window[at]), slot),
-        article=int(article[at]),
-        chunk_index=int(target_index[at]) - CONTEXT + slot,
+        first=(int(windows.window[at - 1]), slot + step),
+        second=(int(windows.window[at]), slot),
+        article=int(windows.article[at]),
+        chunk_index=int(windows.target_index[at]) - CONTEXT + slot,
     )
+
+
+FEWEST_GROUPS = 4
+"""A group that is a larger share of all windows than one of so many is cut, so that splits can be drawn."""
+
+BLOCKS = 20
+"""A block of a group that is cut is one of so many parts of all windows."""
+
+MIN_BLOCK = 20
+"""Windows in such a block at least, however few windows there are."""
+
+MOST_REPEATS = 4 * SLOTS
+"""A row in more windows than this is boilerplate and ties nothing together: a chunk is in six windows, or in a few
+times six where windows are repeated."""
+
+
+def separate_windows(digests: np.ndarray, *, divide: bool = True) -> Folded:
+    """Make each window without ids a piece of its own, and group those that share rows, in whatever order they come.
+
+    Windows of one document overlap, and groups are what such overlaps connect. A group larger than a quarter of all
+    windows is cut into blocks of a twentieth of them (at least 20) along the chain of its overlaps; windows that share
+    a row with an earlier block are left out.
+
+    Args:
+        digests: [W, 6] uint64, equal digest means equal row.
+    """
+    total = len(digests)
+    unique, row, counts = np.unique(digests, return_inverse=True, return_counts=True)
+    row = row.reshape(digests.shape)
+    ties = counts[row] <= MOST_REPEATS
+    group = _connected(row, ties, len(unique))
+    left_out = np.zeros(total, dtype=bool)
+    block = max(total // BLOCKS, MIN_BLOCK)
+    sizes = np.bincount(group, minlength=1)
+    for large in np.flatnonzero(sizes > max(total // FEWEST_GROUPS, block)) if divide else ():
+        members = np.flatnonzero(group == large)
+        cut = _blocks_along_chain(row[members], ties[members], len(unique), block)
+        earliest = _lowest(row[members], cut, len(unique))[row[members]]
+        left_out[members] = ((earliest < cut[:, None]) & ties[members]).any(axis=1)
+        group[members] = np.where(cut == 0, large, group.max() + cut)
+    window = np.flatnonzero(~left_out)
+    lowest, highest = (sign * _lowest(row[window], sign * group[window], len(unique)) for sign in (1, -1))
+    slot = np.tile(np.arange(SLOTS), len(window))
+    return Folded(
+        window=np.repeat(window, SLOTS),
+        slot=slot,
+        piece=np.repeat(np.arange(len(window)), SLOTS),
+        chunk_index=slot.copy(),
+        piece_article=window,
+        piece_group=group[window],
+        counts={
+            "windows": total,
+            "left_out_at_cuts": int(left_out.sum()),
+            "rows_in_several_groups": int((lowest < highest).sum()),
+            "rows": len(slot),
+        },
+    )
+
+
+def _graph(row: np.ndarray, ties: np.ndarray, n_rows: int) -> coo_matrix:
+    """Windows and rows as the nodes of a graph, windows first; an edge where a window holds a row."""
+    window = np.broadcast_to(np.arange(len(row))[:, None], row.shape)[ties]
+    size = len(row) + n_rows
+    return coo_matrix((np.ones(len(window), dtype=np.int8), (window, len(row) + row[ties])), shape=(size, size))
+
+
+def _connected(row: np.ndarray, ties: np.ndarray, n_rows: int) -> np.ndarray:
+    """[W] int64: number of the connected component of each window."""
+    if not len(row):
+        return np.empty(0, dtype=np.int64)
+    labels = connected_components(_graph(row, ties, n_rows), directed=False)[1][: len(row)]
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
+def _blocks_along_chain(row: np.ndarray, ties: np.ndarray, n_rows: int, block: int) -> np.ndarray:
+    """[W] int64: block of each window of a connected group, counted along its chain from one end."""
+    graph = _graph(row, ties, n_rows).tocsr()
+    end = breadth_first_order(graph, 0, directed=False, return_predecessors=False)[-1]
+    order = breadth_first_order(graph, end, directed=False, return_predecessors=False)
+    windows = order[order < len(row)]
+    place = np.empty(len(row), dtype=np.int64)
+    place[windows] = np.arange(len(row))
+    return place // block
+
+
+def _lowest(row: np.ndarray, group: np.ndarray, n_rows: int) -> np.ndarray:
+    """[n_rows] the lowest of the groups of the windows that hold a row."""
+    lowest = np.full(n_rows, np.iinfo(np.int64).max)
+    np.minimum.at(lowest, row.ravel(), np.repeat(group, SLOTS))
+    return lowest

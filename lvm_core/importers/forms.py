@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
-from lvm_core.importers.arrays import (
+from lvm_core.importers.arrays import DiskArray, NpzFile, Values, open_npy
+from lvm_core.importers.tables import (
     LONGEST,
-    DiskArray,
-    Values,
-    WindowIds,
     article_ids,
     indices,
-    open_npy,
-    read_metadata,
+    read_id_table,
+    shown_value,
     texts,
+    unpack_vector_column,
 )
-from lvm_core.importers.npz import NpzFile, open_npz
-from lvm_core.importers.tables import read_id_table, unpack_vector_column
-from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import LvmError, printable
-from lvm_core.runtime.resume import saved_array
 from lvm_core.windows import CONTEXT
 
 # Names that the files and loaders of the earlier work use for the same thing (prior results, sections 1.2 and 1.3).
@@ -43,6 +38,10 @@ CHUNK_INDICES = ("chunk_indices", "seq_idx")
 
 TEXTS = ("concept_texts", "texts", "text")
 
+ARTICLE_KEYS = ("article_index", "article_id")
+
+TARGET_KEYS = ("target_chunk_index", "target_idx")
+
 WANTED = (
     f"windows ({'|'.join(CONTEXTS)} and {'|'.join(TARGETS)}, with article_ids and target_indices or metadata) or a "
     f"bank ({'|'.join(VECTORS)} and {'|'.join(ARTICLES)})"
@@ -50,84 +49,69 @@ WANTED = (
 
 
 @dataclass(frozen=True)
-class WindowsFile:
-    """A file of windows."""
+class Ids:
+    """Where the rows of a file, or the targets of its windows, come from."""
 
-    contexts: DiskArray
-    """[W, 5, D], oldest first."""
-    targets: DiskArray
-    """[W, D]."""
-    ids: WindowIds | None
-    """Of the windows; None if the file has none."""
-
-    @property
-    def dimension(self) -> int:
-        """D of the vectors."""
-        return self.targets.shape[1]
+    article: np.ndarray
+    """[N] str, id of the article."""
+    index: np.ndarray | None
+    """[N] int64 >= 0, position in it; None (of rows only): the order of the file."""
+    starts_foreign: np.ndarray | None = None
+    """[N] bool, of windows: the last context chunk is said to be of another article."""
 
 
 @dataclass(frozen=True)
-class BankFile:
-    """A file of chunk vectors."""
+class VectorFile:
+    """A file of chunk vectors, or of windows of them."""
 
-    vectors: DiskArray
-    """[N, D]."""
-    article: np.ndarray
-    """[N] str, id of each row's article."""
-    chunk_index: np.ndarray | None
-    """[N] int64, position in the article; None: the order of the file."""
-    texts: list[str] | None
+    path: Path
+    form: Literal["bank", "windows", "windows without ids"]
+    arrays: list[DiskArray]
+    """[N, D] of a bank; of windows the contexts, [W, 5, D], oldest first, and the targets, [W, D]."""
+    ids: Ids | None
+    """Of the rows or of the targets; None of windows without ids."""
+    texts: list[str] | None = None
     """Of the rows; None if the file has none."""
-    where_ids: str
-    """Name of the ids, for messages."""
-
-    @property
-    def dimension(self) -> int:
-        """D of the vectors."""
-        return self.vectors.shape[1]
-
-
-VectorFile = WindowsFile | BankFile
+    where_ids: str = ""
+    """Name of the ids of the rows, for messages."""
 
 
 def open_vector_file(path: Path, unpack_to: Path) -> VectorFile:
     """Open an .npz, .npy (with ids in a .csv or .parquet of the same name beside it) or .parquet file."""
     if path.suffix == ".npz":
-        with open_npz(path, unpack_to) as file:
-            return _read_npz(file, path)
+        with closing(NpzFile(path, unpack_to)) as file:
+            return _read_npz(file)
     if path.suffix == ".npy":
         vectors = _check_vectors(open_npy(path), 2, "[N, D]")
-        table = read_id_table(path)
-        return _bank(vectors, table.columns, table.where)
+        return _bank(path, vectors, *read_id_table(path))
     if path.suffix == ".parquet":
-        vectors, table = unpack_vector_column(path, VECTORS, unpack_to)
-        return _bank(_check_vectors(vectors, 2, "[N, D]"), table.columns, table.where)
+        vectors, columns = unpack_vector_column(path, VECTORS, unpack_to)
+        return _bank(path, _check_vectors(vectors, 2, "[N, D]"), columns, path)
     raise LvmError(
         f"{path}: unknown kind of file; vectors come as .npz, as .npy with a .csv or .parquet, or as .parquet"
     )
 
 
-def _read_npz(file: NpzFile, path: Path) -> VectorFile:
+def _read_npz(file: NpzFile) -> VectorFile:
     # X means contexts if it has three axes, a bank's vectors otherwise.
-    names = [name for name in file.names if name != "X" or len(file.header("X")[0]) == 3]
+    names = [name for name in file.names if name != "X" or len(file.header("X").shape) == 3]
     contexts, targets = _find(names, CONTEXTS), _find(names, TARGETS)
     vectors = _find([name for name in file.names if name != contexts], VECTORS)
     if contexts and targets:
-        return _read_windows(file, str(path), contexts, targets)
+        return _read_windows(file, contexts, targets)
     there = printable(", ".join(file.names) or "no members")
     if contexts or targets or not vectors:
         missing = "targets" if contexts else "contexts" if targets else "vectors"
-        raise LvmError(f"{path}: has no {missing}; wanted: {WANTED}; there are: {there}")
+        raise LvmError(f"{file.path}: has no {missing}; wanted: {WANTED}; there are: {there}")
     if not _find(names, ARTICLES):
-        raise LvmError(f"{path}: has no ids of articles; wanted: {' or '.join(ARTICLES)}; there are: {there}")
+        raise LvmError(f"{file.path}: has no ids of articles; wanted: {' or '.join(ARTICLES)}; there are: {there}")
     found = [name for name in (_find(names, roles) for roles in (ARTICLES, CHUNK_INDICES, TEXTS)) if name]
-    rows = (*file.header(vectors)[0], 0)[0]
-    members = {name: _values(file, str(path), name, vectors, rows) for name in found}
-    return _bank(_check_vectors(file.array(vectors), 2, "[N, D]"), members, str(path))
+    members = {name: _values(file, name, vectors) for name in found}
+    return _bank(file.path, _check_vectors(file.array(vectors), 2, "[N, D]"), members, file.path)
 
 
-def _read_windows(file: NpzFile, where: str, contexts_name: str, targets_name: str) -> WindowsFile:
-    ids = _window_ids(file, where, targets_name)  # first: a mistake in them should not wait for gigabytes
+def _read_windows(file: NpzFile, contexts_name: str, targets_name: str) -> VectorFile:
+    ids = _window_ids(file, targets_name)  # first: a mistake in them should not wait for gigabytes
     contexts = _check_vectors(file.array(contexts_name), 3, f"[W, {CONTEXT}, D]")
     targets = _check_vectors(file.array(targets_name), 2, "[W, D]")
     if contexts.shape[1] != CONTEXT:
@@ -139,56 +123,93 @@ def _read_windows(file: NpzFile, where: str, contexts_name: str, targets_name: s
             f"{contexts.where} is {contexts.dtype}, {targets.where} is {targets.dtype}: the same chunk would not have "
             "the same vector in both; save both with one type"
         )
-    return WindowsFile(contexts, targets, ids)
+    return VectorFile(file.path, "windows" if ids else "windows without ids", [contexts, targets], ids)
 
 
-def _window_ids(file: NpzFile, where: str, targets: str) -> WindowIds | None:
+def _window_ids(file: NpzFile, targets: str) -> Ids | None:
     article, target = _find(file.names, ARTICLES), _find(file.names, TARGET_INDICES)
-    rows = (*file.header(targets)[0], 0)[0]
     if article and target:
-        ids = article_ids(_values(file, where, article, targets, rows), f"{where}: {article}")
-        positions = indices(_values(file, where, target, targets, rows), f"{where}: {target}")
-        return WindowIds(ids, positions, np.zeros(len(ids), dtype=bool))
+        ids = article_ids(_values(file, article, targets), f"{file.path}: {article}")
+        positions = indices(_values(file, target, targets), f"{file.path}: {target}")
+        return Ids(ids, positions, np.zeros(len(ids), dtype=bool))
     if "metadata" in file.names:
-        return read_metadata(list(_values(file, where, "metadata", targets, rows)), f"{where}: metadata")
+        return _read_metadata(list(_values(file, "metadata", targets)), f"{file.path}: metadata")
     if article or target:
         there, lacking = (article, "target_indices") if article else (target, "article_ids")
-        raise LvmError(f"{where}: has {there} but no {lacking}; give both, or neither to import each window by itself")
+        raise LvmError(
+            f"{file.path}: has {there} but no {lacking}; give both, or neither to import each window by itself"
+        )
     return None
 
 
-def _bank(vectors: DiskArray, members: dict[str, Values], where: str) -> BankFile:
+def _read_metadata(items: Sequence[Any], where: str) -> Ids | None:
+    """Ids out of one dict a window: `article_index|article_id`, `target_chunk_index|target_idx`, and, if it is there,
+    `last_context_article` or `crosses_article`.
+    """
+    for row, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise LvmError(f"{where}: row {row}: holds {type(item).__name__}, need a dict")
+    columns = [
+        [next((item[key] for key in keys if key in item), None) for item in items]
+        for keys in (ARTICLE_KEYS, TARGET_KEYS)
+    ]
+    if all(value is None for column in columns for value in column):
+        return None
+    for keys, column in zip((ARTICLE_KEYS, TARGET_KEYS), columns, strict=True):
+        lacking = next((number for number, value in enumerate(column) if value is None), None)
+        if lacking is not None:
+            there = printable(", ".join(map(str, items[lacking])) or "nothing")
+            raise LvmError(f"{where}: row {lacking}: lacks {' or '.join(keys)}; there are: {there}")
+    article = article_ids(columns[0], f"{where}: article")
+    foreign = [
+        _starts_foreign(item, own, where, row) for row, (item, own) in enumerate(zip(items, article, strict=True))
+    ]
+    return Ids(article, indices(columns[1], f"{where}: target position"), np.array(foreign, dtype=bool))
+
+
+def _starts_foreign(item: dict[Any, Any], article: str, where: str, row: int) -> bool:
+    """Does a window's metadata say that its last context chunk is of another article?"""
+    last: Any = item.get("last_context_article")
+    if isinstance(last, (float, np.floating)):  # what a table makes of a number that may be missing
+        last = int(last) if float(last).is_integer() else None
+    if last is not None:
+        return bool(article_ids([last], f"{where}: row {row}: last_context_article")[0] != article)
+    crosses = item.get("crosses_article", False)
+    if not isinstance(crosses, (bool, np.bool_, int, np.integer, type(None))):
+        raise LvmError(f"{where}: row {row}: crosses_article: {shown_value(crosses)} is neither true nor false")
+    return bool(crosses)
+
+
+def _bank(path: Path, vectors: DiskArray, members: dict[str, Values], where: Path) -> VectorFile:
     article, chunk, text = (_find(members, names) for names in (ARTICLES, CHUNK_INDICES, TEXTS))
     if article is None:  # pragma: no cover - the readers of files and of tables refuse this, and name what is there
         raise ValueError("no ids of articles")
     for name in filter(None, (article, chunk, text)):
-        if len(members[name]) != len(vectors):
-            _refuse_length(vectors.where, len(vectors), f"{where}: {name}", len(members[name]))
-    return BankFile(
-        vectors,
+        _check_length(vectors.where, len(vectors), f"{where}: {name}", len(members[name]))
+    ids = Ids(
         article_ids(members[article], f"{where}: {article}"),
         indices(members[chunk], f"{where}: {chunk}") if chunk else None,
-        texts(members[text], f"{where}: {text}") if text else None,
-        f"{where}: {article}" + (f", {chunk}" if chunk else ""),
     )
+    said = texts(members[text], f"{where}: {text}") if text else None
+    return VectorFile(path, "bank", [vectors], ids, said, f"{where}: {article}" + (f", {chunk}" if chunk else ""))
 
 
-def _values(file: NpzFile, where: str, name: str, vectors: str, rows: int) -> Values:
-    """A member with one value for each of the `rows` of the member `vectors`, looked at before it is read."""
-    shape, dtype = file.header(name)
+def _values(file: NpzFile, name: str, vectors: str) -> Values:
+    """A member with one value for each row of the member `vectors`, looked at before it is read."""
+    shape, dtype, *_ = file.header(name)
     if len(shape) != 1:
-        raise LvmError(f"{where}: {name}: has shape {shape}, need one value a row")
-    if shape[0] != rows:
-        _refuse_length(f"{where}: {vectors}", rows, name, shape[0])
+        raise LvmError(f"{file.path}: {name}: has shape {shape}, need one value a row")
+    _check_length(f"{file.path}: {vectors}", (*file.header(vectors).shape, 0)[0], name, shape[0])
     if dtype.kind in "US" and name not in TEXTS and dtype.itemsize > 4 * LONGEST:
         raise LvmError(
-            f"{where}: {name}: has ids longer than {LONGEST} characters; give articles short names or numbers"
+            f"{file.path}: {name}: has ids longer than {LONGEST} characters; give articles short names or numbers"
         )
-    return file.objects(name) if file.is_object(name) else file.values(name)
+    return file.values(name)
 
 
-def _refuse_length(where_rows: str, rows: int, what: str, length: int) -> None:
-    raise LvmError(f"{where_rows}: has {rows:,} rows, {what} {length:,}; they must agree")
+def _check_length(where_rows: str, rows: int, what: str, length: int) -> None:
+    if length != rows:
+        raise LvmError(f"{where_rows}: has {rows:,} rows, {what} {length:,}; they must agree")
 
 
 def _find(there: Iterable[str], names: Sequence[str]) -> str | None:
@@ -202,57 +223,3 @@ def _check_vectors(array: DiskArray, dimensions: int, wanted: str) -> DiskArray:
     if len(array.shape) != dimensions or 0 in array.shape:
         raise LvmError(f"{array.where}: has shape {array.shape}, need {wanted}, none of them 0")
     return array
-
-
-SMALLEST_NORM = 1e-6
-"""Shorter rows have no direction."""
-
-UNIT_TOLERANCE = {2: 2e-3, 4: 1e-5, 8: 1e-5}
-"""How far from 1 the norm of a unit row may be, by the bytes of a number: what rounding to that type can do."""
-
-BLOCK_BYTES = 32 * 2**20
-"""Read at a time, and work lost at most when the import is interrupted."""
-
-
-def scan(file: VectorFile, saved: Path) -> np.ndarray:
-    """Digests of a file's windows (contexts, then the target), or of a bank's rows, and which are not of unit length.
-
-    Returns:
-        [W, 6, 2] uint64, or [N, 1, 2]: the digest of the row's bytes, and 1 where its norm is not 1.
-    """
-    arrays = [file.contexts, file.targets] if isinstance(file, WindowsFile) else [file.vectors]
-    rows = len(arrays[0])
-    step = max(BLOCK_BYTES // sum(math.prod(array.shape[1:]) * array.dtype.itemsize for array in arrays), 1)
-    progress = Progress(f"import: check {arrays[0].where.split(': ')[0]}", rows, "rows")
-    parts = []
-    for start in range(0, rows, step):
-        stop = min(start + step, rows)
-        path = saved.with_name(f"{saved.name}-{start:09d}.npy")
-        parts.append(saved_array(path, lambda: np.hstack([_measure(array, start, stop) for array in arrays])))  # noqa: B023 - called at once
-        progress.update(stop - start)
-    progress.close()
-    return np.concatenate(parts)
-
-
-def _measure(array: DiskArray, start: int, stop: int) -> np.ndarray:
-    """[stop - start, rows of a window, 2] uint64."""
-    block = array.rows(start, stop)
-    flat = block.reshape(-1, block.shape[-1])
-    norms = row_norms(flat)
-    bad = np.flatnonzero(~(np.isfinite(norms) & (norms > SMALLEST_NORM)))
-    if len(bad):
-        row, position = divmod(int(bad[0]), len(flat) // len(block))
-        at = f"row {start + row}" + (f", position {position}" if block.ndim == 3 else "")
-        finite = bool(np.isfinite(flat[bad[0]]).all())
-        problem = "holds NaN or infinity" if not finite else "is zero" if norms[bad[0]] < 1 else "is too long"
-        raise LvmError(f"{array.where}: {at}: {problem}; remove or repair the row")
-    joined = b"".join([blake2b(row, digest_size=8).digest() for row in np.ascontiguousarray(flat)])
-    not_unit = (np.abs(norms - 1) > UNIT_TOLERANCE[block.dtype.itemsize]).astype(np.uint64)
-    return np.stack([np.frombuffer(joined, dtype=np.uint64), not_unit], axis=1).reshape(len(block), -1, 2)
-
-
-def row_norms(rows: np.ndarray) -> np.ndarray:
-    """[n] float64 norms of [n, D] rows of any float type; finite for any finite float16 and float32 row."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        norms: np.ndarray = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
-    return norms

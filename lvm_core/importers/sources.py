@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
 from lvm_core.config.params import PARAMS_FILE
 from lvm_core.importers.arrays import DiskArray
-from lvm_core.importers.fold import SLOTS, FoldConflict, Folded, fold_windows
-from lvm_core.importers.forms import BankFile, VectorFile, WindowsFile, open_vector_file, scan
-from lvm_core.importers.separate import separate_windows
+from lvm_core.importers.fold import FoldConflict, Folded, fold_windows, separate_windows
+from lvm_core.importers.forms import VectorFile, open_vector_file
+from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.resume import saved_array
 from lvm_core.windows import CONTEXT
 
 SUFFIXES = (".npz", ".npy", ".parquet")
+
+SMALLEST_NORM = 1e-6
+"""Shorter rows have no direction."""
+
+UNIT_TOLERANCE = {2: 2e-3, 4: 1e-5, 8: 1e-5}
+"""How far from 1 the norm of a unit row may be, by the bytes of a number: what rounding to that type can do."""
+
+BLOCK_BYTES = 32 * 2**20
+"""Read at a time, and work lost at most when the import is interrupted."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +83,7 @@ def vector_paths(value: str, key: str) -> list[Path]:
     return chosen
 
 
-@dataclass(frozen=True)
-class OpenedSource:
-    """The opened files of a source, which fit together."""
-
-    key: str
-    """Dotted name of the parameter that names it."""
-    value: str
-    """Of the parameter."""
-    paths: list[Path]
-    """Of the files."""
-    files: list[VectorFile]
-
-
-def open_source(value: str, key: str, work: Path) -> OpenedSource:
+def open_source(value: str, key: str, work: Path) -> list[VectorFile]:
     """Open the files that a parameter names and check their shapes and ids.
 
     Args:
@@ -95,90 +94,114 @@ def open_source(value: str, key: str, work: Path) -> OpenedSource:
     Raises:
         LvmError: a file is damaged or lacks something, or the files do not fit together (names file and member).
     """
-    paths = vector_paths(value, key)
-    files = [open_vector_file(path, work) for path in paths]
-    for path, file in zip(paths, files, strict=True):
-        if _form(file) != _form(files[0]):
-            here, there = _form(file), _form(files[0])
-            raise LvmError(f"{path}: holds {here}, {paths[0]} {there}; the files of a folder must be of one form")
-    return OpenedSource(key, value, paths, files)
+    files = [open_vector_file(path, work) for path in vector_paths(value, key)]
+    for file in files:
+        if file.form != files[0].form:
+            raise LvmError(
+                f"{file.path}: holds {file.form}, {files[0].path} {files[0].form}; the files of a folder must be of "
+                "one form"
+            )
+    return files
 
 
-def check_same_dimension(sources: Sequence[OpenedSource]) -> None:
-    """Make sure that all files of all sources hold vectors of one dimension.
-
-    Raises:
-        LvmError: they do not (names two files).
-    """
-    first, wanted = sources[0].paths[0], sources[0].files[0].dimension
-    for source in sources:
-        for path, file in zip(source.paths, source.files, strict=True):
-            if file.dimension != wanted:
-                raise LvmError(
-                    f"{path}: {source.key} has {file.dimension}-d vectors, {first} {wanted}-d; all must come from one "
-                    "encoder"
-                )
+def check_same_dimension(sources: Mapping[str, Sequence[VectorFile]]) -> None:
+    """Make sure that all files of all sources (by the name of their parameter) hold vectors of one dimension."""
+    files = [(key, file) for key, of_source in sources.items() for file in of_source]
+    (_, first), wanted = files[0], files[0][1].arrays[0].shape[-1]
+    for key, file in files:
+        if (dimension := file.arrays[0].shape[-1]) != wanted:
+            raise LvmError(
+                f"{file.path}: {key} has {dimension}-d vectors, {first.path} {wanted}-d; all must come from one encoder"
+            )
 
 
-def read_rows(source: OpenedSource, work: Path) -> SourceRows:
+def read_rows(files: Sequence[VectorFile], name: str, origin: str, work: Path) -> SourceRows:
     """Check every row of a source, and find each row's place in the bank.
 
     Args:
-        source: from `open_source`.
+        files: from `open_source`.
+        name: of the source.
+        origin: `train` or `ood`.
         work: folder for finished parts.
 
     Raises:
         LvmError: a row is no direction, or ids contradict one another (names member and row).
     """
-    name, tag, files = Path(source.value).stem, source.key.split(".")[-1], source.files
-    scanned = np.concatenate([scan(file, work / f"scan-{tag}-{number}") for number, file in enumerate(files)])
+    scanned = np.concatenate([_scan(file, work / f"scan-{origin}-{number}") for number, file in enumerate(files)])
     digests, not_unit = scanned[:, :, 0], scanned[:, :, 1]
-    if isinstance(files[0], BankFile):
-        return _bank_rows(name, [file for file in files if isinstance(file, BankFile)], digests, not_unit)
-    windows = [file for file in files if isinstance(file, WindowsFile)]
-    return _window_rows(name, source.paths, windows, digests, not_unit, divide=tag == "train")
+    if files[0].form == "bank":
+        return _bank_rows(name, files, digests, not_unit)
+    return _window_rows(name, files, digests, not_unit, divide=origin == "train")
 
 
-def _form(file: VectorFile) -> str:
-    if isinstance(file, BankFile):
-        return "bank"
-    return "windows" if file.ids else "windows without ids"
+def _scan(file: VectorFile, saved: Path) -> np.ndarray:
+    """Digests of a file's windows (contexts, then the target), or of a bank's rows, and which are not of unit length.
+
+    Returns:
+        [W, 6, 2] uint64, or [N, 1, 2]: the digest of the row's bytes, and 1 where its norm is not 1.
+    """
+    arrays, rows = file.arrays, len(file.arrays[0])
+    step = max(BLOCK_BYTES // sum(math.prod(array.shape[1:]) * array.dtype.itemsize for array in arrays), 1)
+    progress = Progress(f"import: check {arrays[0].where.split(': ')[0]}", rows, "rows")
+    parts = []
+    for start in range(0, rows, step):
+        stop = min(start + step, rows)
+        path = saved.with_name(f"{saved.name}-{start:09d}.npy")
+        parts.append(saved_array(path, lambda: np.hstack([_measure(array, start, stop) for array in arrays])))  # noqa: B023 - called at once
+        progress.update(stop - start)
+    progress.close()
+    return np.concatenate(parts)
+
+
+def _measure(array: DiskArray, start: int, stop: int) -> np.ndarray:
+    """[stop - start, rows of a window, 2] uint64."""
+    block = array.rows(start, stop)
+    flat = block.reshape(-1, block.shape[-1])
+    norms = row_norms(flat)
+    bad = np.flatnonzero(~(np.isfinite(norms) & (norms > SMALLEST_NORM)))
+    if len(bad):
+        row, position = divmod(int(bad[0]), len(flat) // len(block))
+        at = f"row {start + row}" + (f", position {position}" if block.ndim == 3 else "")
+        finite = bool(np.isfinite(flat[bad[0]]).all())
+        problem = "holds NaN or infinity" if not finite else "is zero" if norms[bad[0]] < 1 else "is too long"
+        raise LvmError(f"{array.where}: {at}: {problem}; remove or repair the row")
+    joined = b"".join([blake2b(row, digest_size=8).digest() for row in np.ascontiguousarray(flat)])
+    not_unit = (np.abs(norms - 1) > UNIT_TOLERANCE[block.dtype.itemsize]).astype(np.uint64)
+    return np.stack([np.frombuffer(joined, dtype=np.uint64), not_unit], axis=1).reshape(len(block), -1, 2)
+
+
+def row_norms(rows: np.ndarray) -> np.ndarray:
+    """[n] float64 norms of [n, D] rows of any float type; finite for any finite float16 and float32 row."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms: np.ndarray = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
+    return norms
 
 
 def _window_rows(
-    name: str,
-    paths: Sequence[Path],
-    files: Sequence[WindowsFile],
-    digests: np.ndarray,
-    not_unit: np.ndarray,
-    *,
-    divide: bool,
+    name: str, files: Sequence[VectorFile], digests: np.ndarray, not_unit: np.ndarray, *, divide: bool
 ) -> SourceRows:
-    sizes = [len(file.targets) for file in files]
-    first = np.cumsum([0, *sizes])
-    of_file = np.repeat(np.arange(len(files)), sizes)
-    if files[0].ids:
-        ids = [file.ids for file in files if file.ids]
+    of_file, inside_file = _numbers(files)
+    ids = [file.ids for file in files if file.ids]
+    if ids:
         names, codes = np.unique(np.concatenate([known.article for known in ids]), return_inverse=True)
-        target_index = np.concatenate([known.target_index for known in ids])
-        starts_foreign = np.concatenate([known.starts_foreign for known in ids])
+        target_index = np.concatenate([known.index for known in ids if known.index is not None])
+        starts_foreign = np.concatenate([known.starts_foreign for known in ids if known.starts_foreign is not None])
         try:
             folded = fold_windows(digests, codes.astype(np.int64), target_index, starts_foreign, of_file)
         except FoldConflict as conflict:
-            raise _conflict(conflict, files, first, names) from None
+            raise _conflict(conflict, files, of_file, inside_file, names) from None
         article_id, group = _piece_names(folded, names), names[folded.piece_article]
     else:
         folded = separate_windows(digests, divide=divide)
         windows = folded.piece_article
-        inside = windows - first[of_file[windows]]
-        article_id = np.array([f"{paths[f].name}:{w}" for f, w in zip(of_file[windows], inside, strict=True)], object)
+        numbers = zip(of_file[windows], inside_file[windows], strict=True)
+        article_id = np.array([f"{files[number].path.name}:{window}" for number, window in numbers], object)
         group = folded.piece_group.astype(str).astype(object)
-    inside = folded.window - first[of_file[folded.window]]
-    is_target = folded.slot == CONTEXT
+    inside, is_target = inside_file[folded.window], folded.slot == CONTEXT
     return SourceRows(
         name=name,
-        form=_form(files[0]),
-        arrays=[array for file in files for array in (file.contexts, file.targets)],
+        form=files[0].form,
+        arrays=[array for file in files for array in file.arrays],
         array=2 * of_file[folded.window] + is_target,
         row=np.where(is_target, inside, inside * CONTEXT + folded.slot),
         digest=digests[folded.window, folded.slot],
@@ -205,15 +228,14 @@ def _piece_names(folded: Folded, names: np.ndarray) -> np.ndarray:
     return np.array(article_id, dtype=object)
 
 
-def _conflict(conflict: FoldConflict, files: Sequence[WindowsFile], first: np.ndarray, names: np.ndarray) -> LvmError:
+def _conflict(
+    conflict: FoldConflict, files: Sequence[VectorFile], of_file: np.ndarray, inside: np.ndarray, names: np.ndarray
+) -> LvmError:
     def where(window: int, slot: int) -> str:
-        number = int(np.searchsorted(first, window, side="right")) - 1
-        row, file = window - first[number], files[number]
-        return (
-            f"{file.targets.where} row {row}"
-            if slot == SLOTS - 1
-            else f"{file.contexts.where} row {row}, position {slot}"
-        )
+        contexts, targets = files[of_file[window]].arrays
+        if slot == CONTEXT:
+            return f"{targets.where} row {inside[window]}"
+        return f"{contexts.where} row {inside[window]}, position {slot}"
 
     return LvmError(
         f"{where(*conflict.first)} and {where(*conflict.second)} are both chunk {conflict.chunk_index} of article "
@@ -221,48 +243,55 @@ def _conflict(conflict: FoldConflict, files: Sequence[WindowsFile], first: np.nd
     )
 
 
-def _bank_rows(name: str, files: Sequence[BankFile], digests: np.ndarray, not_unit: np.ndarray) -> SourceRows:
-    sizes = [len(file.vectors) for file in files]
+def _numbers(files: Sequence[VectorFile]) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row or window of several files, the number of its file and its number in that file."""
+    sizes = [len(file.arrays[0]) for file in files]
     of_file = np.repeat(np.arange(len(files)), sizes)
-    inside = np.arange(len(of_file)) - np.cumsum([0, *sizes])[of_file]
+    return of_file, np.arange(len(of_file)) - np.cumsum([0, *sizes])[of_file]
+
+
+def _bank_rows(name: str, files: Sequence[VectorFile], digests: np.ndarray, not_unit: np.ndarray) -> SourceRows:
+    of_file, inside = _numbers(files)
+    ids = [file.ids for file in files if file.ids]
     names, first_seen, codes = np.unique(
-        np.concatenate([file.article for file in files]), return_index=True, return_inverse=True
+        np.concatenate([known.article for known in ids]), return_index=True, return_inverse=True
     )
     rank = np.argsort(np.argsort(first_seen))[codes]  # articles in the order of their first row
-    if all(file.chunk_index is not None for file in files):
-        chunk_index = np.concatenate([file.chunk_index for file in files if file.chunk_index is not None])
+    positions = [known.index for known in ids if known.index is not None]
+    if len(positions) == len(files):
+        chunk_index = np.concatenate(positions)
         order = np.lexsort((chunk_index, rank))
     else:
         order = np.argsort(rank, kind="stable")
         starts = np.flatnonzero(np.diff(rank[order], prepend=-1))
         chunk_index = np.empty(len(rank), dtype=np.int64)
         chunk_index[order] = np.arange(len(rank)) - np.repeat(starts, np.diff(np.append(starts, len(rank))))
-    piece, positions = rank[order], chunk_index[order]
+    piece, index = rank[order], chunk_index[order]
     same_article = np.diff(piece) == 0
-    repeated = np.flatnonzero(same_article & (np.diff(positions) == 0))
+    repeated = np.flatnonzero(same_article & (np.diff(index) == 0))
     if len(repeated):
         pair = order[repeated[0] : repeated[0] + 2]
-        rows = " and ".join(f"{files[of_file[row]].vectors.where} row {inside[row]}" for row in pair)
+        rows = " and ".join(f"{files[of_file[row]].arrays[0].where} row {inside[row]}" for row in pair)
         article, chunk = names[codes[pair[0]]], chunk_index[pair[0]]
-        ids = files[of_file[pair[0]]].where_ids
-        raise LvmError(f"{ids}: {rows} are both chunk {chunk} of article {article}; ids must not repeat")
+        where = files[of_file[pair[0]]].where_ids
+        raise LvmError(f"{where}: {rows} are both chunk {chunk} of article {article}; ids must not repeat")
     article_id = names[np.argsort(first_seen)]
-    texts = [text for file in files for text in (file.texts or [""] * len(file.vectors))]
+    texts = [text for file in files for text in (file.texts or [""] * len(file.arrays[0]))]
     return SourceRows(
         name=name,
         form="bank",
-        arrays=[file.vectors for file in files],
+        arrays=[file.arrays[0] for file in files],
         array=of_file[order],
         row=inside[order],
         digest=digests[order, 0],
         piece=piece,
-        chunk_index=positions,
+        chunk_index=index,
         article_id=article_id,
         group=article_id,
         texts=np.array(texts, dtype=object)[order] if any(file.texts for file in files) else None,
         counts={
             **{"rows": len(order), "articles": len(names)},
-            **{"index_gaps": int((same_article & (np.diff(positions) > 1)).sum())},
+            **{"index_gaps": int((same_article & (np.diff(index) > 1)).sum())},
             **{"rows_not_unit": int(not_unit.sum())},
         },
     )

@@ -1,15 +1,19 @@
-"""Ids and vectors out of tables: a .csv or .parquet beside an .npy file, and .parquet with a column of vectors."""
+"""What is known of the rows of foreign vectors (ids, positions, texts), and the tables that hold it.
+
+A table is a .csv or .parquet beside an .npy file, or a .parquet that has the vectors in one of its columns.
+"""
 
 from __future__ import annotations
 
 import csv
 import itertools
+import math
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +28,81 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+LONGEST = 1000
+"""Characters of an id."""
+
+LARGEST = int(np.iinfo(np.int64).max)
+
+
+def indices(values: Values, where: str) -> np.ndarray:
+    """[N] int64 of whole numbers from 0 to 2**63 - 1."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
+        bad = np.flatnonzero((values < 0) | (values > LARGEST))
+        if len(bad):
+            _check_index(values[bad[0]].item(), where, int(bad[0]))
+        return values.astype(np.int64)
+    if isinstance(values, np.ndarray):
+        raise LvmError(f"{where}: holds {values.dtype}, need whole numbers (int64)")
+    for row, value in enumerate(values):
+        _check_index(value, where, row)
+    return np.array([int(value) for value in values], dtype=np.int64)
+
+
+def _check_index(value: Any, where: str, row: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise LvmError(f"{where}: row {row}: {shown_value(value)} is not a whole number")
+    if value < 0:
+        raise LvmError(f"{where}: row {row}: {shown_value(value)} is negative; positions and ids count from 0")
+    if value > LARGEST:
+        raise LvmError(f"{where}: row {row}: {shown_value(value)} exceeds the largest int64; renumber the ids")
+
+
+def shown_value(value: Any) -> str:
+    """A value of a foreign file for a message: short, printable, whatever it is."""
+    if isinstance(value, int) and abs(value) > 10**40:
+        return f"a number of {value.bit_length()} bits"  # Python refuses to write out very long ones
+    if isinstance(value, (dict, list, tuple, np.ndarray)):
+        return f"a {type(value).__name__}"
+    return printable(repr(value), 60)
+
+
+def article_ids(values: Values, where: str) -> np.ndarray:
+    """[N] object array of str: ids that are whole numbers (written without leading zeros) or texts."""
+    if isinstance(values, np.ndarray) and values.dtype.kind == "S":
+        values = [_decoded(value, where, row) for row, value in enumerate(values.tolist())]
+    if isinstance(values, np.ndarray) and values.dtype.kind != "U":
+        values = indices(values, where).tolist()
+    for row, value in enumerate(values):
+        if not isinstance(value, str):
+            _check_index(value, where, row)
+        elif not value.strip() or len(value) > LONGEST or "\0" in value:
+            too_long = f"is longer than {LONGEST} characters"
+            problem = "is empty" if not value.strip() else too_long if len(value) > LONGEST else "has a NUL"
+            raise LvmError(f"{where}: row {row}: the id {problem}; give the article a short name or number")
+        elif re.fullmatch(r"[+-]?\d{1,4000}", value.strip()):
+            _check_index(int(value), where, row)
+    ids = np.empty(len(values), dtype=object)
+    ids[:] = [str(value) for value in values]
+    return ids
+
+
+def _decoded(value: bytes, where: str, row: int) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:  # replacing what cannot be read might make two ids one
+        raise LvmError(f"{where}: row {row}: {shown_value(value)} is not UTF-8; save the ids as text") from None
+
+
+def texts(values: Values, where: str) -> list[str]:
+    """Texts of chunks; None becomes the empty text."""
+    cleaned = []
+    for row, value in enumerate(values):
+        missing = value is None or (isinstance(value, float) and math.isnan(value))  # pandas writes NaN for no text
+        if not missing and not isinstance(value, str):
+            raise LvmError(f"{where}: row {row}: {shown_value(value)} is not a text")
+        cleaned.append("" if missing else str(value))
+    return cleaned
+
 
 ALIASES = {
     **dict.fromkeys(("article_id", "article_ids", "article_index", "article_indices"), "article_ids"),
@@ -37,26 +116,15 @@ VECTOR_COLUMNS = ("vector", "vectors", "embedding", "embeddings")
 BATCH = 4096
 
 
-@dataclass(frozen=True)
-class IdTable:
-    """Columns of ids and texts, by member name."""
-
-    columns: dict[str, Values]
-    """The values."""
-    where: str
-    """Name of the file, for messages."""
-
-
-def read_id_table(vectors: Path) -> IdTable:
-    """The .csv or .parquet file of the same name beside an .npy file."""
+def read_id_table(vectors: Path) -> tuple[dict[str, Values], Path]:
+    """The columns, by member name, of the .csv or .parquet of the same name beside an .npy file, and its path."""
     beside = [vectors.with_suffix(suffix) for suffix in (".csv", ".parquet")]
     found = [path for path in beside if path.is_file()]
     if len(found) != 1:
         problem = "both are there, remove one" if found else "neither is there"
         raise LvmError(f"{vectors}: needs the ids of its rows in {' or '.join(map(str, beside))}; {problem}")
     path = found[0]
-    columns = _read_csv(path) if path.suffix == ".csv" else _read_parquet_ids(path)
-    return IdTable(columns, str(path))
+    return _read_csv(path) if path.suffix == ".csv" else _read_parquet_ids(path), path
 
 
 def _read_csv(path: Path) -> dict[str, Values]:
@@ -147,8 +215,8 @@ def _values(column: pa.ChunkedArray, member: str, where: str) -> Values:
     return values
 
 
-def unpack_vector_column(path: Path, names: tuple[str, ...], unpack_to: Path) -> tuple[DiskArray, IdTable]:
-    """The column of vectors of a .parquet file as an array on disk, and its columns of ids."""
+def unpack_vector_column(path: Path, names: tuple[str, ...], unpack_to: Path) -> tuple[DiskArray, dict[str, Values]]:
+    """The column of vectors of a .parquet file as an array on disk, and its columns of ids by member name."""
     import pyarrow as pa
 
     file = _open_parquet(path)
@@ -159,9 +227,8 @@ def unpack_vector_column(path: Path, names: tuple[str, ...], unpack_to: Path) ->
         raise LvmError(f"{path}: has no column of vectors; wanted: {' or '.join(wanted)}; there are: {there}")
     where = f"{path}: {column}"
     kind = file.schema_arrow.field(column).type
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
-        raise LvmError(f"{where}: holds {kind}, need lists of float16, float32 or float64")
-    if not pa.types.is_floating(kind.value_type):
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not (is_list and pa.types.is_floating(kind.value_type)):
         raise LvmError(f"{where}: holds {kind}, need lists of float16, float32 or float64")
     target = unpack_to / f"{fingerprint(path.resolve(), column)[:16]}.npy"
     if not target.exists():
@@ -178,7 +245,7 @@ def unpack_vector_column(path: Path, names: tuple[str, ...], unpack_to: Path) ->
         write_npy_blocks(target, dtype, (rows, dimension), blocks)
     array = open_npy(target)
     array.where = where
-    return array, IdTable(_read_parquet_ids(path), str(path))
+    return array, _read_parquet_ids(path)
 
 
 def _batches(file: pq.ParquetFile, column: str, path: Path) -> Iterator[pa.Array]:

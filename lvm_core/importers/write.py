@@ -11,8 +11,7 @@ import numpy as np
 
 from lvm_core.bank import start_content_sha256
 from lvm_core.bank.imported import ImportInfo
-from lvm_core.importers.forms import BLOCK_BYTES, UNIT_TOLERANCE, row_norms
-from lvm_core.importers.sources import SourceRows, vector_paths
+from lvm_core.importers.sources import BLOCK_BYTES, UNIT_TOLERANCE, SourceRows, row_norms, vector_paths
 from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import READ_ERRORS, LvmError
 from lvm_core.runtime.files import write_npy_blocks, write_parquet
