@@ -14,8 +14,14 @@ from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import sha256_of, write_csv, write_json
 from lvm_core.runtime.hardware import use_threads
-from lvm_core.service.calibration import calibration_figures, fill_figures, measure, measure_given, reliability
-from lvm_core.service.confidence import Calibration
+from lvm_core.service.confidence import (
+    Calibration,
+    calibration_figures,
+    fill_figures,
+    measure,
+    measure_kind,
+    reliability,
+)
 from lvm_core.service.nearest import Index
 
 
@@ -27,7 +33,7 @@ def main(name: str) -> None:
     bank, directory = load_bank("data/bank"), Path("data/models") / name
     model = load_model(directory)
     index = Index.of(bank)
-    outcomes = list(measure(model, bank, index, "dev", settings.steps))
+    outcomes = list(measure(model.predict, bank, index, "dev", settings.steps))
     if not outcomes:
         raise LvmError("data/bank: split dev has no window to calibrate on; raise split.dev or lower corpus.min_chars")
     calibration = Calibration(
@@ -37,10 +43,11 @@ def main(name: str) -> None:
         curves=[one.curve() for one in outcomes],
     )
     calibration.write(f"data/calibration/{name}.json")
-    held_out, kinds = measure_given(model, bank, index, "val"), fill_figures(outcomes)
-    val = calibration_figures(held_out, calibration) if held_out else None
+    held_out, kinds = next(measure_kind(model.predict, bank, index, "val", 1), None), fill_figures(outcomes)
+    curve = calibration.curves[0]  # of whole contexts, one step ahead
+    val = calibration_figures(held_out, curve) if held_out else None
     write_json(f"metrics/calibration/{name}.json", {"dev": kinds, "val": val})
-    groups = reliability(held_out, calibration) if held_out else []
+    groups = reliability(held_out, curve) if held_out else []
     columns = ["name", "confidence", "observed", "low", "high", "windows"]
     write_csv(
         f"plots/reliability/{name}.csv", pd.DataFrame([{"name": name, **group} for group in groups], columns=columns)

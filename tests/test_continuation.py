@@ -9,8 +9,20 @@ from hypothesis import strategies as st
 
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import sha256_of
-from lvm_core.service.calibration import calibration_figures, kinds, measure, measure_given, reliability, roc_area
-from lvm_core.service.confidence import CROWD, Calibration, find_calibration, fit_curve, lead, load_calibration
+from lvm_core.service.confidence import (
+    CROWD,
+    Calibration,
+    calibration_figures,
+    fit_curve,
+    kinds,
+    lead,
+    load_calibration,
+    measure,
+    measure_kind,
+    reliability,
+    roc_area,
+)
+from lvm_core.service.loading import find_calibration
 from lvm_core.service.nearest import ChunkSearch, ContextFiller, Index, NearestChunk
 from lvm_core.windows import CONTEXT
 from tests.synthetic import make_bank, unit
@@ -57,13 +69,19 @@ def test_a_small_bank_gives_what_it_has():
 
 def test_a_chunk_of_the_bank_is_known_again(bank):
     vectors = np.asarray(bank.vectors)
-    assert set(Index.of(bank).same_as(vectors[[3, 9]])) >= {3, 9}
+    assert set(Index.of(bank).same_as_each([vectors[[3, 9]]])[0]) >= {3, 9}
+
+
+def filled(bank, given, strategy):
+    """The context of one request."""
+    (context,) = ContextFiller(bank, Index.of(bank)).fill([given], [strategy])
+    return context
 
 
 @pytest.mark.parametrize("chunks", [1, 2, 3, 4])
 def test_neighbours_are_the_chunks_before_the_best_match(bank, chunks):
     row = int(bank.articles["first_row"].iloc[1]) + 6
-    context = ContextFiller(bank, Index.of(bank)).fill(np.asarray(bank.vectors)[row : row + chunks], "neighbours")
+    context = filled(bank, np.asarray(bank.vectors)[row : row + chunks], "neighbours")
     missing = CONTEXT - chunks
     assert context.rows == (*range(row - missing, row), *(None,) * chunks)
     np.testing.assert_array_equal(context.vectors, np.asarray(bank.vectors)[row - missing : row + chunks])
@@ -72,7 +90,7 @@ def test_neighbours_are_the_chunks_before_the_best_match(bank, chunks):
 
 def test_neighbours_never_cross_the_start_of_an_article(bank):
     first = int(bank.articles["first_row"].iloc[1])
-    context = ContextFiller(bank, Index.of(bank)).fill(np.asarray(bank.vectors)[first : first + 1], "neighbours")
+    context = filled(bank, np.asarray(bank.vectors)[first : first + 1], "neighbours")
     articles = bank.article_of_row[context.bank_rows]
     assert len(context.bank_rows) == 4
     assert len(set(articles.tolist())) == 1
@@ -80,7 +98,7 @@ def test_neighbours_never_cross_the_start_of_an_article(bank):
 
 def test_repeat_repeats_the_first_given_chunk(bank):
     two = np.asarray(bank.vectors)[10:12]
-    context = ContextFiller(bank, Index.of(bank)).fill(two, "repeat")
+    context = filled(bank, two, "repeat")
     np.testing.assert_array_equal(context.vectors, two[[0, 0, 0, 0, 1]])
     assert (context.mode, context.bank_rows) == ("repeat", [])
 
@@ -88,7 +106,7 @@ def test_repeat_repeats_the_first_given_chunk(bank):
 @pytest.mark.parametrize("fill", ["repeat", "neighbours"])
 def test_five_and_more_chunks_are_left_as_they_are(bank, fill):
     seven = np.asarray(bank.vectors)[:7]
-    context = ContextFiller(bank, Index.of(bank)).fill(seven, fill)
+    context = filled(bank, seven, fill)
     np.testing.assert_array_equal(context.vectors, seven[2:])
     assert (context.mode, context.given) == ("given", 5)
 
@@ -143,18 +161,19 @@ def test_the_confidence_of_a_chance_that_rises_with_the_score_is_that_chance():
 
 
 def test_an_oracle_is_found_always_and_one_that_is_late_never(bank):
-    found = list(measure(Oracle(bank), bank, Index.of(bank), "dev", 3))
+    found = list(measure(Oracle(bank).predict, bank, Index.of(bank), "dev", 3))
     whole = [one for one in found if one.fill == "given"]
     assert [(one.step, one.hits.mean()) for one in whole] == [(1, 1.0), (2, 1.0), (3, 1.0)]
     assert all(one.cosines == pytest.approx(1, abs=1e-5) for one in whole)
     assert {(one.fill, one.given) for one in found} == set(kinds())
-    late = measure_given(Oracle(bank, ahead=0), bank, Index.of(bank), "dev")  # predicts the last chunk of the context
-    assert late is not None
+    (late,) = measure_kind(
+        Oracle(bank, ahead=0).predict, bank, Index.of(bank), "dev", 1
+    )  # predicts the last chunk of the context
     assert late.cosines.mean() < 0.9
 
 
 def test_confidence_is_that_of_the_kind_of_context_and_survives_the_file(bank, tmp_path):
-    outcomes = list(measure(Oracle(bank), bank, Index.of(bank), "train", 2))
+    outcomes = list(measure(Oracle(bank).predict, bank, Index.of(bank), "train", 2))
     made = Calibration(
         model="small",
         model_sha256="a" * 64,
@@ -215,12 +234,10 @@ def test_a_damaged_calibration_is_named(tmp_path, text, told):
 
 
 def test_stated_and_observed_agree_where_they_were_fitted(bank):
-    outcomes = measure_given(Oracle(bank), bank, Index.of(bank), "dev")
-    assert outcomes is not None
-    calibration = Calibration(model="small", model_sha256="", bank_sha256="", curves=[outcomes.curve()])
-    figures = calibration_figures(outcomes, calibration)
+    (outcomes,) = measure_kind(Oracle(bank).predict, bank, Index.of(bank), "dev", 1)
+    figures = calibration_figures(outcomes, outcomes.curve())
     assert (figures["found"], figures["confidence"], figures["calibration_error"], figures["brier"]) == (1, 1, 0, 0)
-    groups = reliability(outcomes, calibration)
+    groups = reliability(outcomes, outcomes.curve())
     assert sum(group["windows"] for group in groups) == len(outcomes.hits)
 
 

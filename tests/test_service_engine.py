@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lvm_core.service.batching import Job
 from lvm_core.service.engine import Engine
 from lvm_core.service.loading import load_parts
 from lvm_core.service.nearest import Candidate
 from lvm_core.service.schemas import ChatRequest, RetrieveRequest, Settings
+from lvm_core.service.state import Job
 
 pytestmark = pytest.mark.xdist_group("service")
 
@@ -21,7 +21,7 @@ TEXT = "The treaty was signed in the spring and the senate ratified it in the mo
 
 @pytest.fixture(scope="module")
 def parts(service_folder):
-    return load_parts(service_folder / "models/small", service_folder / "bank", None)
+    return load_parts(service_folder / "models/small", service_folder / "bank")
 
 
 class Writer:

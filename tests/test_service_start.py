@@ -17,7 +17,7 @@ import torch
 from lvm_core.models.checkpoint import load_tensors, save_tensors
 from lvm_core.runtime.files import write_json, write_npy
 from lvm_core.runtime.readers import read_json
-from lvm_core.service.server import listen
+from lvm_core.service.app import listen
 from tests.calling import one_clear_line, run_stage
 from tests.processes import catches, start, wait_for
 from tests.service_server import (
@@ -80,7 +80,7 @@ def test_a_port_that_is_taken(folder, service):
 
 def test_a_missing_package(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.delitem(sys.modules, "lvm_core.service.server", raising=False)
+    monkeypatch.delitem(sys.modules, "lvm_core.service.app", raising=False)
     assert "needs uvicorn: pip install 'lvm-lab[service]'" in refusal(folder)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +24,22 @@ def main(arguments: Sequence[str]) -> None:
     settings = _settings(asked)
     set_threads(settings.threads)
     try:
-        from lvm_core.service.server import address_of, listen, serve
+        from lvm_core.service.app import address_of, listen, serve
         from lvm_core.service.state import Service
     except ImportError as error:
         raise LvmError(f"the service needs {error.name}: pip install 'lvm-lab[service]'") from None
     _check_model(asked.model)
     listening = listen(asked.host, asked.port)
     print(f"service: loading {asked.model} for {address_of(listening)}", flush=True)
-    service = Service(_loader(asked, settings), settings, asked.model.name, Path("metrics"))
+
+    def load() -> Parts:
+        from lvm_core.runtime.hardware import use_threads
+        from lvm_core.service.loading import load_parts
+
+        use_threads(settings.threads)
+        return load_parts(asked.model, asked.bank, asked.calibration, Path("metrics"))
+
+    service = Service(load, settings, asked.model.name)
     serve(service, listening)
     print("service: ended", flush=True)
     if service.loading:
@@ -83,17 +91,6 @@ def _check_model(directory: Path) -> None:
         there = sorted(path.parent.name for path in directory.parent.glob("*/model.json"))
         known = f"; there are {', '.join(there)}" if there else "; run `make repro` to train some"
         raise LvmError(f"{directory}: is no model directory (it has no model.json){known}")
-
-
-def _loader(asked: argparse.Namespace, settings: Settings) -> Callable[[], Parts]:
-    def load() -> Parts:
-        from lvm_core.runtime.hardware import use_threads
-        from lvm_core.service.loading import load_parts
-
-        use_threads(settings.threads)
-        return load_parts(asked.model, asked.bank, asked.calibration)
-
-    return load
 
 
 if __name__ == "__main__":

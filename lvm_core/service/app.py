@@ -1,4 +1,4 @@
-"""The HTTP side: routes, refusals in one sentence, and nothing of the inside in an answer."""
+"""The HTTP side: routes, refusals in one sentence, and uvicorn with our way of ending."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ import base64
 import hashlib
 import json
 import re
+import signal
+import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any
 
+import uvicorn
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel, ValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from lvm_core.config.params import shown
+from lvm_core.runtime.errors import LvmError, printable
 from lvm_core.service.schemas import (
     BODY_BYTES,
     BODY_SECONDS,
     DIGITS,
-    Asked,
     ChatAnswer,
     ChatRequest,
     Failure,
@@ -35,8 +40,12 @@ from lvm_core.service.schemas import (
 )
 from lvm_core.service.state import Refused, Service
 
-A = TypeVar("A", bound=Asked)
-PAGE = "page.html"
+SHOWN = 157
+"""Characters of a request that a refusal shows at most."""
+
+FAILURES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Failure} for status in (400, 408, 413, 415, 422, 429, 503)
+}
 
 
 def make_app(service: Service) -> FastAPI:
@@ -48,11 +57,9 @@ def make_app(service: Service) -> FastAPI:
         docs_url=None,  # their pages load scripts from other hosts
         redoc_url=None,
     )
-    page = files("lvm_core.service").joinpath(PAGE).read_text(encoding="utf-8")
-    headers = {"Content-Security-Policy": content_policy(page), "Referrer-Policy": "no-referrer"}
-
+    app.router.route_class = _Route
     _add_refusals(app, service)
-    _add_reports(app, service, page, headers)
+    _add_reports(app, service)
     _add_work(app, service)
     return app
 
@@ -67,25 +74,30 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
             response = await go_on(request)
         except Exception as error:  # a defect of ours: told to the log, not to the client
             service.log_failure(error)
-            response = failure(500, "the service failed on this request; its log says why")
-        route = request.scope.get("route")
-        path = getattr(route, "path", "other")
+            response = JSONResponse({"error": "the service failed on this request; its log says why"}, 500)
+        path = getattr(request.scope.get("route"), "path", "other")
         service.telemetry.answered(path, response.status_code, time.perf_counter() - begun)
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
-    @app.exception_handler(Refused)
-    async def _refused(request: Request, error: Refused) -> Response:
-        return failure(error.status, error.sentence, error.retry_after)
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+        return await _refused(request, _refusal(error))
 
     @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> Response:
-        allowed = (error.headers or {}).get("Allow")
-        sentence = {404: "there is no such path; see /openapi.json", 405: f"this path takes {allowed} only"}
-        return failure(error.status_code, sentence.get(error.status_code, str(error.detail)))
+    async def _refused(request: Request, error: HTTPException) -> Response:
+        headers = error.headers or {}
+        sentences = {
+            404: "there is no such path; see /openapi.json",
+            405: f"this path takes {headers.get('Allow')} only",
+        }
+        return JSONResponse({"error": sentences.get(error.status_code, error.detail)}, error.status_code, headers)
 
 
-def _add_reports(app: FastAPI, service: Service, page: str, headers: dict[str, str]) -> None:
+def _add_reports(app: FastAPI, service: Service) -> None:
+    page = files("lvm_core.service").joinpath("page.html").read_text(encoding="utf-8")
+    headers = {"Content-Security-Policy": content_policy(page), "Referrer-Policy": "no-referrer"}
+
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def _page() -> Response:
         return HTMLResponse(page, headers=headers)
@@ -95,7 +107,7 @@ def _add_reports(app: FastAPI, service: Service, page: str, headers: dict[str, s
         state = service.health()
         return JSONResponse(state, status_code=200 if state["status"] in ("ready", "degraded") else 503)
 
-    @app.get("/info", responses=_failures(503), summary="Model, figures, encoder, bank, limits")
+    @app.get("/info", responses={503: FAILURES[503]}, summary="Model, figures, encoder, bank, limits")
     async def _info() -> dict[str, Any]:
         return service.info()
 
@@ -105,53 +117,67 @@ def _add_reports(app: FastAPI, service: Service, page: str, headers: dict[str, s
 
 
 def _add_work(app: FastAPI, service: Service) -> None:
-    @app.post("/chat", response_model=ChatAnswer, openapi_extra=_body(ChatRequest), responses=_failures())
-    async def _chat(request: Request) -> Response:
+    @app.post("/chat", response_model=ChatAnswer, responses=FAILURES)
+    async def _chat(asked: ChatRequest) -> Response:
         """Real text in: the chunks predicted to come next, with their sources and a calibrated confidence."""
-        asked = await parse(request, ChatRequest)
-        return JSONResponse(await service.answer("chat", service.checked_chat(asked)))
+        return JSONResponse(await service.answer("chat", asked))
 
-    @app.post("/predict", response_model=PredictAnswer, openapi_extra=_body(PredictRequest), responses=_failures())
-    async def _predict(request: Request) -> Response:
+    @app.post("/predict", response_model=PredictAnswer, responses=FAILURES)
+    async def _predict(asked: PredictRequest) -> Response:
         """Contexts of five vectors in, predicted vectors out."""
-        asked = await parse(request, PredictRequest)
-        return JSONResponse(await service.answer("predict", service.checked_vectors(asked)))
+        return JSONResponse(await service.answer("predict", asked))
 
-    @app.post("/retrieve", response_model=RetrieveAnswer, openapi_extra=_body(RetrieveRequest), responses=_failures())
-    async def _retrieve(request: Request) -> Response:
+    @app.post("/retrieve", response_model=RetrieveAnswer, responses=FAILURES)
+    async def _retrieve(asked: RetrieveRequest) -> Response:
         """A text or a vector in, the nearest chunks of the bank out."""
-        asked = await parse(request, RetrieveRequest)
-        return JSONResponse(await service.answer("retrieve", service.checked_retrieval(asked)))
+        return JSONResponse(await service.answer("retrieve", asked))
 
 
-def failure(status: int, sentence: str, retry_after: int | None = None) -> JSONResponse:
-    """An answer that says in one sentence what is wrong."""
-    headers = {"Retry-After": str(retry_after)} if retry_after is not None else None
-    return JSONResponse({"error": sentence}, status_code=status, headers=headers)
+class _Route(APIRoute):
+    """A route that reads bodies with the limits of `_Limited`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def limited(request: Request) -> Response:
+            return await handle(_Limited(request.scope, request.receive))
+
+        return limited
 
 
-async def parse(request: Request, kind: type[A]) -> A:
-    """The body as a request of this kind.
+class _Limited(Request):
+    """A request whose body is JSON, not too large, too slow or too deep, or is refused with 400, 408, 413 or 415."""
 
-    Raises:
-        Refused: 400, 408, 413, 415 or 422, with a sentence that names the field and the limit.
-    """
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media != "application/json":
-        raise Refused(415, "the body must be JSON: send the header Content-Type: application/json")
-    body = await _read(request)
-    try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_int=_whole_number)
-    except RecursionError:
-        raise Refused(400, "the body is nested too deeply") from None
-    except UnicodeDecodeError as error:
-        raise Refused(400, f"the body is not UTF-8: byte {error.start} is wrong") from None
-    except ValueError as error:
-        raise Refused(400, f"the body is not valid JSON: {_short(str(error))}") from None
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        raise _refusal(error) from None
+    async def body(self) -> bytes:
+        if self.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise Refused(415, "the body must be JSON: send the header Content-Type: application/json")
+        too_large = Refused(413, f"the body is larger than {BODY_BYTES:,} bytes")
+        length = self.headers.get("content-length", "0")
+        if length.isdecimal() and len(length) < 20 and int(length) > BODY_BYTES:
+            raise too_large
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for part in self.stream():
+                    body += part
+                    if len(body) > BODY_BYTES:
+                        raise too_large
+        except ClientDisconnect:
+            raise Refused(400, "the body ended early") from None
+        except TimeoutError:
+            raise Refused(408, f"the body did not come within {BODY_SECONDS:g} seconds") from None
+        self._body = bytes(body)
+        return self._body or b" "  # FastAPI would not look at an empty one
+
+    async def json(self) -> Any:
+        try:
+            return json.loads(self._body.decode("utf-8"), parse_constant=_no_constant, parse_int=_whole_number)
+        except RecursionError:
+            raise Refused(400, "the body is nested too deeply") from None
+        except UnicodeDecodeError as error:
+            raise Refused(400, f"the body is not UTF-8: byte {error.start} is wrong") from None
+        except ValueError as error:
+            raise Refused(400, f"the body is not valid JSON: {printable(error, SHOWN)}") from None
 
 
 def _no_constant(name: str) -> float:
@@ -164,67 +190,89 @@ def _whole_number(digits: str) -> int:
     return int(digits)
 
 
-async def _read(request: Request) -> bytes:
-    """The body, no more of it than is allowed, and not for ever."""
-    too_large = Refused(413, f"the body is larger than {BODY_BYTES:,} bytes")
-    length = request.headers.get("content-length", "0")
-    if length.isdecimal() and len(length) < 20 and int(length) > BODY_BYTES:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                body += part
-                if len(body) > BODY_BYTES:
-                    raise too_large
-    except ClientDisconnect:
-        raise Refused(400, "the body ended early") from None
-    except TimeoutError:
-        raise Refused(408, f"the body did not come within {BODY_SECONDS:g} seconds") from None
-    return bytes(body)
-
-
-def _refusal(error: ValidationError) -> Refused:
-    first = error.errors(include_url=False)[0]
-    where = ".".join(map(str, first["loc"]))
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "model_type":
+def _refusal(error: RequestValidationError) -> Refused:
+    """The first mistake, with the name of the field and the limit."""
+    first = error.errors()[0]
+    where = printable(".".join(map(str, first["loc"][1:])), SHOWN)
+    if first["type"] == "model_attributes_type" or (first["type"] == "missing" and not where):
         return Refused(422, "the body must be a JSON object")
     if first["type"] == "string_unicode":
         return Refused(400, "a text holds half of a surrogate pair, which is no character")
     if first["type"] == "extra_forbidden":
-        return Refused(422, f"{_short(where)}: is no field of this request; see /openapi.json")
-    value = first["input"]
-    told = f" (it is {_short(shown(value))})" if isinstance(value, int | float | bool) else ""
-    return Refused(422, f"{_short(where)}: {_short(message)}{told}" if where else _short(message))
-
-
-def _short(text: str) -> str:
-    """Text that may stem from a request, short and printable."""
-    safe = "".join(character if character.isprintable() else "?" for character in text)
-    return safe if len(safe) <= 160 else f"{safe[:157]}..."
+        return Refused(422, f"{where}: is no field of this request; see /openapi.json")
+    value, message = first["input"], printable(first["msg"].removeprefix("Value error, "), SHOWN)
+    told = f" (it is {printable(shown(value), SHOWN)})" if isinstance(value, int | float | bool) else ""
+    return Refused(422, f"{where}: {message}{told}" if where else message)
 
 
 def content_policy(page: str) -> str:
     """A policy under which the page's own style and script work, and nothing else does."""
-    hashes = {
-        tag: " ".join(_hash(text) for text in re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)) or "'none'"
-        for tag in ("style", "script")
-    }
+
+    def hashes(tag: str) -> str:
+        texts = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+        return " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
+
     return (
-        f"default-src 'none'; style-src {hashes['style']}; script-src {hashes['script']}; connect-src 'self'; "
+        f"default-src 'none'; style-src {hashes('style')}; script-src {hashes('script')}; connect-src 'self'; "
         "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; connections made over it send small packets at once."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise LvmError(f"--host {host} --port {port}: cannot be listened on ({error.strerror}); name another") from None
+    # Inherited by the connections, for which asyncio does not set it (it does for sockets made with IPPROTO_TCP named):
+    # else the second packet of every answer waits 40 ms for the client to acknowledge the first.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
-def _body(kind: type[BaseModel]) -> dict[str, Any]:
-    schema = kind.model_json_schema()
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+def address_of(listening: socket.socket) -> str:
+    """The address of a listening socket, to be opened in a browser."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _failures(*only: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": Failure} for status in only or (400, 408, 413, 415, 422, 429, 503)}
+class Server(uvicorn.Server):
+    """uvicorn's server, for which a signal is a good end once the running requests are finished."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, without raising the signal anew at the end."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def serve(service: Service, listening: socket.socket) -> None:
+    """Answer at once, load in the background, and return after SIGTERM or Ctrl-C when the last request is answered."""
+    config = uvicorn.Config(
+        make_app(service),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(service.settings.patience),
+        timeout_keep_alive=30,
+    )
+    server = Server(config)
+
+    def ready(seconds: float) -> None:
+        print(f"service: ready after {seconds:.1f} s; open {address_of(listening)}", flush=True)
+
+    def failed() -> None:
+        server.should_exit = True
+
+    service.start(ready, failed)
+    server.run(sockets=[listening])
+    service.close()
+    if service.error is not None:
+        raise service.error

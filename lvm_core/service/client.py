@@ -39,11 +39,12 @@ class ServiceError(LvmError):
 
     Attributes:
         status: of HTTP; None where there was no answer.
+        retry_after: seconds after which the service asks to be asked again, if it does.
     """
 
-    def __init__(self, sentence: str, status: int | None = None) -> None:
+    def __init__(self, sentence: str, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(sentence)
-        self.status = status
+        self.status, self.retry_after = status, retry_after
 
 
 class Client:
@@ -62,7 +63,7 @@ class Client:
 
     def health(self) -> Health:
         """State of the service, also while it is starting."""
-        return self._read("/health", self._once("/health", None, also=503), Health)
+        return self._once("/health", None, Health, also=503)
 
     def info(self) -> dict[str, Any]:
         """Model, held-out figures, encoder, bank and limits."""
@@ -125,30 +126,23 @@ class Client:
         deadline = time.monotonic() + self.patience
         while True:
             try:
-                return self._read(path, self._once(path, question), kind)
-            except _Later as later:
-                if time.monotonic() + later.seconds > deadline:
-                    raise ServiceError(str(later), later.status) from None
-                time.sleep(later.seconds)
+                return self._once(path, question, kind)
+            except ServiceError as error:
+                if error.retry_after is None or time.monotonic() + error.retry_after > deadline:
+                    raise
+                time.sleep(error.retry_after)
 
-    def _read(self, path: str, told: dict[str, Any], kind: type[A]) -> A:
-        """The answer as the service describes it; fields of a later version are left out."""
-        try:
-            return kind.model_validate(told)
-        except ValidationError:
-            raise ServiceError(f"{self.address}{path}: answered in another form than this client knows", 200) from None
-
-    def _once(self, path: str, question: dict[str, Any] | None, also: int = 200) -> dict[str, Any]:
-        """One request. A status other than 200 and `also` is an error."""
+    def _once(self, path: str, question: dict[str, Any] | None, kind: type[A], also: int = 200) -> A:
+        """One request; fields of a later version are left out. A status other than 200 and `also` is an error."""
         body = None if question is None else json.dumps(question, allow_nan=False, separators=(",", ":")).encode()
         request = urllib.request.Request(self.address + path, body, {"Content-Type": "application/json"})
-        retry_after: str | None = None
+        retry_after = ""
         try:
             with self._opener.open(request, timeout=TIMEOUT) as reply:
                 status, read = int(reply.status), reply.read()
         except urllib.error.HTTPError as error:
             with error:
-                status, read, retry_after = error.code, error.read(), error.headers.get("Retry-After")
+                status, read, retry_after = error.code, error.read(), error.headers.get("Retry-After", "")
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             why = getattr(reason, "strerror", None) or reason
@@ -159,20 +153,14 @@ class Client:
             told = None
         if not isinstance(told, dict):
             raise ServiceError(f"{self.address}{path}: answered {status} with something else than JSON", status)
-        if status in (200, also):
-            return told
-        sentence = str(told.get("error", f"{self.address}{path}: answered {status}"))
-        if status in AGAIN and retry_after is not None and retry_after.isdecimal():
-            raise _Later(sentence, status, float(retry_after))
-        raise ServiceError(sentence, status)
-
-
-class _Later(ServiceError):
-    """A refusal that names the seconds after which to ask again."""
-
-    def __init__(self, sentence: str, status: int, seconds: float) -> None:
-        super().__init__(sentence, status)
-        self.seconds = seconds
+        if status not in (200, also):
+            sentence = str(told.get("error", f"{self.address}{path}: answered {status}"))
+            named = status in AGAIN and retry_after.isdecimal()
+            raise ServiceError(sentence, status, float(retry_after) if named else None)
+        try:
+            return kind.model_validate(told)
+        except ValidationError:
+            raise ServiceError(f"{self.address}{path}: answered in another form than this client knows", 200) from None
 
 
 def _numbers(values: np.ndarray) -> Any:

@@ -2,14 +2,18 @@
 
 The score of a prediction is its lead: by how much the nearest chunk of the bank, the context left out, stands out from
 the fiftieth. (The cosine with the nearest chunk alone tells next to nothing, being high wherever the bank is dense:
-metrics/calibration has the area under the ROC curve of both.) The rate is fitted to it by
-isotonic regression (Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability
-estimates", KDD 2002), of each filling strategy, number of given chunks and step ahead by itself: a guess from one
-sentence is not as good as one from five.
+metrics/calibration has the area under the ROC curve of both.) The rate is fitted to it by isotonic regression (Zadrozny
+and Elkan, "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002), of each filling
+strategy, number of given chunks and step ahead by itself: a guess from one sentence is not as good as one from five.
+
+A model is measured as the service uses it: contexts of one to five given chunks, filled, predicted steps ahead. The
+window's own five chunks before it are no candidates, and no article fills its own contexts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,12 +21,14 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.optimize import isotonic_regression
 
+from lvm_core.bank import Bank
 from lvm_core.config.groups import Fill
 from lvm_core.config.params import Group, validate
-from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import sha256_of, write_json
+from lvm_core.runtime.cli import Progress
+from lvm_core.runtime.files import write_json
 from lvm_core.runtime.readers import read_json
-from lvm_core.windows import CONTEXT
+from lvm_core.service.nearest import ContextFiller, Index
+from lvm_core.windows import CONTEXT, context_rows
 
 NEAREST = 5
 """The true next chunk counts as found when it is among so many nearest chunks of the whole bank."""
@@ -32,6 +38,15 @@ CROWD = 50
 
 FEWEST = 100
 """Windows below which no rate is told: its own uncertainty would be a tenth or more."""
+
+FILLS: tuple[Fill, ...] = ("neighbours", "repeat")
+"""Every strategy; `given` stands for contexts that need none."""
+
+EVERY = 4
+"""Further steps of filled contexts are measured on every so many windows: they are 32 of 45 curves."""
+
+BINS = 10
+"""Groups of equally many windows in which stated confidence and observed rate are compared."""
 
 Score = Annotated[float, Field(ge=0.0, le=2.01)]
 
@@ -82,12 +97,7 @@ class Curve(Group):
 
 
 def fit_curve(scores: np.ndarray, hits: np.ndarray, *, fill: str, given: int, step: int) -> Curve:
-    """The curve that fits observed hits best among those that never fall.
-
-    Args:
-        scores: [W] float, W > 0.
-        hits: [W] bool: was the true chunk among the nearest?
-    """
+    """The curve that fits the observed hits [W] bool of scores [W] float, W > 0, best among those that never fall."""
     order = np.argsort(scores, kind="stable")
     distinct, first, sizes = np.unique(scores[order], return_index=True, return_counts=True)
     means = np.add.reduceat(hits[order].astype(np.float64), first) / sizes  # equal scores have one rate
@@ -118,13 +128,9 @@ class Calibration(Group):
     """See `Curve`."""
 
     def confidence(self, score: float, given: int, step: int, fill: Fill) -> float | None:
-        """The observed rate of a prediction with this score; None where none was measured.
+        """The observed rate of a prediction with this `lead`; None where none was measured.
 
-        Args:
-            score: the prediction's `lead`.
-            given: number of given chunks of the context.
-            step: chunks ahead.
-            fill: strategy that filled the rest (of no account when five were given).
+        `fill` is of no account when five chunks were given.
         """
         curve = self.curve("given" if given == CONTEXT else fill, given, step)
         return float(curve.rate(np.array([score]))[0]) if curve and curve.windows >= FEWEST else None
@@ -145,22 +151,165 @@ def load_calibration(path: str | Path) -> Calibration:
     return loaded
 
 
-def find_calibration(model_directory: str | Path) -> Path | None:
-    """The calibration of a model directory: in it, or where the pipeline puts it (data/calibration); None if none.
+@dataclass(frozen=True)
+class Outcomes:
+    """What came of the windows of one kind of context, one step ahead or further."""
 
-    There, any that was measured on the same weights: the selected model is one of the recipes.
+    fill: str
+    """Strategy, or `given`."""
+    given: int
+    """Number of given chunks."""
+    step: int
+    """Chunks ahead."""
+    scores: np.ndarray
+    """[W] float32 `lead` of the prediction."""
+    nearest: np.ndarray
+    """[W] float32 cosine of the prediction with the nearest chunk of the bank."""
+    hits: np.ndarray
+    """[W] bool: the true chunk is among the `NEAREST` nearest."""
+    cosines: np.ndarray
+    """[W] float32 cosine of the prediction with the true chunk."""
+
+    def curve(self) -> Curve:
+        """Rate of hits as a function of the score."""
+        return fit_curve(self.scores, self.hits, fill=self.fill, given=self.given, step=self.step)
+
+
+def kinds() -> list[tuple[str, int]]:
+    """Every kind of context: strategy and number of given chunks."""
+    return [("given", CONTEXT), *((fill, given) for fill in FILLS for given in range(1, CONTEXT))]
+
+
+def measure(
+    predict: Callable[[np.ndarray], np.ndarray], bank: Bank, index: Index, split: str, steps: int
+) -> Iterator[Outcomes]:
+    """The outcomes of every kind of context and every step up to `steps`, on the windows of a split."""
+    progress = Progress(f"calibrate {split}", len(kinds()), "kinds of context")
+    for fill, given in kinds():
+        yield from measure_kind(predict, bank, index, split, steps, fill, given)
+        progress.update(1)
+    progress.close()
+
+
+def measure_kind(
+    predict: Callable[[np.ndarray], np.ndarray],
+    bank: Bank,
+    index: Index,
+    split: str,
+    steps: int,
+    fill: str = "given",
+    given: int = CONTEXT,
+) -> Iterator[Outcomes]:
+    """The outcomes of one kind of context for every step, as long as there are windows that reach so far.
+
+    Args:
+        predict: [B, 5, D] unit rows, oldest first -> [B, D] float32 unit rows.
+        bank: whose chunks are the candidates; `index` has all its rows.
+        split: whose windows are asked.
+        steps: most chunks ahead.
+        fill: strategy for the places before the window's last `given` chunks.
     """
-    directory = Path(model_directory).resolve()
-    of_pipeline = directory.parent.parent / "calibration"
-    named = [directory / "calibration.json", of_pipeline / f"{directory.name}.json"]
-    weights = sha256_of(directory / "model.safetensors")
-    same = (path for path in sorted(of_pipeline.glob("*.json")) if _measured_on(path, weights))
-    return next((path for path in named if path.is_file()), None) or next(same, None)
+    targets = bank.targets(split)
+    if not len(targets):
+        return
+    vectors = [np.asarray(bank.vectors[target - given : target], dtype=np.float32) for target in targets.tolist()]
+    strategy: Fill = "neighbours" if fill == "neighbours" else "repeat"
+    own = None
+    if fill == "neighbours":
+        articles = bank.articles.iloc[bank.article_of_row[targets]]
+        own = [range(first, first + n) for first, n in zip(articles["first_row"], articles["n_chunks"], strict=True)]
+    contexts = ContextFiller(bank, index).fill(vectors, [strategy] * len(vectors), own)
+    read, kept = np.stack([context.vectors for context in contexts]), np.arange(len(targets))
+    for step in range(1, steps + 1):
+        if step == 2 and fill != "given":
+            kept, read = kept[::EVERY], read[::EVERY]
+        truth = targets[kept] + step - 1
+        article = bank.article_of_row[np.minimum(truth, len(bank.vectors) - 1)]
+        reached = (truth < len(bank.vectors)) & (article == bank.article_of_row[targets[kept]])
+        kept, read, truth = kept[reached], read[reached], truth[reached]
+        if not len(kept):
+            return
+        predicted = predict(read)
+        left_out = [
+            [*before, *contexts[window].bank_rows]
+            for window, before in zip(kept.tolist(), context_rows(targets[kept]).tolist(), strict=True)
+        ]
+        rows, cosines = index.nearest(predicted, CROWD, left_out)
+        yield Outcomes(
+            fill=fill,
+            given=given,
+            step=step,
+            scores=lead(cosines),
+            nearest=cosines[:, 0],
+            hits=(rows[:, :NEAREST] == truth[:, None]).any(axis=1),
+            cosines=np.einsum("wd,wd->w", predicted, np.asarray(bank.vectors[truth], dtype=np.float32)),
+        )
+        read = np.concatenate([read[:, 1:], predicted[:, None]], axis=1)  # as the rollout does
 
 
-def _measured_on(path: Path, weights: str) -> bool:
-    try:
-        raw = read_json(path)
-    except LvmError:  # of another model, as far as we can tell
-        return False
-    return isinstance(raw, dict) and raw.get("model_sha256") == weights
+def reliability(outcomes: Outcomes, curve: Curve) -> list[dict[str, float]]:
+    """Stated confidence against the observed rate, in groups of equally many windows, from the lowest.
+
+    Args:
+        outcomes: of whole contexts, one step ahead.
+        curve: fitted to those of another split.
+
+    Returns:
+        `confidence` (mean), `observed`, `low`, `high` (95 % Wilson interval of the observed rate), `windows`.
+    """
+    from scipy.stats import binomtest  # takes a second, which the service would wait for
+
+    stated = curve.rate(outcomes.scores)
+    order, groups = np.lexsort((outcomes.scores, stated)), []
+    for group in np.array_split(order, min(BINS, len(order))):
+        hits = outcomes.hits[group]
+        low, high = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
+        rates = {"observed": float(hits.mean()), "low": float(low), "high": float(high)}
+        groups.append({"confidence": float(stated[group].mean()), **rates, "windows": len(hits)})
+    return groups
+
+
+def calibration_figures(outcomes: Outcomes, curve: Curve) -> dict[str, float | None]:
+    """How well stated confidence fits what is observed (arguments as of `reliability`).
+
+    Returns:
+        `found`: observed rate; `confidence`: mean stated one; `calibration_error`: mean distance of the two over the
+        groups of `reliability` (expected calibration error, Naeini et al., AAAI 2015); `brier` and `brier_constant`:
+        mean squared error of the confidence, and of stating the observed rate each time; `auc_lead` and `auc_cosine`:
+        area under the ROC curve of the score, and of the cosine with the nearest chunk, which is not used; `windows`.
+    """
+    groups = reliability(outcomes, curve)
+    stated, hits = curve.rate(outcomes.scores), outcomes.hits.astype(np.float64)
+    distance = sum(group["windows"] * abs(group["confidence"] - group["observed"]) for group in groups)
+    return {
+        "found": float(hits.mean()),
+        "confidence": float(stated.mean()),
+        "calibration_error": distance / len(hits),
+        "brier": float(np.mean((stated - hits) ** 2)),
+        "brier_constant": float(np.mean((hits.mean() - hits) ** 2)),
+        "auc_lead": roc_area(outcomes.scores, outcomes.hits),
+        "auc_cosine": roc_area(outcomes.nearest, outcomes.hits),
+        "windows": len(hits),
+    }
+
+
+def roc_area(scores: np.ndarray, hits: np.ndarray) -> float | None:
+    """Chance that a hit has the higher score of a hit and a miss, ties half; None without both."""
+    from scipy.stats import mannwhitneyu
+
+    found, missed = scores[hits], scores[~hits]
+    if not len(found) or not len(missed):
+        return None
+    return float(mannwhitneyu(found, missed).statistic / (len(found) * len(missed)))
+
+
+def fill_figures(outcomes: list[Outcomes]) -> dict[str, dict[str, dict[str, float]]]:
+    """For each strategy and number of given chunks, one step ahead: rate of hits and mean cosine with the truth."""
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    for one in outcomes:
+        if one.step == 1:
+            figures.setdefault(one.fill, {})[f"{one.given}_given"] = {
+                "found": float(one.hits.mean()),
+                "cosine": float(one.cosines.mean()),
+            }
+    return figures

@@ -14,11 +14,11 @@ import numpy as np
 from lvm_core.config.groups import Fill
 from lvm_core.corpus.chunker import join_short, split_long
 from lvm_core.runtime.errors import LvmError
-from lvm_core.service.batching import Job
 from lvm_core.service.confidence import CROWD, lead
 from lvm_core.service.loading import Parts
 from lvm_core.service.nearest import Candidate, Context
 from lvm_core.service.schemas import ChatRequest, PredictRequest, RetrieveRequest, Settings
+from lvm_core.service.state import Job
 from lvm_core.windows import CONTEXT
 
 NOTE = (
@@ -136,26 +136,13 @@ class Engine:
             parts = np.split(vectors, np.cumsum([len(chunks) for chunks in given])[:-1])
         with timed() as building:
             same = self.parts.index.same_as_each(parts)
-            contexts = self._contexts([job.request.fill or self.settings.fill for job in jobs], parts)
-        spent = {
-            "encoding_ms": encoding.ms,
-            "context_build_ms": building.ms,
-            "lvm_inference_ms": 0.0,
-            "decoding_ms": 0.0,
-        }
+            contexts = self.parts.filler.fill(parts, [job.request.fill or self.settings.fill for job in jobs])
+        spent = {"encoding_ms": encoding.ms, "context_build_ms": building.ms}
+        spent |= {"lvm_inference_ms": 0.0, "decoding_ms": 0.0}
         return [
             Chat(job.request, chunks, own | spent, context, context.vectors, [*context.bank_rows, *rows])
             for job, chunks, own, context, rows in zip(jobs, cut, each, contexts, same, strict=True)
         ]
-
-    def _contexts(self, fills: Sequence[Fill], given: Sequence[np.ndarray]) -> list[Context]:
-        """The context of each request, with one scan of the bank for each strategy."""
-        contexts: dict[int, Context] = {}
-        for fill in sorted(set(fills)):
-            chosen = [number for number, wanted in enumerate(fills) if wanted == fill]
-            filled = self.parts.filler.fill_many([given[number] for number in chosen], fill)
-            contexts |= zip(chosen, filled, strict=True)
-        return [contexts[number] for number in range(len(fills))]
 
     def _predict_step(self, chats: list[Chat], step: int) -> None:
         """One step ahead for all that go so far; the prediction then takes the last place, as in the rollout."""
@@ -244,5 +231,5 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 def _source(candidate: Candidate) -> dict[str, Any]:
     told = asdict(candidate)
-    del told["row"], told["split"]
+    del told["row"]
     return {**told, "score": round(candidate.score, 4)}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import platform
+from dataclasses import dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,8 +15,11 @@ from lvm_core.bank.encoder import Encoder
 from lvm_core.models.checkpoint import LoadedModel, load_model
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import sha256_of
-from lvm_core.service.confidence import Calibration, find_calibration, load_calibration
+from lvm_core.runtime.readers import read_json
+from lvm_core.service import schemas
+from lvm_core.service.confidence import Calibration, load_calibration
 from lvm_core.service.nearest import ChunkSearch, ContextFiller, Decoder, Index, NearestChunk
+from lvm_core.service.schemas import Settings
 
 BATCH = 32
 """Texts that the encoder takes at a time."""
@@ -40,6 +46,8 @@ class Parts:
     """None if there is none."""
     directory: Path
     """Of the model."""
+    figures: dict[str, Any] = field(default_factory=dict)
+    """Its main held-out figures by split."""
     reasons: list[str] = field(default_factory=list)
     """What is missing, in words."""
 
@@ -48,16 +56,59 @@ class Parts:
         """The model's recipe."""
         return str(self.model.info.recipe.get("name", self.directory.name))
 
+    def info(self, settings: Settings) -> dict[str, Any]:
+        """What /info answers."""
+        info, bank = self.model.info, self.bank.info
+        kept: dict[str, Any] = next((one for one in info.history if one.get("epoch") == info.epoch), {})
+        return {
+            "model": {
+                "recipe": self.name,
+                "losses": list(info.recipe.get("losses") or {}),
+                "architecture": info.architecture,
+                "parameters": info.n_parameters,
+                "phase": info.phase,
+                "epoch": info.epoch,
+            },
+            "metrics": {"dev": {key: value for key, value in kept.items() if key.startswith("dev_")}} | self.figures,
+            "encoder": {"name": bank.encoder, "precision": bank.precision} if self.encoder else None,
+            "bank": {
+                "chunks": bank.n_chunks,
+                "articles": len(self.bank.articles),
+                "dimension": bank.dimension,
+                "sources": sorted(set(self.bank.articles["source"])),
+            },
+            "calibration": {"curves": len(self.calibration.curves)} if self.calibration else None,
+            "limits": {
+                "body_bytes": schemas.BODY_BYTES,
+                "messages": schemas.MESSAGES,
+                "characters": schemas.CHARACTERS,
+                "steps": settings.steps,
+                "candidates": schemas.CANDIDATES,
+                "retrieved": schemas.RETRIEVED,
+                "contexts": schemas.VECTORS,
+                "queue": settings.queue,
+            },
+            "fill": settings.fill,
+            "versions": {
+                "lvm-lab": metadata.version("lvm-lab"),
+                "torch": metadata.version("torch"),
+                "python": platform.python_version(),
+            },
+        }
 
-def load_parts(model_directory: Path, bank_directory: Path, calibration_file: Path | None) -> Parts:
-    """Load everything and check that it fits together."""
+
+def load_parts(
+    model_directory: Path, bank_directory: Path, calibration_file: Path | None = None, metrics: Path | None = None
+) -> Parts:
+    """Load everything and check that it fits together; held-out figures are those of `metrics`/RECIPE.json, if any."""
     model, bank = load_model(model_directory), load_bank(bank_directory)
     _check_bank(model, bank, model_directory, bank_directory)
     require_content(bank)
     path = calibration_file or find_calibration(model_directory)
     calibration = load_calibration(path) if path else None
-    if calibration is not None:
-        _check_calibration(calibration, path, bank, model_directory)
+    weights = sha256_of(model_directory / "model.safetensors")
+    if calibration and (calibration.model_sha256, calibration.bank_sha256) != (weights, bank.info.content_sha256):
+        raise LvmError(f"{path}: was measured on another model or bank than {model_directory}; run `dvc repro`")
     encoder = _encoder(bank, bank_directory)
     reasons = []
     if calibration is None:
@@ -65,7 +116,7 @@ def load_parts(model_directory: Path, bank_directory: Path, calibration_file: Pa
     if encoder is None:
         reasons.append("the bank holds imported vectors and names no encoder: only vectors can be sent, not text")
     index = Index.of(bank)
-    return Parts(
+    parts = Parts(
         model=model,
         bank=bank,
         index=index,
@@ -74,9 +125,31 @@ def load_parts(model_directory: Path, bank_directory: Path, calibration_file: Pa
         decoder=NearestChunk(),
         encoder=encoder,
         calibration=calibration,
-        directory=Path(model_directory),
+        directory=model_directory,
         reasons=reasons,
     )
+    return replace(parts, figures=_figures(metrics, parts.name))
+
+
+def find_calibration(model_directory: str | Path) -> Path | None:
+    """The calibration of a model directory: in it, or where the pipeline puts it (data/calibration); None if none.
+
+    There, any that was measured on the same weights: the selected model is one of the recipes.
+    """
+    directory = Path(model_directory).resolve()
+    of_pipeline = directory.parent.parent / "calibration"
+    named = [directory / "calibration.json", of_pipeline / f"{directory.name}.json"]
+    weights = sha256_of(directory / "model.safetensors")
+    same = (path for path in sorted(of_pipeline.glob("*.json")) if _measured_on(path, weights))
+    return next((path for path in named if path.is_file()), None) or next(same, None)
+
+
+def _measured_on(path: Path, weights: str) -> bool:
+    try:
+        raw = read_json(path)
+    except LvmError:  # of another model, as far as we can tell
+        return False
+    return isinstance(raw, dict) and raw.get("model_sha256") == weights
 
 
 def _check_bank(model: LoadedModel, bank: Bank, model_directory: Path, bank_directory: Path) -> None:
@@ -98,10 +171,14 @@ def _check_bank(model: LoadedModel, bank: Bank, model_directory: Path, bank_dire
         )
 
 
-def _check_calibration(calibration: Calibration, path: Path | None, bank: Bank, model_directory: Path) -> None:
-    weights = sha256_of(model_directory / "model.safetensors")
-    if (calibration.model_sha256, calibration.bank_sha256) != (weights, bank.info.content_sha256):
-        raise LvmError(f"{path}: was measured on another model or bank than {model_directory}; run `dvc repro`")
+def _figures(folder: Path | None, recipe: str) -> dict[str, Any]:
+    path = folder / f"{recipe}.json" if folder is not None and "/" not in recipe else None
+    raw = read_json(path) if path is not None and path.is_file() else None
+    if not isinstance(raw, dict):
+        return {}
+    wanted = ("recall_at_5", "recall_at_1", "mrr", "cosine", "full_bank_recall_at_5")
+    splits = [split for split in ("val", "ood") if isinstance(raw.get(split), dict)]
+    return {split: {key: raw[split][key] for key in wanted if key in raw[split]} for split in splits}
 
 
 def _encoder(bank: Bank, bank_directory: Path) -> Encoder | None:

@@ -28,11 +28,7 @@ The same text encoded alone and in a batch of others differs by rounding only (c
 
 
 class Index:
-    """Exact search by inner product among the rows of a bank.
-
-    Args:
-        vectors: [N, D] float, unit rows; held in memory as float32.
-    """
+    """Exact search by inner product among the rows of a bank, [N, D] unit rows held in memory as float32."""
 
     def __init__(self, vectors: np.ndarray) -> None:
         self._vectors = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32))
@@ -49,12 +45,10 @@ class Index:
     def nearest(
         self, queries: np.ndarray, count: int, leave_out: Sequence[Sequence[int]] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The `count` best rows of each query, best first.
+        """The `count` best rows of each query, best first, without those of `leave_out` for that query.
 
         Args:
             queries: [B, D] float32 unit rows.
-            count: rows wanted of each.
-            leave_out: for each query, bank rows that are no candidates.
 
         Returns:
             Rows [B, count] int64 and scores [B, count] float32 (cosines); row -1 with score -inf where the bank has no
@@ -89,21 +83,9 @@ class Index:
         rows[best == -torch.inf] = -1
         return rows.numpy(), best.numpy()
 
-    def same_as(self, vectors: np.ndarray) -> list[int]:
-        """Bank rows that are these very chunks: of cosine `SAME` or more with one of them.
-
-        Args:
-            vectors: [G, D] float32 unit rows.
-        """
-        return self.same_as_each([vectors])[0]
-
     @torch.inference_mode()
     def same_as_each(self, groups: Sequence[np.ndarray]) -> list[list[int]]:
-        """`same_as` of several groups of vectors with one scan of the bank.
-
-        Args:
-            groups: of each, [G, D] float32 unit rows; at least one group.
-        """
+        """For each group [G, D] of vectors, the bank rows that are these very chunks: of cosine `SAME` or more."""
         given = torch.from_numpy(np.ascontiguousarray(np.concatenate(groups), dtype=np.float32))
         found: list[set[int]] = [set() for _ in groups]
         group_of = np.repeat(np.arange(len(groups)), [len(vectors) for vectors in groups])
@@ -141,45 +123,27 @@ class ContextFiller:
         first = bank.articles["first_row"].to_numpy()[bank.article_of_row]
         self._before = np.arange(len(bank.vectors), dtype=np.int64) - first  # chunks before each row in its article
 
-    def fill(self, given: np.ndarray, strategy: Fill) -> Context:
-        """The context of one to five given chunks (of more, the last five).
-
-        Args:
-            given: [G, D] float32 unit rows, oldest first.
-        """
-        return self.fill_many([given], strategy)[0]
-
-    def fill_many(
-        self, given: Sequence[np.ndarray], strategy: Fill, leave_out: Sequence[Sequence[int]] | None = None
+    def fill(
+        self, given: Sequence[np.ndarray], strategies: Sequence[Fill], leave_out: Sequence[Sequence[int]] | None = None
     ) -> list[Context]:
-        """The contexts of several requests, with one search.
+        """The contexts of several requests, with one search: neighbours precede the best match that has enough of them.
 
         Args:
-            given: of each request, [G, D] float32 unit rows, oldest first.
+            given: of each request, [G, D] float32 unit rows, oldest first; of more than five, the last five are read.
+            strategies: of each request.
+            leave_out: of each request, bank rows that are no match.
         """
         last = [vectors[-CONTEXT:] for vectors in given]
+        missing = [CONTEXT - len(vectors) for vectors in last]
+        asking = [n for n, strategy in enumerate(strategies) if strategy == "neighbours" and missing[n]]
         found: list[tuple[int, ...]] = [()] * len(last)
-        short = [number for number, vectors in enumerate(last) if len(vectors) < CONTEXT]
-        if strategy == "neighbours" and short:
-            for number, rows in zip(short, self._preceding(last, short, leave_out), strict=True):
-                found[number] = rows
+        if asking:
+            too_early = {count: np.flatnonzero(self._before < count).tolist() for count in {missing[n] for n in asking}}
+            excluded = [[*too_early[missing[n]], *(leave_out[n] if leave_out is not None else ())] for n in asking]
+            matches, _ = self._index.nearest(np.stack([last[n][0] for n in asking]), 1, excluded)
+            for n, match in zip(asking, matches[:, 0].tolist(), strict=True):
+                found[n] = tuple(range(match - missing[n], match)) if match >= 0 else ()
         return [_context(vectors, self._bank.vectors, rows) for vectors, rows in zip(last, found, strict=True)]
-
-    def _preceding(
-        self, given: list[np.ndarray], short: list[int], leave_out: Sequence[Sequence[int]] | None
-    ) -> list[tuple[int, ...]]:
-        """For each short context, the rows before the best match that has enough of them; () if none has."""
-        missing = [CONTEXT - len(given[number]) for number in short]
-        too_early = {count: np.flatnonzero(self._before < count).tolist() for count in set(missing)}
-        excluded = [
-            [*too_early[count], *(leave_out[number] if leave_out is not None else ())]
-            for number, count in zip(short, missing, strict=True)
-        ]
-        matches, _ = self._index.nearest(np.stack([given[number][0] for number in short]), 1, excluded)
-        return [
-            tuple(range(match - count, match)) if match >= 0 else ()
-            for match, count in zip(matches[:, 0].tolist(), missing, strict=True)
-        ]
 
 
 def _context(given: np.ndarray, bank_vectors: np.ndarray, rows: tuple[int, ...]) -> Context:
@@ -206,8 +170,6 @@ class Candidate:
     """Of its article."""
     source: str
     """Corpus of its article."""
-    split: str
-    """Of its article."""
     chunk_index: int
     """Position in its article, from 0."""
     score: float
@@ -219,14 +181,10 @@ class ChunkSearch:
 
     def __init__(self, bank: Bank, index: Index) -> None:
         self._index, self._texts, self._article_of_row = index, bank.texts(), bank.article_of_row
-        self._articles = bank.articles[["title", "article_id", "source", "split", "first_row"]].to_dict("records")
+        self._articles = bank.articles[["title", "article_id", "source", "first_row"]].to_dict("records")
 
     def nearest(self, vectors: np.ndarray, leave_out: Sequence[Sequence[int]], count: int) -> list[list[Candidate]]:
-        """The chunks nearest to each vector, best first; fewer than asked for where there are no more.
-
-        Args:
-            vectors: [B, D] float32 unit rows.
-        """
+        """The chunks nearest to each vector [B, D], best first; fewer than asked for where there are no more."""
         rows, scores = self._index.nearest(vectors, count, leave_out)
         return [
             [self.candidate(row, score) for row, score in zip(of_one, scored, strict=True) if row >= 0]
@@ -235,17 +193,9 @@ class ChunkSearch:
 
     def candidate(self, row: int, score: float) -> Candidate:
         """A chunk of the bank as a candidate with this score."""
-        article = self._articles[self._article_of_row[row]]
-        return Candidate(
-            row=row,
-            text=self._texts[row],
-            title=article["title"],
-            article_id=article["article_id"],
-            source=article["source"],
-            split=article["split"],
-            chunk_index=row - article["first_row"],
-            score=score,
-        )
+        article = dict(self._articles[self._article_of_row[row]])
+        place = row - article.pop("first_row")
+        return Candidate(row=row, text=self._texts[row], **article, chunk_index=place, score=score)
 
 
 class Decoder(Protocol):
@@ -254,11 +204,7 @@ class Decoder(Protocol):
     def decode(
         self, predicted: np.ndarray, candidates: Sequence[Sequence[Candidate]], said: Sequence[Sequence[str]]
     ) -> list[str]:
-        """The text of each prediction; empty where there is nothing to say.
-
-        Args:
-            predicted: [B, D] float32 unit rows.
-        """
+        """The text of each prediction [B, D]; empty where there is nothing to say."""
 
 
 class NearestChunk:

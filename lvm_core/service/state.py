@@ -1,53 +1,142 @@
-"""A service from its start to its end: loading in the background, health, and the way of a request to the worker."""
+"""A service from its start to its end: loading in the background, health, and the way of a request to the worker.
+
+Requests wait in a bounded queue; one worker takes what waits and works on it together.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import platform
+import queue
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from importlib import metadata
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from fastapi import HTTPException
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from lvm_core.runtime.errors import LvmError
-from lvm_core.service import schemas
-from lvm_core.service.batching import Batcher, Busy, Stopping
 from lvm_core.service.schemas import ChatRequest, PredictRequest, RetrieveRequest, Settings
 
 RECENT_SECONDS = 60.0
 """For so long a failure of ours shows in /health."""
 
 
-class Refused(Exception):
-    """A request that is not answered.
-
-    Attributes:
-        status: of HTTP.
-        sentence: why.
-        retry_after: seconds after which to try again; None where that does not help.
-    """
+class Refused(HTTPException):
+    """A request that is not answered: the status, why, and the seconds after which to try again, if that helps."""
 
     def __init__(self, status: int, sentence: str, retry_after: int | None = None) -> None:
-        super().__init__(sentence)
-        self.status, self.sentence, self.retry_after = status, sentence, retry_after
+        super().__init__(status, sentence, None if retry_after is None else {"Retry-After": str(retry_after)})
+
+
+NOT_LOADED = "the service could not be loaded; the lines above say why"
+
+
+@dataclass
+class Job:
+    """A request that waits."""
+
+    kind: str
+    """Which work function it is for."""
+    request: Any
+    """What that function is given."""
+    future: Future[Any] = field(default_factory=Future)
+    """Of the answer."""
+    queued: float = field(default_factory=time.perf_counter)
+    """Time.perf_counter() when it came."""
+    waited_ms: float = 0.0
+    """How long it waited, set when it is taken."""
+
+
+Work = Callable[[Sequence[Job]], Sequence[Any]]
+"""Answers of several jobs of one kind, in their order; an exception among them is that job's."""
+
+
+class Batcher:
+    """One worker thread over a bounded queue."""
+
+    def __init__(
+        self, work: Mapping[str, Work], size: int, max_batch: int, on_batch: Callable[[str, int], None]
+    ) -> None:
+        self._work, self._max_batch, self._on_batch = work, max_batch, on_batch
+        self._waiting: queue.Queue[Job | None] = queue.Queue(maxsize=size)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self._thread.start()
+
+    def submit(self, kind: str, request: Any) -> Future[Any]:
+        """Queue a job; 429 when the queue is full, 503 when no further work is taken."""
+        if self._stopping.is_set():
+            raise Refused(503, "the service is stopping", retry_after=5)
+        job = Job(kind, request)
+        try:
+            self._waiting.put_nowait(job)
+        except queue.Full:
+            raise Refused(429, f"busy: {self._waiting.maxsize} requests wait already", retry_after=1) from None
+        return job.future
+
+    @property
+    def depth(self) -> int:
+        """Jobs that wait."""
+        return self._waiting.qsize()
+
+    def close(self) -> None:
+        """Finish what waits, then end the worker."""
+        self._stopping.set()
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            taken = [first]
+            last = False
+            while len(taken) < self._max_batch and not last:
+                try:
+                    job = self._waiting.get_nowait()
+                except queue.Empty:
+                    break
+                last = job is None
+                if job is not None:
+                    taken.append(job)
+            self._do(taken)
+            if last:
+                return
+
+    def _do(self, taken: list[Job]) -> None:
+        now = time.perf_counter()
+        taken = [job for job in taken if job.future.set_running_or_notify_cancel()]
+        for job in taken:
+            job.waited_ms = (now - job.queued) * 1e3
+        for kind in dict.fromkeys(job.kind for job in taken):
+            jobs = [job for job in taken if job.kind == kind]
+            self._on_batch(kind, len(jobs))
+            for job, answer in zip(jobs, self._answers(kind, jobs), strict=True):
+                if isinstance(answer, Exception):
+                    job.future.set_exception(answer)
+                else:
+                    job.future.set_result(answer)
+
+    def _answers(self, kind: str, jobs: Sequence[Job]) -> Sequence[Any]:
+        """The answers of jobs of one kind; an exception among them is the answer of a job that fails by itself too."""
+        try:
+            return self._work[kind](jobs)
+        except Exception as error:  # must not end the worker, nor fail those that happened to be in the same batch
+            if len(jobs) == 1:
+                return [error]
+            return [answer for job in jobs for answer in self._answers(kind, [job])]
 
 
 class Service:
     """One model being served."""
 
-    def __init__(self, load: Callable[[], Any], settings: Settings, name: str, metrics: Path | None = None) -> None:
-        self.settings, self.telemetry, self._name, self._metrics = settings, Telemetry(), name, metrics
+    def __init__(self, load: Callable[[], Any], settings: Settings, name: str) -> None:
+        self.settings, self.telemetry, self._name = settings, Telemetry(), name
         self._load, self._begun = load, time.monotonic()
-        self._figures: dict[str, Any] = {}
         self._loader: threading.Thread | None = None
         self._engine: Any = None
         self._batcher: Batcher | None = None
@@ -65,14 +154,10 @@ class Service:
             try:
                 engine = Engine(self._load(), self.settings)
                 engine.warm_up()
-                self._figures = figures_of(self._metrics, engine.parts.name)
-            except LvmError as error:
-                self.error = error
-                on_failure()
-                return
             except Exception as error:
-                self.log_failure(error)
-                self.error = LvmError("the service could not be loaded; the lines above say why")
+                self.error = error if isinstance(error, LvmError) else LvmError(NOT_LOADED)
+                if error is not self.error:
+                    self.log_failure(error)
                 on_failure()
                 return
             self._engine = engine
@@ -129,117 +214,50 @@ class Service:
 
     def info(self) -> dict[str, Any]:
         """What /info answers."""
-        parts, info = self._parts(), self._parts().model.info
-        kept: dict[str, Any] = next((one for one in info.history if one.get("epoch") == info.epoch), {})
-        return {
-            "model": {
-                "recipe": parts.name,
-                "losses": list(info.recipe.get("losses") or {}),
-                "architecture": info.architecture,
-                "parameters": info.n_parameters,
-                "phase": info.phase,
-                "epoch": info.epoch,
-            },
-            "metrics": {"dev": {key: value for key, value in kept.items() if key.startswith("dev_")}} | self._figures,
-            "encoder": {"name": parts.bank.info.encoder, "precision": parts.bank.info.precision}
-            if parts.encoder
-            else None,
-            "bank": {
-                "chunks": parts.bank.info.n_chunks,
-                "articles": len(parts.bank.articles),
-                "dimension": parts.bank.info.dimension,
-                "sources": sorted(set(parts.bank.articles["source"])),
-            },
-            "calibration": {"curves": len(parts.calibration.curves)} if parts.calibration else None,
-            "limits": {
-                "body_bytes": schemas.BODY_BYTES,
-                "messages": schemas.MESSAGES,
-                "characters": schemas.CHARACTERS,
-                "steps": self.settings.steps,
-                "candidates": schemas.CANDIDATES,
-                "retrieved": schemas.RETRIEVED,
-                "contexts": schemas.VECTORS,
-                "queue": self.settings.queue,
-            },
-            "fill": self.settings.fill,
-            "versions": {
-                "lvm-lab": metadata.version("lvm-lab"),
-                "torch": metadata.version("torch"),
-                "python": platform.python_version(),
-            },
-        }
+        told: dict[str, Any] = self._parts().info(self.settings)
+        return told
 
-    def checked_chat(self, asked: ChatRequest) -> ChatRequest:
-        """A chat request that this model can answer."""
-        if asked.steps > self.settings.steps:
+    def _check(self, asked: ChatRequest | PredictRequest | RetrieveRequest) -> None:
+        """Refuse what this model cannot answer: too many steps, text without an encoder, vectors that do not fit."""
+        parts, vectors = self._parts(), {}
+        if isinstance(asked, ChatRequest) and asked.steps > self.settings.steps:
             raise Refused(422, f"steps: at most {self.settings.steps} (it is {asked.steps})")
-        self._check_encoder()
-        return asked
-
-    def checked_vectors(self, asked: PredictRequest) -> PredictRequest:
-        """A prediction request whose vectors have the model's dimension and a direction."""
-        for number, context in enumerate(asked.contexts):
-            for place, vector in enumerate(context):
-                self._check_vector(vector, f"contexts.{number}.{place}")
-        return asked
-
-    def checked_retrieval(self, asked: RetrieveRequest) -> RetrieveRequest:
-        """A retrieval request that can be answered."""
-        if asked.vector is not None:
-            self._check_vector(asked.vector, "vector")
-        else:
-            self._check_encoder()
-        return asked
-
-    def _check_vector(self, vector: list[float], where: str) -> None:
-        dimension = self._parts().bank.info.dimension
-        if len(vector) != dimension:
-            raise Refused(422, f"{where}: has {len(vector)} values, the model reads {dimension}")
-        if not np.linalg.norm(vector) > 1e-6:
-            raise Refused(422, f"{where}: has length 0, so no direction")
-
-    def _check_encoder(self) -> None:
-        if self._parts().encoder is None:
+        if isinstance(asked, PredictRequest):
+            numbered = ((number, *one) for number, context in enumerate(asked.contexts) for one in enumerate(context))
+            vectors = {f"contexts.{number}.{place}": vector for number, place, vector in numbered}
+        elif isinstance(asked, RetrieveRequest) and asked.vector is not None:
+            vectors = {"vector": asked.vector}
+        elif parts.encoder is None:
             raise Refused(422, "text cannot be encoded: the bank holds imported vectors; send vectors to /predict")
+        for where, vector in vectors.items():
+            if len(vector) != parts.bank.info.dimension:
+                dimension = parts.bank.info.dimension
+                raise Refused(422, f"{where}: has {len(vector)} values, the model reads {dimension}")
+            if not np.linalg.norm(vector) > 1e-6:
+                raise Refused(422, f"{where}: has length 0, so no direction")
 
     def _parts(self) -> Any:
-        if self._batcher is None:
-            raise Refused(503, "the service is starting", retry_after=2)
+        self._running()
         return self._engine.parts
 
-    async def answer(self, kind: str, request: Any) -> Any:
+    def _running(self) -> Batcher:
+        if self._batcher is None:
+            raise Refused(503, "the service is starting", retry_after=2)
+        return self._batcher
+
+    async def answer(self, kind: str, request: ChatRequest | PredictRequest | RetrieveRequest) -> Any:
         """Queue a request and wait for its answer.
 
         Raises:
-            Refused: 429 when the queue is full, 503 when the service is starting or stopping, or it took too long.
+            Refused: 422 for what this model cannot answer, 429 when the queue is full, 503 when the service is starting
+                or stopping, or it took too long.
         """
-        if self._batcher is None:
-            raise Refused(503, "the service is starting", retry_after=2)
-        try:
-            future: Future[Any] = self._batcher.submit(kind, request)
-        except Busy:
-            raise Refused(429, f"busy: {self.settings.queue} requests wait already", retry_after=1) from None
-        except Stopping:
-            raise Refused(503, "the service is stopping", retry_after=5) from None
+        self._check(request)
+        future = self._running().submit(kind, request)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.settings.patience)
-        except TimeoutError:
-            with contextlib.suppress(Exception):
-                future.cancel()
+        except TimeoutError:  # which has cancelled the future
             raise Refused(503, f"no answer within {self.settings.patience:g} seconds", retry_after=5) from None
-
-
-def figures_of(folder: Path | None, recipe: str) -> dict[str, Any]:
-    """The main held-out figures in FOLDER/RECIPE.json by split; empty where there is no such file."""
-    from lvm_core.runtime.readers import read_json
-
-    path = folder / f"{recipe}.json" if folder is not None and "/" not in recipe else None
-    raw = read_json(path) if path is not None and path.is_file() else None
-    if not isinstance(raw, dict):
-        return {}
-    wanted = ("recall_at_5", "recall_at_1", "mrr", "cosine", "full_bank_recall_at_5")
-    splits = [split for split in ("val", "ood") if isinstance(raw.get(split), dict)]
-    return {split: {key: raw[split][key] for key in wanted if key in raw[split]} for split in splits}
 
 
 SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.3, 0.6, 1.2, 5.0, 30.0)
