@@ -28,7 +28,7 @@ def curriculum(bank: Bank) -> None:
     """Scores, and the windows of p5's phases."""
     scores = score_windows(bank.vectors, bank.targets("train"), bank.article_of_row)
     rule: Rule = validate({"rule": "top", "score": "distinctness"}, Rule, "rule")
-    settings: CurriculumParams = load_group(read_params(), "curriculum", CurriculumParams)
+    settings = load_group(read_params(), "curriculum", CurriculumParams)
     select_phases(scores, rule, settings)
 
 

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--set", required=True, metavar="S", help="a set of gates.sets in params.yaml")
     parser.add_argument("--frame", choices=FRAMES, default=FRAMES[0], help="default: %(default)s")
     given = parser.parse_args(arguments)
-    params: GatesParams = load_group(read_params(), "gates", GatesParams)
+    params = load_group(read_params(), "gates", GatesParams)
     row = read_row(params, given.set, given.frame, given.recipe)
     for name, gate in params.sets[given.set].items():
         result = row.gates[name]

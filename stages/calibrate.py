@@ -8,7 +8,7 @@ import pandas as pd
 
 from lvm_core.bank import load_bank
 from lvm_core.config.groups import ServiceParams
-from lvm_core.config.params import Threads, load_group, read_params
+from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError
@@ -28,8 +28,8 @@ from lvm_core.service.nearest import Index
 def main(name: str) -> None:
     """Fit the curves on dev and hold them against val: data/calibration, metrics/calibration, plots/reliability."""
     params = read_params()
-    settings: ServiceParams = load_group(params, "service", ServiceParams)
-    use_threads(load_group(params, "threads", Threads))
+    settings = load_group(params, "service", ServiceParams)
+    use_threads(load_common(params).threads)
     bank, directory = load_bank("data/bank"), Path("data/models") / name
     model = load_model(directory)
     index = Index.of(bank)

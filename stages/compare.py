@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lvm_core.comparison import build_comparison
 from lvm_core.comparison.rows import about_recipes, comparison_csv, pos_scalars, profile_table, stack_tables
 from lvm_core.config.figures import measured_headlines
-from lvm_core.config.gates import GatesParams, sets_of
-from lvm_core.config.params import Seed, Threads, load_group
-from lvm_core.config.settings import read_settings
+from lvm_core.config.gates import sets_of
+from lvm_core.config.settings import CompareSettings, read_settings
 from lvm_core.frontier.answer import frontier_table
 from lvm_core.report.figures import comparison_figure, offset_profile_figure
 from lvm_core.report.page import comparison_text
@@ -23,17 +20,13 @@ PROFILED = ("oracle", "copy_last", "context_mean", "ridge")
 
 def main() -> None:
     """Judge every row, write the table in three forms, the plots' tables and two pictures."""
-    params = read_settings("compare")
-    set_threads(load_group(params, "threads", Threads))
-    gates = load_group(params, "gates", GatesParams)
-    seed: int = load_group(params, "seed", Seed)
-    reversed_too: list[str] = load_group(params, "time_direction", list[str])
-    recipes = load_group(params, "recipes", dict[str, dict[str, Any]])
-    names: list[str] = load_group(params, "names", list[str])
+    params = read_settings(CompareSettings)
+    set_threads(params.threads)
+    gates, recipes, names = params.gates, params.recipes, params.names
     about, sets = about_recipes(names, recipes), sets_of(names, recipes, gates)
-    seeds = params["train"]["seeds"]
-    repeats = {name: (recipes[name].get("seed", seed), seeds) for name in params["train"]["repeat"] if seeds}
-    done = build_comparison(about, gates, sets, seed, reversed_too, repeats)
+    seed, seeds = params.seed, params.train["seeds"]
+    repeats = {name: (recipes[name].get("seed", seed), seeds) for name in params.train["repeat"] if seeds}
+    done = build_comparison(about, gates, sets, seed, params.time_direction, repeats)
     done.json["pos_scalars"] = pos_scalars(names)
     rows, frontier = done.json["rows"], read_json("metrics/frontier.json")
     profiles = {name: profile_table(summary) for name, summary in done.summaries.items()}

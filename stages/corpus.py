@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lvm_core.bank import split_sizes
 from lvm_core.bank.imported import DIRECTORY, read_import_info, split_imported
-from lvm_core.config.data import CorpusParams, DataParams, SplitParams
-from lvm_core.config.params import Seed, load_group, read_params
+from lvm_core.config.groups import CorpusParams, DataParams, SplitParams
+from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.corpus.build import build_corpus
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import atomic_path, link_or_copy, write_json, write_parquet
@@ -19,10 +19,10 @@ METRICS = Path("metrics/corpus.json")
 def main() -> None:
     """Make everything, check everything, then write all three files."""
     params = read_params()
-    data: DataParams = load_group(params, "data", DataParams)
-    corpus: CorpusParams = load_group(params, "corpus", CorpusParams)
-    split: SplitParams = load_group(params, "split", SplitParams)
-    seed: int = load_group(params, "seed", Seed)
+    data = load_group(params, "data", DataParams)
+    corpus = load_group(params, "corpus", CorpusParams)
+    split = load_group(params, "split", SplitParams)
+    seed = load_common(params).seed
     if data.kind == "vectors":
         chunks = None
         articles = split_imported(split.dev, split.val, seed)

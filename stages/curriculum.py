@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lvm_core.bank import load_bank
 from lvm_core.config.groups import CurriculumParams
-from lvm_core.config.params import Seed, load_group, read_params
+from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.curriculum import read_rules, reversed_windows, select_phases, without_near_duplicates
 from lvm_core.curriculum.report import add_measures, curriculum_check
 from lvm_core.runtime.cli import run_stage
@@ -19,7 +19,7 @@ def main() -> None:
     """Apply each recipe's rule to the scores; write index arrays, bounds in force and the check."""
     params = read_params()
     settings = load_group(params, "curriculum", CurriculumParams)
-    seed: int = load_group(params, "seed", Seed)
+    seed = load_common(params).seed
     rules = read_rules("data/curricula.yaml")
     bank = load_bank("data/bank")
     scored = read_parquet("data/scores.parquet")
@@ -30,7 +30,7 @@ def main() -> None:
             for phase, selection in phases.items():
                 write_npy(directory / name / f"{phase}.npy", selection.rows)
             write_json(directory / name / "in_force.json", {phase: s.in_force for phase, s in phases.items()})
-    chosen: list[str] = load_group(params, "time_direction", list[str])
+    chosen = load_group(params, "time_direction", list[str])
     with atomic_directory("data/curriculum_reversed") as directory:
         for name, windows in reversed_windows(bank, {name: rules[name] for name in chosen}, settings).items():
             for phase, rows in windows.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lvm_core.bank import load_bank
 from lvm_core.config.groups import DiagnosisParams, EvaluateParams
-from lvm_core.config.params import Seed, Threads, load_group, read_params
+from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.fivecat.diagnosis import diagnose, diagnosis_text
 from lvm_core.report.figures import lag_similarity_figure
 from lvm_core.runtime.cli import run_stage
@@ -18,12 +18,12 @@ def main() -> None:
     params = read_params()
     settings = load_group(params, "diagnosis", DiagnosisParams)
     evaluation = load_group(params, "evaluate", EvaluateParams)
-    set_threads(load_group(params, "threads", Threads))
-    seed: int = load_group(params, "seed", Seed)
+    common = load_common(params)
+    set_threads(common.threads)
     bank = load_bank("data/bank")
     if not len(bank.targets(["train", "val", "ood"])):
         raise LvmError("data/bank: no article has 6 chunks, so there is no window to diagnose; lower corpus.min_chars")
-    report, curve = diagnose(bank, settings, evaluation, seed)
+    report, curve = diagnose(bank, settings, evaluation, common.seed)
     write_json("metrics/diagnosis.json", report)
     write_text("metrics/diagnosis.md", diagnosis_text(report, settings.near_duplicate, evaluation))
     write_csv("plots/lag_similarity.csv", curve)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from lvm_core.bank import BankInfo
 from lvm_core.bank.encoder import Encoder, encode_bank
 from lvm_core.bank.imported import DIRECTORY, read_import_info
-from lvm_core.config.data import EncoderParams
-from lvm_core.config.params import Device, Precision, Threads, load_group, read_params
+from lvm_core.config.groups import EncoderParams
+from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.distributed import joined, speaks
 from lvm_core.runtime.errors import LvmError
@@ -20,10 +20,7 @@ BANK = "data/bank"
 def main() -> None:
     """Read the texts, encode them in the arithmetic this machine is best at, write the vectors (unless imported)."""
     params = read_params()
-    settings = load_group(params, "encoder", EncoderParams)
-    threads: int = load_group(params, "threads", Threads)
-    wanted_precision: str = load_group(params, "precision", Precision)
-    wanted_device: str = load_group(params, "device", Device)
+    settings, common = load_group(params, "encoder", EncoderParams), load_common(params)
     imported = read_import_info()
     if imported.kind == "vectors":
         if not speaks():
@@ -37,13 +34,13 @@ def main() -> None:
     # Imports torch, which takes seconds: after the parameters are known to be good.
     from lvm_core.runtime.hardware import processor_features, resolve_device, resolve_precision, use_threads
 
-    use_threads(threads)
+    use_threads(common.threads)
     texts = read_parquet(f"{BANK}/chunks.parquet", ["text"])["text"].tolist()
     if not texts:
         raise LvmError(f"{BANK}/chunks.parquet: holds no chunks; check data.train and corpus.* in params.yaml")
-    with joined(wanted_device) as ranks:
-        device = resolve_device(wanted_device, ranks.local if ranks.size > 1 else None)
-        precision = resolve_precision(wanted_precision, device)
+    with joined(common.device) as ranks:
+        device = resolve_device(common.device, ranks.local if ranks.size > 1 else None)
+        precision = resolve_precision(common.precision, device)
         encoder = Encoder(settings.model, batch_size=settings.batch_size, precision=precision, device=device)
         if ranks.first:
             shape = f"{encoder.dimension}-d, {precision}, {device}"

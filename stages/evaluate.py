@@ -6,9 +6,7 @@ KIND is `c`, the final model and the one after phase B, or a variant (reversed, 
 from __future__ import annotations
 
 from lvm_core.config.figures import headlines
-from lvm_core.config.groups import EvaluateParams
-from lvm_core.config.params import Device, Seed, Threads, load_group
-from lvm_core.config.settings import read_settings
+from lvm_core.config.settings import EvaluateSettings, read_settings
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import AFTER_B, evaluation_directory, model_directory, write_json
@@ -16,26 +14,25 @@ from lvm_core.runtime.files import AFTER_B, evaluation_directory, model_director
 
 def main(recipe: str, kind: str) -> None:
     """Load the model, check that it fits the bank, evaluate it, write the tables (of the final model, figures too)."""
-    params = read_settings("evaluate")
+    params = read_settings(EvaluateSettings)
     directory = model_directory(recipe, kind)
     if kind in ("a", "b"):
         raise LvmError(
             f"KIND = {kind!r}: after phase A stages.gate evaluates, and kind c has the model after phase B too"
         )
-    evaluate_params = load_group(params, "evaluate", EvaluateParams)
-    seed: int = load_group(params, "seed", Seed)
-    threads: int = load_group(params, "threads", Threads)
-    device: str = load_group(params, "device", Device)
-    left_out = load_group(params, "left_out_after_phases", list[str])
 
     # Heavy imports come after the parameters are known to be good.
     from lvm_core.fivecat.evaluate import ModelJudge, write_evaluations
     from lvm_core.runtime.hardware import use_threads
 
-    use_threads(threads)
-    judge = ModelJudge.of_bank("data/bank", kind, evaluate_params, seed, device)
+    use_threads(params.threads)
+    judge = ModelJudge.of_bank("data/bank", kind, params.evaluate, params.seed, params.device)
     evaluations = judge.evaluate(directory, recipe)
-    within = {AFTER_B: judge.evaluate(model_directory(recipe, "b"), recipe, left_out)} if kind == "c" else {}
+    within = (
+        {AFTER_B: judge.evaluate(model_directory(recipe, "b"), recipe, params.left_out_after_phases)}
+        if kind == "c"
+        else {}
+    )
     write_evaluations(evaluation_directory(kind) / recipe, evaluations, within=within)
     if kind == "c":
         write_json(f"metrics/{recipe}.json", headlines({split: done.summary for split, done in evaluations.items()}))

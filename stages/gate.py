@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from lvm_core.config.gates import GatesParams, rivals_of, sets_of
-from lvm_core.config.groups import EvaluateParams
-from lvm_core.config.params import Device, Seed, Threads, load_group
-from lvm_core.config.settings import read_settings
+from lvm_core.config.gates import rivals_of, sets_of
+from lvm_core.config.settings import GateSettings, read_settings
 from lvm_core.fivecat.statistics import read_judgements
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import evaluation_directory, phase_directory
@@ -21,28 +17,22 @@ def main(recipe: str) -> None:
 
     Under the policy `report` it always does, and no gate is read here: the comparison shows what was passed.
     """
-    params = read_settings("gate", recipe)
-    evaluate_params = load_group(params, "evaluate", EvaluateParams)
-    seed: int = load_group(params, "seed", Seed)
-    threads: int = load_group(params, "threads", Threads)
-    device: str = load_group(params, "device", Device)
-    left_out = load_group(params, "left_out_after_phases", list[str])
-    gates = None if params["gates"] == {"policy": "report"} else load_group(params, "gates", GatesParams)
+    params = read_settings(GateSettings, recipe)
+    gates, seed = params.gates, params.seed
 
     # Heavy imports come after the parameters are known to be good.
     from lvm_core.fivecat.evaluate import ModelJudge, write_evaluations
     from lvm_core.runtime.hardware import use_threads
 
-    use_threads(threads)
-    judge = ModelJudge.of_bank("data/bank", "a", evaluate_params, seed, device)
-    evaluations = judge.evaluate(phase_directory(recipe, "a"), recipe, left_out)
+    use_threads(params.threads)
+    judge = ModelJudge.of_bank("data/bank", "a", params.evaluate, seed, params.device)
+    evaluations = judge.evaluate(phase_directory(recipe, "a"), recipe, params.left_out_after_phases)
     write_evaluations(evaluation_directory("a") / recipe, evaluations)
     if gates is None:
         write_decision(decision_file("a", recipe), Decision(goes_on=True, why=None))
         print(f"gate {recipe}: evaluated after phase A; goes on (policy report)")
         return
-    own = load_group(params, "recipes", dict[str, dict[str, Any]])
-    name = sets_of([recipe], own, gates)[recipe]
+    name = sets_of([recipe], params.recipes, gates)[recipe]
     judgements = read_judgements(evaluation_directory("a"), [recipe])
     judgements |= read_judgements(evaluation_directory("references"), rivals_of(gates, name))
     row = judge_row(gates, name, recipe, judgements)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lvm_core.bank.imported import DIRECTORY, ImportInfo
-from lvm_core.config.data import DataParams
+from lvm_core.config.groups import DataParams
 from lvm_core.config.params import load_group, read_params
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import atomic_directory
@@ -14,7 +14,7 @@ from lvm_core.runtime.resume import fingerprint, progress_folder, source_sha256
 
 def main() -> None:
     """Open and check all files, find every row's place, then write the folder as a whole."""
-    data: DataParams = load_group(read_params(), "data", DataParams)
+    data = load_group(read_params(), "data", DataParams)
     if data.kind == "text":
         with progress_folder("import_vectors", fingerprint("text")), atomic_directory(DIRECTORY) as directory:
             ImportInfo("text").write(directory)

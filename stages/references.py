@@ -8,7 +8,7 @@ from __future__ import annotations
 from lvm_core.bank import load_bank
 from lvm_core.config.figures import headlines
 from lvm_core.config.groups import EvaluateParams
-from lvm_core.config.params import Device, Seed, Threads, load_group, read_params
+from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import evaluation_directory, write_json
 
@@ -16,10 +16,7 @@ from lvm_core.runtime.files import evaluation_directory, write_json
 def main() -> None:
     """Fit the references on the bank, evaluate and write each, then the headline figures of all."""
     params = read_params()
-    evaluate_params = load_group(params, "evaluate", EvaluateParams)
-    seed: int = load_group(params, "seed", Seed)
-    threads: int = load_group(params, "threads", Threads)
-    wanted_device: str = load_group(params, "device", Device)
+    evaluate_params, common = load_group(params, "evaluate", EvaluateParams), load_common(params)
 
     # Heavy imports come after the parameters are known to be good.
     from lvm_core.bank import reversed_bank
@@ -27,18 +24,18 @@ def main() -> None:
     from lvm_core.fivecat.references import context_mean, copy_last, fit_references
     from lvm_core.runtime.hardware import resolve_device, use_threads
 
-    use_threads(threads)
-    device = resolve_device(wanted_device)
+    use_threads(common.threads)
+    device = resolve_device(common.device)
     bank = load_bank("data/bank")
     metrics = {}
-    for reference in fit_references(bank, evaluate_params, seed):
-        evaluations = evaluate_splits(bank, reference, evaluate_params, seed=seed, device=device)
+    for reference in fit_references(bank, evaluate_params, common.seed):
+        evaluations = evaluate_splits(bank, reference, evaluate_params, seed=common.seed, device=device)
         write_evaluations(evaluation_directory("references") / reference.name, evaluations, reference.fit)
         metrics[reference.name] = headlines({split: done.summary for split, done in evaluations.items()})
     write_json("metrics/references.json", metrics)
     backwards = reversed_bank(bank)
     for reference in (copy_last(), context_mean()):
-        evaluations = evaluate_splits(backwards, reference, evaluate_params, seed=seed, device=device)
+        evaluations = evaluate_splits(backwards, reference, evaluate_params, seed=common.seed, device=device)
         write_evaluations(evaluation_directory("references-reversed") / reference.name, evaluations)
 
 

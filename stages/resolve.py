@@ -12,17 +12,16 @@ import yaml
 
 from lvm_core.config.params import read_params
 from lvm_core.config.recipe import write_recipe
-from lvm_core.config.resolve import resolve_recipes, validate_all
-from lvm_core.config.settings import SETTINGS, write_settings
+from lvm_core.config.resolve import resolve_recipes, write_settings
+from lvm_core.config.settings import SETTINGS
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import atomic_directory, write_text
 from lvm_core.runtime.sources import code_line
 
 
 def main() -> None:
-    """Validate everything, then write the recipes in `names`, and what other stages read of the parameters."""
+    """Check everything, then write the recipes in `names`, and what other stages read of the parameters."""
     params = read_params()
-    validate_all(params)
     recipes, rules = resolve_recipes(params)
     with atomic_directory("data/recipes") as directory:
         for recipe in recipes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lvm_core.bank import load_bank
 from lvm_core.config.groups import SCORES
-from lvm_core.config.params import Threads, load_group, read_params
+from lvm_core.config.params import load_common, read_params
 from lvm_core.curriculum import score_windows
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError
@@ -14,8 +14,7 @@ from lvm_core.runtime.hardware import set_threads
 
 def main() -> None:
     """Score the windows of the train split and write them."""
-    params = read_params()
-    threads: int = load_group(params, "threads", Threads)
+    threads = load_common(read_params()).threads
     set_threads(threads)
     bank = load_bank("data/bank")
     targets = bank.targets("train")

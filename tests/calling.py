@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from lvm_core.config.params import read_params
-from lvm_core.config.settings import settings_of
+from lvm_core.config.resolve import settings_of
 from lvm_core.runtime.files import write_text
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.sources import stage_scripts

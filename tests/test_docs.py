@@ -14,7 +14,7 @@ import yaml
 
 from docs.refresh import documents
 from lvm_core.config.params import read_params
-from lvm_core.config.resolve import resolve_recipes, validate_all
+from lvm_core.config.resolve import resolve_recipes
 from lvm_core.runtime.errors import LvmError
 from tests.documents import blocks, made
 from tests.paths import ROOT
@@ -136,7 +136,7 @@ def test_the_mistake_in_params_yaml_is_reported_as_the_documents_say(tmp_path, m
     rate = read_params(ROOT / "params.yaml")["train"]["lr"]
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace(f"lr: {rate}", "lr: 5e-4"))
     with pytest.raises(LvmError) as error:
-        validate_all(read_params())
+        resolve_recipes(read_params())
     assert f"error: {error.value}" in (ROOT / "docs/experiments.md").read_text()
 
 

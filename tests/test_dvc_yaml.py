@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lvm_core.config.params import TOP_LEVEL
-from lvm_core.config.settings import KEYS, ONCE_A_RECIPE
+from lvm_core.config.resolve import SETTINGS_OF, Params
+from lvm_core.config.settings import EvaluateSettings
 from lvm_core.runtime.sources import code_line, stage_scripts, used_files
 from tests.calling import list_code, one_clear_line, run_stage
 from tests.paths import ROOT
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = PIPELINE["stages"]
+ONCE_A_RECIPE = [stage for stage, kind in SETTINGS_OF.items() if issubclass(kind, EvaluateSettings)]
 
 
 def script_of(stage: str) -> str:
@@ -121,7 +122,7 @@ def test_a_recipe_has_at_most_five_stages():
     assert len([stage for stage in STAGES.values() if stage.get("matrix", {}).get("recipe") == "${names}"]) <= 5
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if script_of(stage) in KEYS])
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if script_of(stage) in SETTINGS_OF])
 def test_what_is_read_from_settings_is_no_parameter(stage):
     """A file is one hash in dvc.lock, in which parameters would stand in full for each recipe."""
     script = script_of(stage)
@@ -133,7 +134,7 @@ def test_what_is_read_from_settings_is_no_parameter(stage):
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_parameter_declared_exists(stage):
     for key in STAGES[stage].get("params", []):
-        assert key.split(".")[0] in TOP_LEVEL
+        assert key.split(".")[0] in Params.model_fields
 
 
 def test_metrics_and_plots_are_in_git_and_the_rest_is_cached():

@@ -13,7 +13,6 @@ import stages.evaluate
 from lvm_core.config.figures import ABLATIONS, HEADLINE, headline
 from lvm_core.config.gates import REQUIRED_SETS
 from lvm_core.config.groups import EvaluateParams
-from lvm_core.config.params import TOP_LEVEL
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.references import copy_last
 from lvm_core.models.checkpoint import load_model
@@ -45,8 +44,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write_params(folder: Path, **changes: Any) -> None:
-    params: dict[str, Any] = dict.fromkeys(TOP_LEVEL, 0)
-    params |= {"profile": "default", "profiles": {"default": {}}, "seed": 3, "threads": 1, "device": "cpu"}
+    params: dict[str, Any] = {"profile": "default", "profiles": {"default": {}}, "seed": 3, "threads": 1}
+    params |= {"precision": "auto", "device": "cpu", "launch": "python", "pos_scalar": 0.0}
     params |= {"names": ["p1", "p5"], "evaluate": {"batch_size": 32}, "recipes": {"p1": {}, "p5": {}}, "gates": GATES}
     params["train"] = {"threads": 1}
     (folder / "params.yaml").write_text(yaml.safe_dump(params | changes), encoding="utf-8")

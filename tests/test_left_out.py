@@ -10,7 +10,7 @@ from lvm_core.config.gates import GatesParams
 from lvm_core.config.gates import unread_tests as not_read
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_group, read_params, validate
-from lvm_core.config.settings import settings_of
+from lvm_core.config.resolve import settings_of
 from lvm_core.fivecat.evaluate import Evaluation, evaluate
 from lvm_core.fivecat.statistics import judge
 from lvm_core.fivecat.tests import from_callable

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from lvm_core.config.params import read_params, shown
-from lvm_core.config.resolve import RESERVED, resolve_recipes, validate_all
+from lvm_core.config.resolve import RESERVED, resolve_recipes
 from lvm_core.runtime.errors import LvmError
 from tests.paths import ROOT
 
@@ -35,7 +35,6 @@ def edited(tmp_path, changes):
 
 def check(path):
     params = read_params(path)
-    validate_all(params)
     return resolve_recipes(params)
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from lvm_core.config.params import read_params
 from lvm_core.config.recipe import read_recipe, write_recipe
-from lvm_core.config.resolve import resolve_recipes, validate_all
+from lvm_core.config.resolve import resolve_recipes
 from lvm_core.runtime.errors import LvmError
 from lvm_core.train.trainer import dev_metrics_on, start_training, train_phase
 from tests.paths import ROOT
@@ -179,5 +179,5 @@ def test_mistakes_are_one_clear_line(params, changes, words):
 def test_a_profile_cannot_set_what_the_stages_are_made_from(params, over, path):
     """DVC reads these itself: it would plan other stages than `resolve` writes recipes for."""
     with pytest.raises(LvmError, match=rf"profiles\.quick\.{path} cannot be set by a profile") as caught:
-        validate_all(params | {"profiles": params["profiles"] | {"quick": over}})
+        resolve_recipes(params | {"profiles": params["profiles"] | {"quick": over}})
     assert f"-S {path}=" in str(caught.value)

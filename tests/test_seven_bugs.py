@@ -14,7 +14,7 @@ from lvm_core.config.groups import CurriculumParams, Rule
 from lvm_core.config.models import TransformerParams
 from lvm_core.config.params import read_params
 from lvm_core.config.recipe import read_recipe
-from lvm_core.config.resolve import resolve_recipes, validate_all
+from lvm_core.config.resolve import resolve_recipes
 from lvm_core.curriculum import score_windows, select_phases
 from lvm_core.models import build_model
 from lvm_core.models.checkpoint import load_model
@@ -58,7 +58,7 @@ def test_bug_3_a_word_for_a_flag_is_not_a_number(tmp_path, key, value):
     old = next(line for line in text.splitlines() if line.startswith(f"{key}:"))
     (tmp_path / "params.yaml").write_text(text.replace(old, f"{key}: {value}"))
     with pytest.raises(LvmError, match=rf"params\.yaml: {key} = True"):
-        validate_all(read_params(tmp_path / "params.yaml"))
+        resolve_recipes(read_params(tmp_path / "params.yaml"))
 
 
 def test_bug_4_an_array_of_objects_is_refused_not_unpickled(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from lvm_core.bank import reversed_bank
 from lvm_core.config.groups import CurriculumParams, EvaluateParams, Rule
 from lvm_core.config.params import load_group, read_params
-from lvm_core.config.resolve import resolve_recipes, validate_all
+from lvm_core.config.resolve import resolve_recipes
 from lvm_core.curriculum import reversed_windows, score_windows, select_phases
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.models.checkpoint import load_model
@@ -110,7 +110,6 @@ def params_with(**changes):
 
 
 def check(params):
-    validate_all(params)
     resolve_recipes(params)
 
 

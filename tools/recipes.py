@@ -14,7 +14,7 @@ from lvm_core.config.groups import Rule
 from lvm_core.config.models import ModelParams
 from lvm_core.config.params import read_params, validate
 from lvm_core.config.recipe import LossTerm, Recipe
-from lvm_core.config.resolve import resolve_recipes, validate_all
+from lvm_core.config.resolve import resolve_recipes
 from lvm_core.models import build_model, count_parameters
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.readers import read_json
@@ -80,7 +80,6 @@ def recipe_table(params: Mapping[str, Any], dimension: int, width: int) -> str:
         LvmError: a parameter is wrong, also one that no recipe needs: a run would end with it.
     """
     values = dict(params)
-    validate_all(values)
     resolve_recipes(values)  # `names` as it is
     everything, rules = resolve_recipes(values | {"names": list(values["recipes"])})
     rows = [recipe_cells(recipe, rules[recipe.name], dimension) for recipe in everything]

@@ -8,19 +8,15 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from lvm_core.config.params import PARAMS_FILE, Group, shown
+from lvm_core.config.params import PARAMS_FILE, Device, Group, shown
 from lvm_core.config.recipe import Recipe
+from lvm_core.config.settings import WholeSettings
 from lvm_core.runtime.errors import LvmError
 
 Criterion = Literal["recall_at_5", "cosine"]
 
 CRITERIA: tuple[Criterion, ...] = ("recall_at_5", "cosine")
 """Figures on `dev` that are known of every epoch of every recipe."""
-
-
-def _wrong(message: str) -> PydanticCustomError:
-    return PydanticCustomError("ladder", message)
-
 
 SHAPING = ("model", "corruption", "losses", "train")
 """Groups of a resolved recipe whose numbers may be raised; the rest says how or by which draws it is trained."""
@@ -43,13 +39,17 @@ class Rung(Group):
     def _shapes_training(cls, raised: dict[str, float]) -> dict[str, float]:
         for key in raised:
             if key.split(".")[0] not in SHAPING:
-                raise _wrong(f"{key} is no number of {', '.join(SHAPING)}; raise one of these, like model.pos_scalar")
+                raise PydanticCustomError(
+                    "ladder", f"{key} is no number of {', '.join(SHAPING)}; raise one of these, like model.pos_scalar"
+                )
         return raised
 
     @model_validator(mode="after")
     def _retries_differ(self) -> Self:
         if self.retries and not any(self.raised.values()):
-            raise _wrong(f"{self.recipe}: retries = {self.retries} without raise would train the same again")
+            raise PydanticCustomError(
+                "ladder", f"{self.recipe}: retries = {self.retries} without raise would train the same again"
+            )
         return self
 
 
@@ -69,8 +69,17 @@ class LadderParams(Group):
         names = [rung.recipe for rung in rungs]
         for name in names:
             if names.count(name) > 1:
-                raise _wrong(f"recipe {name} has two rungs; give it one with more retries")
+                raise PydanticCustomError("ladder", f"recipe {name} has two rungs; give it one with more retries")
         return rungs
+
+
+class LadderSettings(WholeSettings):
+    """What the stage `ladder` reads."""
+
+    stage = "ladder"
+    of_recipes = ("about", "gates")
+    ladder: LadderParams
+    device: Device
 
 
 DIGITS = 10
@@ -86,13 +95,7 @@ def number_at(recipe: Recipe, key: str) -> float | None:
 
 
 def raised_recipe(recipe: Recipe, amounts: Mapping[str, float], times: int, where: str = "ladder") -> Recipe:
-    """The recipe with `times` each amount added to its number.
-
-    Args:
-        recipe: resolved.
-        amounts: by dotted key.
-        times: 1 for the first retry.
-        where: key in params.yaml, for messages.
+    """The recipe with `times` (1 for the first retry) each amount added to the number at its dotted key.
 
     Raises:
         LvmError: there is no number at a key, or a raised one is beyond its limit or does not go with the others.

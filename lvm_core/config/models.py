@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,7 +27,7 @@ class HeadParams(FamilyParams):
     """With head `energy`: width of the noise."""
 
     @model_validator(mode="after")
-    def _complete(self) -> HeadParams:
+    def _complete(self) -> Self:
         for key, head in (("mixture_start", "mixture"), ("noise", "energy")):
             if (getattr(self, key) is not None) != (self.head == head):
                 raise ValueError(f"head {head!r} needs {key}, and no other head has it")
@@ -36,48 +36,33 @@ class HeadParams(FamilyParams):
         return self
 
 
-BetaMax = Annotated[float, Field(ge=0.0, le=1000.0, description="largest amount taken off the last slot's logit")]
+Width = Annotated[int, Field(ge=1, le=16_384, description="width of the layers")]
+
+Layers = Annotated[int, Field(ge=1, le=128)]
+
+FeedForward = Annotated[int, Field(ge=1, le=65_536, description="width of the feed-forward part")]
+
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class FixedBias(Group):
+class Bias(Group):
+    """beta, taken off the last slot's logit."""
+
+    kind: str
+    beta_max: Annotated[float, Field(ge=0.0, le=1000.0, description="its largest value")]
+    ramp: Ramp | None = None
+
+
+class FixedBias(Bias):
     """beta = beta_max x ramp."""
 
     kind: Literal["fixed"]
-    beta_max: BetaMax
-    ramp: Ramp | None = None
 
 
-class LearnableBias(Group):
+class LearnableBias(Bias):
     """beta = beta_max x ramp x sigmoid(theta); theta is learned from 0, so that beta starts at half of its limit."""
 
     kind: Literal["learnable"]
-    beta_max: BetaMax
-    ramp: Ramp | None = None
-
-
-SoftBias = Annotated[FixedBias | LearnableBias, Field(discriminator="kind")]
-
-
-class TransformerParams(HeadParams):
-    """Size of a transformer, and its variants."""
-
-    family: Literal["transformer"]
-    d_model: Annotated[int, Field(ge=8, le=16_384, description="width of the layers")]
-    layers: Annotated[int, Field(ge=1, le=128)]
-    heads: Annotated[int, Field(ge=1, le=256)]
-    ffn: Annotated[int, Field(ge=1, le=65_536, description="width of the feed-forward part")]
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
-    pos_scalar: Annotated[PosScalar | None, Field(description="last value of the extra position channel; null: none")]
-    pos_ramp: Annotated[Ramp | None, Field(description="epochs over which that value is reached")] = None
-    last_slot_bias: Annotated[SoftBias | None, Field(description="against the last slot, in every attention")] = None
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> TransformerParams:
-        if self.d_model % self.heads or self.d_model % 2:
-            raise ValueError(f"d_model = {self.d_model} must be even and a multiple of heads = {self.heads}")
-        if self.pos_ramp and self.pos_scalar is None:
-            raise ValueError(f"pos_ramp = {self.pos_ramp} has nothing to ramp: pos_scalar is null")
-        return self
 
 
 class Barred(Group):
@@ -86,32 +71,49 @@ class Barred(Group):
     kind: Literal["barred"]
 
 
-AnyBias = Annotated[FixedBias | LearnableBias | Barred, Field(discriminator="kind")]
+class AttentionParams(FamilyParams):
+    """Size of what attends with several heads."""
 
-
-class NextTokenParams(FamilyParams):
-    """Size of a [NEXT] reader."""
-
-    family: Literal["next_token"]
+    family: str
     d_model: Annotated[int, Field(ge=8, le=16_384, description="width of the layers")]
-    layers: Annotated[int, Field(ge=1, le=128)]
+    layers: Layers
     heads: Annotated[int, Field(ge=1, le=256)]
-    ffn: Annotated[int, Field(ge=1, le=65_536, description="width of the feed-forward part")]
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
-    last_slot_bias: Annotated[AnyBias | None, Field(description="against the last slot; null: none")]
+    ffn: FeedForward
+    dropout: Rate
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> NextTokenParams:
+    def _heads_divide(self) -> Self:
         if self.d_model % self.heads or self.d_model % 2:
             raise ValueError(f"d_model = {self.d_model} must be even and a multiple of heads = {self.heads}")
         return self
 
 
-Width = Annotated[int, Field(ge=1, le=16_384, description="width of the layers")]
+class TransformerParams(AttentionParams, HeadParams):
+    """Size of a transformer, and its variants."""
 
-Layers = Annotated[int, Field(ge=1, le=128)]
+    family: Literal["transformer"]
+    pos_scalar: Annotated[PosScalar | None, Field(description="last value of the extra position channel; null: none")]
+    pos_ramp: Annotated[Ramp | None, Field(description="epochs over which that value is reached")] = None
+    last_slot_bias: Annotated[
+        FixedBias | LearnableBias | None,
+        Field(discriminator="kind", description="against the last slot, in every attention"),
+    ] = None
 
-Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+    @model_validator(mode="after")
+    def _ramps_something(self) -> Self:
+        if self.pos_ramp and self.pos_scalar is None:
+            raise ValueError(f"pos_ramp = {self.pos_ramp} has nothing to ramp: pos_scalar is null")
+        return self
+
+
+class NextTokenParams(AttentionParams):
+    """Size of a [NEXT] reader."""
+
+    family: Literal["next_token"]
+    last_slot_bias: Annotated[
+        FixedBias | LearnableBias | Barred | None,
+        Field(discriminator="kind", description="against the last slot; null: none"),
+    ]
 
 
 class LstmParams(FamilyParams):
@@ -136,9 +138,9 @@ class AmnParams(FamilyParams):
     """Size of an attention mixture network; published: d_model 256, ffn 512."""
 
     family: Literal["amn"]
-    d_model: Annotated[int, Field(ge=1, le=16_384)]
+    d_model: Width
     """Width of query and keys, and of the last hidden layer."""
-    ffn: Annotated[int, Field(ge=1, le=65_536)]
+    ffn: FeedForward
     """Width of the first hidden layer."""
 
 

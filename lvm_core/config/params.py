@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, overload
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -17,15 +17,14 @@ from lvm_core.runtime.readers import read_yaml
 
 PARAMS_FILE = Path("params.yaml")
 
+T = TypeVar("T")
+
 LONGEST = 80
 """Characters of a value that a message shows at most."""
 
-TOP_LEVEL = (
-    *("profile", "profiles", "seed", "threads", "precision", "device", "launch", "pos_scalar", "names", "recipes"),
-    *("data", "corpus", "split", "encoder", "diagnosis", "score", "curriculum", "model", "train", "evaluate"),
-    *("gates", "ladder", "time_direction", "service"),
-)
-"""Every key that params.yaml may have at its top level."""
+UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+
+NO_MAPPING = ("model_type", "model_attributes_type", "dict_type")
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="seed of every random draw")]
 
@@ -34,14 +33,6 @@ Threads = Annotated[int, Field(ge=1, le=1024, description="processor threads of 
 Precision = Literal["auto", "bf16", "fp32"]
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
-
-Launch = Annotated[
-    str,
-    Field(
-        pattern=r"^(python|torchrun( [\w.:/=,-]+)+)$",
-        description="what starts the stages that encode and train: python, or torchrun with its options",
-    ),
-]
 
 PosScalar = Annotated[float, Field(ge=-10.0, le=10.0, allow_inf_nan=False)]
 
@@ -55,33 +46,44 @@ class Group(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=False)
 
 
+class Common(Group):
+    """The parameters at the head of params.yaml, which are in no group."""
+
+    profile: str
+    profiles: dict[str, dict[str, Any]]
+    seed: Seed
+    threads: Threads
+    precision: Precision
+    device: Device
+    launch: Annotated[
+        str,
+        Field(
+            pattern=r"^(python|torchrun( [\w.:/=,-]+)+)$",
+            description="what starts the stages that encode and train: python, or torchrun with its options",
+        ),
+    ]
+    pos_scalar: PosScalar
+
+
 def read_params(path: str | Path = PARAMS_FILE) -> dict[str, Any]:
     """params.yaml as a dict, with the values of the chosen profile in place of its own.
 
     Raises:
-        LvmError: the file is missing or not YAML, a top-level key is unknown or missing, or the profile does not exist.
+        LvmError: the file is missing or not YAML, the profile does not exist, or has a key that params.yaml has not.
     """
     raw = read_yaml(path, "put a params.yaml like the repository's there, or run this in its folder")
     if not isinstance(raw, dict):
         raise LvmError(f"{path}: must be a mapping of keys to values")
-    _check_top_level(raw, path)
+    for key in ("profile", "profiles"):
+        if key not in raw:
+            raise LvmError(f"{path}: {key} is missing")
     profiles, name = raw["profiles"], raw["profile"]
     if not isinstance(profiles, dict) or not all(isinstance(value, dict) for value in profiles.values()):
         raise LvmError(f"{path}: profiles must map each profile's name to a mapping of parameters")
     if not isinstance(name, str) or name not in profiles:
         raise LvmError(f"{path}: profile = {shown(name)} is not allowed; defined are {sorted(profiles)}")
     _check_keys(raw, profiles[name], f"profiles.{name}", path)
-    return _overlay(raw, profiles[name])
-
-
-def _check_top_level(raw: dict[str, Any], path: str | Path) -> None:
-    unknown, missing = [key for key in raw if key not in TOP_LEVEL], [key for key in TOP_LEVEL if key not in raw]
-    if unknown:
-        raise LvmError(
-            f"{path}: {unknown[0]} = {shown(raw[unknown[0]])}: unknown key; allowed are {', '.join(TOP_LEVEL)}"
-        )
-    if missing:
-        raise LvmError(f"{path}: {missing[0]} is missing")
+    return overlay(raw, profiles[name])
 
 
 def _check_keys(base: Any, over: dict[str, Any], where: str, path: str | Path) -> None:
@@ -94,13 +96,19 @@ def _check_keys(base: Any, over: dict[str, Any], where: str, path: str | Path) -
             _check_keys(base[key], value, f"{where}.{key}", path)
 
 
-def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    return base | {
-        key: _overlay(base[key], value) if isinstance(value, dict) and isinstance(base[key], dict) else value
-        for key, value in over.items()
-    }
+def overlay(base: Any, over: Any) -> Any:
+    """`base` with the values of `over`; a group of another kind (`name` or `family`) replaces the base as a whole."""
+    if not (isinstance(base, dict) and isinstance(over, dict)):
+        return over
+    if any(key in over and over[key] != base.get(key) for key in ("name", "family")):
+        return over
+    return base | {key: overlay(base.get(key), value) for key, value in over.items()}
 
 
+@overload
+def validate(value: Any, kind: type[T], where: str, path: str | Path = ...) -> T: ...
+@overload
+def validate(value: Any, kind: Any, where: str, path: str | Path = ...) -> Any: ...
 def validate(value: Any, kind: Any, where: str, path: str | Path = PARAMS_FILE) -> Any:
     """Check `value` against a type (a `Group`, or any type pydantic knows) and return the typed value.
 
@@ -120,16 +128,21 @@ def validate(value: Any, kind: Any, where: str, path: str | Path = PARAMS_FILE) 
             return TypeAdapter(kind).validate_json(json.dumps(value))
         return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
-        raise LvmError(_describe(error.errors()[0], kind, where, path)) from None
+        errors = error.errors()  # an unknown key first: where one is misspelt, the right one is missing too
+        first = next((one for one in errors if one["type"] in UNKNOWN_KEY), errors[0])
+        raise LvmError(_describe(first, kind, where, path)) from None
 
 
-def load_group(params: dict[str, Any], key: str, kind: Any, path: str | Path = PARAMS_FILE) -> Any:
-    """The top-level key `key` of `params`, typed as `kind` (a `Group`, or any type pydantic knows).
-
-    Raises:
-        LvmError: as `validate`.
-    """
+def load_group(params: dict[str, Any], key: str, kind: type[T], path: str | Path = PARAMS_FILE) -> T:
+    """The top-level key `key` of `params`, checked as by `validate`."""
+    if key not in params:
+        raise LvmError(f"{path}: {key} is missing")
     return validate(params[key], kind, key, path)
+
+
+def load_common(params: dict[str, Any], path: str | Path = PARAMS_FILE) -> Common:
+    """The parameters that are in no group, checked as by `validate`."""
+    return validate({key: params[key] for key in Common.model_fields if key in params}, Common, "", path)
 
 
 def shown(value: Any) -> str:
@@ -141,12 +154,14 @@ def shown(value: Any) -> str:
 def _describe(error: ErrorDetails, kind: Any, where: str, path: str | Path) -> str:
     key = ".".join(filter(None, [where, *map(str, error["loc"])]))
     value = error["input"]
-    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if error["type"] in UNKNOWN_KEY:
         group = _group_at(kind, error["loc"][:-1])
         allowed = f"; allowed are {', '.join(group.model_fields)}" if group else ""
         return f"{path}: {key} = {shown(value)}: unknown key{allowed}"
     if error["type"] == "missing":
         return f"{path}: {key} is missing"
+    if error["type"] in NO_MAPPING:
+        return f"{path}: {printable(key)} = {shown(value)}: must be a mapping of keys to values"
     hint = _hint(value) if error["type"] in ("int_type", "float_type") and isinstance(value, str) else ""
     message = printable(error["msg"][0].lower() + error["msg"][1:])
     return f"{path}: {printable(key)} = {shown(value)}: {message}{hint}"
@@ -154,7 +169,11 @@ def _describe(error: ErrorDetails, kind: Any, where: str, path: str | Path) -> s
 
 def _hint(text: str) -> str:
     """Why YAML gave this text where a number is wanted; nothing for a text that is no number."""
-    if not _is_number(text):
+    try:
+        finite = math.isfinite(float(text))
+    except ValueError:
+        return ""
+    if not finite:
         return ""
     if isinstance(yaml.safe_load(text), str):
         return f" (YAML reads {text} as text: write it with a point and a signed exponent, like 0.001 or 1.0e-3)"
@@ -166,10 +185,3 @@ def _group_at(kind: Any, location: tuple[int | str, ...]) -> type[Group] | None:
         field = getattr(kind, "model_fields", {}).get(part)
         kind = field.annotation if field else None
     return kind if isinstance(kind, type) and issubclass(kind, Group) else None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False

@@ -1,37 +1,31 @@
-"""From params.yaml to resolved recipes: defaults filled in, shortcuts followed, everything validated.
+"""From params.yaml to resolved files: defaults filled in, shortcuts followed, everything validated.
 
 What shapes a recipe's training goes to `data/recipes/<name>.yaml`, what it selects from the data to
-`data/curricula.yaml`, so that a change of the one does not touch the other.
+`data/curricula.yaml`, and what other stages read to `data/settings`, so that a change of the one does not touch the
+others.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
 from pydantic import Field
 
-from lvm_core.config.data import CorpusParams, DataParams, EncoderParams, SplitParams
-from lvm_core.config.gates import GatesParams, check_set
-from lvm_core.config.groups import CurriculumParams, DiagnosisParams, EvaluateParams, Rule, ScoreParams, ServiceParams
-from lvm_core.config.ladder import LadderParams, check_rungs
+from lvm_core.config import groups
+from lvm_core.config.gates import GatesParams, check_set, sets_of, unread_tests
+from lvm_core.config.groups import Rule
+from lvm_core.config.ladder import LadderParams, LadderSettings, check_rungs
 from lvm_core.config.models import ModelParams
-from lvm_core.config.params import (
-    PARAMS_FILE,
-    Device,
-    Launch,
-    PosScalar,
-    Precision,
-    Seed,
-    Threads,
-    load_group,
-    shown,
-    validate,
-)
+from lvm_core.config.params import PARAMS_FILE, Common, Seed, Threads, load_group, overlay, shown, validate
 from lvm_core.config.recipe import Recipe, TrainParams
+from lvm_core.config.settings import REPORT, CompareSettings, EvaluateSettings, GateSettings, Settings
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import REFERENCES
+from lvm_core.runtime.files import REFERENCES, write_text
+from lvm_core.runtime.sources import code_line
 
 RESERVED = {
     *REFERENCES,
@@ -61,26 +55,32 @@ BESIDE = ("about", "gates")
 MATRICES = ("names", "time_direction", "train.seeds", "train.repeat", "service.models", "profile", "launch")
 """Parameters that DVC reads itself, for its stages, before any profile is applied."""
 
-GROUPS: dict[str, Any] = {
-    **{"seed": Seed, "threads": Threads, "precision": Precision, "device": Device, "launch": Launch},
-    "pos_scalar": PosScalar,
-    **{"data": DataParams, "corpus": CorpusParams, "split": SplitParams, "encoder": EncoderParams},
-    **{"diagnosis": DiagnosisParams, "score": ScoreParams, "curriculum": CurriculumParams},
-    **{"model": ModelParams, "train": TrainDefaults, "evaluate": EvaluateParams},
-    **{"gates": GatesParams, "ladder": LadderParams, "time_direction": list[str], "service": ServiceParams},
-}
-"""Type of every top-level key but `names`, `recipes` and the profiles."""
+
+class Params(Common):
+    """Every key of params.yaml. A stage loads what it reads (`params.load_group`), and imports no other types."""
+
+    names: Annotated[list[str], Field(min_length=1)]
+    """Of the recipes to train and compare."""
+    recipes: dict[str, dict[str, Any]]
+    """Laid over `model` and `train`, each is a `Recipe`."""
+    data: groups.DataParams
+    corpus: groups.CorpusParams
+    split: groups.SplitParams
+    encoder: groups.EncoderParams
+    diagnosis: groups.DiagnosisParams
+    score: groups.ScoreParams
+    curriculum: groups.CurriculumParams
+    model: ModelParams
+    train: TrainDefaults
+    evaluate: groups.EvaluateParams
+    gates: GatesParams
+    ladder: LadderParams
+    time_direction: list[str]
+    service: groups.ServiceParams
 
 
-def validate_all(params: dict[str, Any]) -> None:
-    """Check every group, also those that only other stages read: nothing runs before all parameters are good.
-
-    Raises:
-        LvmError: one line on the first mistake.
-    """
-    for key, kind in GROUPS.items():
-        load_group(params, key, kind)
-    for profile, over in params["profiles"].items():
+def _check_profiles(profiles: Mapping[str, Any]) -> None:
+    for profile, over in profiles.items():
         for path in MATRICES:
             if _has(over, path):
                 remedy = f"dvc.yaml makes its stages from it and sees no profile; use -S {path}=..."
@@ -94,16 +94,17 @@ def _has(group: Any, path: str) -> bool:
 
 
 def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rule]]:
-    """The recipes in `names`, fully resolved and validated, and the curriculum rule of each.
+    """The recipes in `names`, fully resolved, and the curriculum rule of each. Checks all of params.yaml.
 
     A recipe's `model` and `train` override the top-level groups of the same name; a value `{param: a.b}` anywhere
     in a recipe stands for the top-level parameter a.b.
 
     Raises:
-        LvmError: `names` and `recipes` disagree, or a recipe has an unknown key or a wrong value.
+        LvmError: one line on the first mistake, in whatever stage it would be read.
     """
-    names = validate(params["names"], Annotated[list[str], Field(min_length=1)], "names")
-    recipes = validate(params["recipes"], dict[str, dict[str, Any]], "recipes")
+    checked = validate(params, Params, "")
+    _check_profiles(checked.profiles)
+    names, recipes, seeds, repeat = checked.names, checked.recipes, checked.train.seeds, checked.train.repeat
     for name in (*names, *recipes):
         if name not in recipes:
             raise LvmError(f"{PARAMS_FILE}: names has {shown(name)}, recipes has not; defined are {', '.join(recipes)}")
@@ -113,23 +114,22 @@ def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rul
                 f"letter and is none of {', '.join(sorted(RESERVED))}"
             )
     _check_chosen("names", names, names)
-    _check_chosen("time_direction", params["time_direction"], names)
-    _check_chosen("service.models", params["service"]["models"], names)
-    seeds = params["train"]["seeds"]
+    _check_chosen("time_direction", checked.time_direction, names)
+    _check_chosen("service.models", checked.service.models, names)
     if seeds:
-        _check_chosen("train.repeat", params["train"]["repeat"], names)
+        _check_chosen("train.repeat", repeat, names)
     if len(set(seeds)) != len(seeds):
         raise LvmError(f"{PARAMS_FILE}: train.seeds = {shown(seeds)}: a seed occurs twice")
     resolved = {name: _resolve(name, recipe, params) for name, recipe in recipes.items()}  # unused ones are checked too
-    check_rungs(load_group(params, "ladder", LadderParams), {name: recipe for name, (recipe, _) in resolved.items()})
-    for name in params["train"]["repeat"] if seeds else ():
-        if resolved[name][0].seed in seeds:
-            own = resolved[name][0].seed
+    check_rungs(checked.ladder, {name: recipe for name, (recipe, _) in resolved.items()})
+    for name in repeat if seeds else ():
+        own = resolved[name][0].seed
+        if own in seeds:
             raise LvmError(f"{PARAMS_FILE}: train.seeds = {shown(seeds)}: recipes.{name} has the seed {own} itself")
     return [resolved[name][0] for name in names], {name: resolved[name][1] for name in names}
 
 
-def _check_chosen(key: str, chosen: list[str], names: list[str]) -> None:
+def _check_chosen(key: str, chosen: Sequence[str], names: Sequence[str]) -> None:
     for name in chosen:
         if name not in names:
             remedy = f"add it there, or take it out of {key}"
@@ -156,7 +156,7 @@ def _resolve(name: str, recipe: dict[str, Any], params: Mapping[str, Any]) -> tu
     if "gates" in recipe:
         check_set(f"{where}.gates", recipe["gates"], params["gates"]["sets"])
     own = _follow_references({key: value for key, value in recipe.items() if key not in BESIDE}, params, where)
-    rule: Rule = validate(own["curriculum"], Rule, f"{where}.curriculum")
+    rule = validate(own["curriculum"], Rule, f"{where}.curriculum")
     train = {key: value for key, value in params["train"].items() if key not in OF_ALL}
     values = {
         "name": name,
@@ -164,13 +164,12 @@ def _resolve(name: str, recipe: dict[str, Any], params: Mapping[str, Any]) -> tu
         "threads": params["train"]["threads"],
         "precision": params["precision"],
         "device": params["device"],
-        "model": _overlay(params["model"], own.get("model", {}), f"{where}.model"),
+        "model": overlay(params["model"], own.get("model", {})),
         "corruption": own.get("corruption"),
         "losses": own["losses"],
-        "train": _overlay(train, own.get("train", {}), f"{where}.train"),
+        "train": overlay(train, own.get("train", {})),
     }
-    resolved: Recipe = validate(values, Recipe, where)
-    return resolved, rule
+    return validate(values, Recipe, where), rule
 
 
 def _follow_references(value: Any, params: Mapping[str, Any], where: str) -> Any:
@@ -187,13 +186,43 @@ def _follow_references(value: Any, params: Mapping[str, Any], where: str) -> Any
     return found
 
 
-def _overlay(base: Any, over: Any, where: str) -> Any:
-    """`base` with the values of `over`; a group of another kind (`name` or `family`) replaces the base as a whole."""
-    if not isinstance(over, dict):
-        raise LvmError(f"{PARAMS_FILE}: {where} = {shown(over)}: must be a mapping of keys to values")
-    if any(key in over and over[key] != base.get(key) for key in ("name", "family")):
-        return over
-    return base | {
-        key: _overlay(base[key], value, f"{where}.{key}") if isinstance(base.get(key), dict) else value
-        for key, value in over.items()
-    }
+SETTINGS_OF: dict[str, type[Settings]] = {
+    kind.stage: kind for kind in (EvaluateSettings, GateSettings, CompareSettings, LadderSettings)
+}
+"""By stage."""
+
+
+def settings_of(params: dict[str, Any], stage: str, recipe: str | None = None) -> dict[str, Any]:
+    """The parameters that a stage reads; of the recipes, all or the given one.
+
+    Under the policy `report` no limit decides anything, and the gate reads none: another limit re-runs no gate.
+    """
+    kind = SETTINGS_OF[stage]
+    chosen = {key: params[key] for key in kind.model_fields if key in params}
+    if issubclass(kind, EvaluateSettings):
+        chosen["threads"] = params["train"]["threads"]  # several recipes run side by side, evaluations too
+        gates = load_group(params, "gates", GatesParams)
+        sets = sets_of(params["names"], params["recipes"], gates)
+        chosen["left_out_after_phases"] = unread_tests(gates, sets.values())
+        if stage == "gate" and gates.policy == "report":
+            return chosen | {"gates": REPORT, "recipes": {}}
+    if kind.of_recipes:
+        recipes = params["recipes"] if recipe is None else {recipe: params["recipes"][recipe]}
+        chosen["recipes"] = {
+            name: {key: values[key] for key in kind.of_recipes if key in values} for name, values in recipes.items()
+        }
+    return chosen
+
+
+def write_settings(directory: str | Path, params: dict[str, Any], recipes: Iterable[str], root: Path) -> None:
+    """Write `<stage>.yaml`; for the gate, which is asked for one recipe after the other, `gate/<recipe>.yaml`.
+
+    `root` is that of the repository, whose data/sources lists the stages' code.
+    """
+    files = {f"gate/{recipe}": settings_of(params, "gate", recipe) for recipe in recipes}
+    files |= {stage: settings_of(params, stage) for stage in SETTINGS_OF if stage != "gate"}
+    for name, chosen in files.items():
+        stage = name.split("/")[0]
+        code = code_line(stage, root) if issubclass(SETTINGS_OF[stage], EvaluateSettings) else ""
+        text = yaml.safe_dump(chosen, sort_keys=False)
+        write_text(Path(directory) / f"{name}.yaml", f"# From {PARAMS_FILE}, by stages/resolve.py.\n{code}{text}")

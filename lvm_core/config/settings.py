@@ -7,87 +7,84 @@ a stage that runs once a recipe name its code too, in a comment.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, TypeVar
 
-import yaml
+from pydantic import BeforeValidator
 
-from lvm_core.config.gates import GatesParams, sets_of, unread_tests
-from lvm_core.config.params import PARAMS_FILE, load_group
+from lvm_core.config.gates import GatesParams
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.params import Device, Group, Seed, Threads, validate
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import write_text
 from lvm_core.runtime.readers import read_yaml
-from lvm_core.runtime.sources import code_line
 
 SETTINGS = Path("data/settings")
 
 REMEDY = "run `dvc repro resolve`"
 
-KEYS = {
-    "evaluate": ("seed", "threads", "device", "evaluate", "left_out_after_phases"),
-    "gate": ("seed", "threads", "device", "evaluate", "left_out_after_phases", "gates", "recipes"),
-    "compare": ("seed", "threads", "gates", "evaluate", "recipes", "names", "time_direction", "train"),
-    "ladder": ("seed", "threads", "gates", "evaluate", "recipes", "names", "ladder", "device"),
-}
-"""Top-level parameters that a stage reads, and `left_out_after_phases`: tests (`figures.COSTLY_TESTS`) that are not
-made of the models after phases A and B, because no set of gates that is asked for reads them."""
-
-OF_RECIPES = {"gate": ("gates",), "compare": ("about", "seed", "gates"), "ladder": ("about", "gates")}
-"""Keys of each recipe that it reads: what shapes the training is in data/recipes/."""
-
-ONCE_A_RECIPE = ("evaluate", "gate")
-"""Stages whose settings name their code too (`runtime.sources.code_line`): one dependency, and not two, a recipe."""
+S = TypeVar("S", bound="Settings")
 
 
-def settings_of(params: dict[str, Any], stage: str, recipe: str | None = None) -> dict[str, Any]:
-    """The parameters that a stage reads; of the recipes, all or the given one.
+class Settings(Group):
+    """What every such stage reads. The fields are keys of params.yaml."""
 
-    Under the policy `report` no limit decides anything, and the gate reads none: another limit re-runs no gate.
-    """
-    chosen = {key: params[key] for key in KEYS[stage] if key in params}
-    if stage in ONCE_A_RECIPE:
-        chosen["threads"] = params["train"]["threads"]  # several recipes run side by side, evaluations too
-    if "left_out_after_phases" in KEYS[stage]:
-        gates: GatesParams = load_group(params, "gates", GatesParams)
-        sets = sets_of(params["names"], params["recipes"], gates)
-        chosen["left_out_after_phases"] = unread_tests(gates, sets.values())
-        if stage == "gate" and gates.policy == "report":
-            return chosen | {"gates": {"policy": "report"}, "recipes": {}}
-    if stage in OF_RECIPES:
-        recipes = params["recipes"] if recipe is None else {recipe: params["recipes"][recipe]}
-        chosen["recipes"] = {
-            name: {key: values[key] for key in OF_RECIPES[stage] if key in values} for name, values in recipes.items()
-        }
-    return chosen
+    stage: ClassVar[str]
+    of_recipes: ClassVar[tuple[str, ...]] = ()
+    """Keys of each recipe in `recipes`: what shapes the training is in data/recipes/."""
+    seed: Seed
+    threads: Threads
 
 
-def write_settings(directory: str | Path, params: dict[str, Any], recipes: Iterable[str], root: Path) -> None:
-    """Write `<stage>.yaml`; for the gate, which is asked for one recipe after the other, `gate/<recipe>.yaml`.
+class EvaluateSettings(Settings):
+    """Of the stage `evaluate`, which runs once a recipe: its file names its code too, one dependency instead of two."""
 
-    Args:
-        directory: to write into.
-        params: all of params.yaml.
-        recipes: names of the recipes that are run.
-        root: of the repository, whose data/sources lists the stages' code.
-    """
-    files = {f"gate/{recipe}": settings_of(params, "gate", recipe) for recipe in recipes}
-    files |= {stage: settings_of(params, stage) for stage in KEYS if stage != "gate"}
-    for name, chosen in files.items():
-        stage = name.split("/")[0]
-        code = code_line(stage, root) if stage in ONCE_A_RECIPE else ""
-        text = yaml.safe_dump(chosen, sort_keys=False)
-        write_text(Path(directory) / f"{name}.yaml", f"# From {PARAMS_FILE}, by stages/resolve.py.\n{code}{text}")
+    stage = "evaluate"
+    device: Device
+    evaluate: EvaluateParams
+    left_out_after_phases: list[str]
+    """Tests (`figures.COSTLY_TESTS`) that are not made of the models after phases A and B, because no set of gates that
+    is asked for reads them."""
 
 
-def read_settings(stage: str, recipe: str | None = None) -> dict[str, Any]:
-    """The parameters of a stage, as `lvm_core.config.params.read_params` gives them.
+REPORT = {"policy": "report"}
+"""In place of the gates under the policy `report`, which reads none."""
+
+
+class GateSettings(EvaluateSettings):
+    """Of the stage `gate`, which is asked for one recipe after the other."""
+
+    stage = "gate"
+    of_recipes = ("gates",)
+    gates: Annotated[GatesParams | None, BeforeValidator(lambda gates: None if gates == REPORT else gates)]
+    recipes: dict[str, dict[str, Any]]
+
+
+class WholeSettings(Settings):
+    """Of a stage that looks at all recipes."""
+
+    gates: GatesParams
+    evaluate: EvaluateParams
+    recipes: dict[str, dict[str, Any]]
+    names: list[str]
+
+
+class CompareSettings(WholeSettings):
+    """Of the stage `compare`."""
+
+    stage = "compare"
+    of_recipes = ("about", "seed", "gates")
+    time_direction: list[str]
+    train: dict[str, Any]
+
+
+def read_settings(kind: type[S], recipe: str | None = None) -> S:
+    """The settings of a stage; of the gate, for one recipe.
 
     Raises:
         LvmError: the file is missing, not YAML, or not what the stage reads.
     """
-    path = SETTINGS / (f"{stage}/{recipe}.yaml" if recipe else f"{stage}.yaml")
+    path = SETTINGS / (f"{kind.stage}/{recipe}.yaml" if recipe else f"{kind.stage}.yaml")
     settings = read_yaml(path, REMEDY)
-    if not isinstance(settings, dict) or set(settings) != set(KEYS[stage]):
-        raise LvmError(f"{path}: must be a mapping with the keys {', '.join(KEYS[stage])}; {REMEDY}")
-    return settings
+    if not isinstance(settings, dict) or set(settings) != set(kind.model_fields):
+        raise LvmError(f"{path}: must be a mapping with the keys {', '.join(kind.model_fields)}; {REMEDY}")
+    return validate(settings, kind, "", path)

@@ -81,7 +81,7 @@ def _settings(given: argparse.Namespace) -> tuple[EvaluateParams, int, int]:
     """Parameters of the evaluation, seed and threads: of the command line, else of --params, else the defaults."""
     from lvm_core.bank import SPLITS
     from lvm_core.config.groups import EvaluateParams
-    from lvm_core.config.params import Device, Seed, Threads, load_group, read_params, validate
+    from lvm_core.config.params import Device, Seed, Threads, load_common, load_group, read_params, validate
 
     unknown = [split for split in given.split or () if split not in SPLITS]
     if unknown:
@@ -90,8 +90,8 @@ def _settings(given: argparse.Namespace) -> tuple[EvaluateParams, int, int]:
     if given.params:
         raw = read_params(given.params)
         params = load_group(raw, "evaluate", EvaluateParams, given.params)
-        seed = load_group(raw, "seed", Seed, given.params)
-        threads = load_group(raw, "threads", Threads, given.params)
+        common = load_common(raw, given.params)
+        seed, threads = common.seed, common.threads
     seed = seed if given.seed is None else given.seed
     threads = threads if given.threads is None else given.threads
     for key, value, kind in (("device", given.device, Device), ("seed", seed, Seed), ("threads", threads, Threads)):

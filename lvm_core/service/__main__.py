@@ -74,12 +74,11 @@ def _settings(asked: argparse.Namespace) -> Settings:
     """The command line over params.yaml (where there is one) over the defaults."""
     values: dict[str, Any] = {"threads": asked.threads, "queue": asked.queue, "max_batch": asked.max_batch}
     if PARAMS_FILE.is_file():
-        from lvm_core.config.data import CorpusParams
-        from lvm_core.config.groups import ServiceParams
+        from lvm_core.config.groups import CorpusParams, ServiceParams
 
         params = read_params()
-        service: ServiceParams = load_group(params, "service", ServiceParams)
-        corpus: CorpusParams = load_group(params, "corpus", CorpusParams)
+        service = load_group(params, "service", ServiceParams)
+        corpus = load_group(params, "corpus", CorpusParams)
         values |= {"fill": service.fill, "steps": service.steps}
         values |= {"min_chars": corpus.min_chars, "max_chars": corpus.max_chars}
     given = {key: value for key in ("fill", "steps") if (value := getattr(asked, key)) is not None}

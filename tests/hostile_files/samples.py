@@ -15,10 +15,10 @@ import yaml
 
 from lvm_core.bank import load_bank, require_content
 from lvm_core.bank.encoder import Encoder
-from lvm_core.config.data import CorpusParams
+from lvm_core.config.groups import CorpusParams
 from lvm_core.config.params import read_params
 from lvm_core.config.recipe import read_recipe, write_recipe
-from lvm_core.config.resolve import resolve_recipes, validate_all
+from lvm_core.config.resolve import resolve_recipes
 from lvm_core.corpus import read_folder
 from lvm_core.corpus.build import chunk_source
 from lvm_core.curriculum import read_rules
@@ -160,7 +160,6 @@ def _read_params(folder: Path) -> None:
     os.chdir(folder)
     try:
         params = read_params("params.yaml")
-        validate_all(params)
         resolve_recipes(params)
     finally:
         os.chdir(before)
