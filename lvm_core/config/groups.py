@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from lvm_core.config.params import Group
 from lvm_core.windows import CONTEXT
@@ -30,7 +29,7 @@ class DataParams(Group):
     @classmethod
     def _is_a_path(cls, value: str | None) -> str | None:
         if value is not None and "\0" in value:
-            raise PydanticCustomError("null_character", "holds a null character, which no path has")
+            raise ValueError("holds a null character, which no path has")
         return value
 
     @field_validator("ood", "encoder")
@@ -38,9 +37,9 @@ class DataParams(Group):
     def _fits_the_kind(cls, value: str | None, info: ValidationInfo) -> str | None:
         text = info.data.get("kind") == "text"
         if text and info.field_name == "ood" and value is None:
-            raise PydanticCustomError("missing_ood", "must be another source than data.train when data.kind is 'text'")
+            raise ValueError("must be another source than data.train when data.kind is 'text'")
         if text and info.field_name == "encoder" and value is not None:
-            raise PydanticCustomError("foreign_encoder", "is for data.kind 'vectors'; of text set encoder.model")
+            raise ValueError("is for data.kind 'vectors'; of text set encoder.model")
         return value
 
 
@@ -66,10 +65,8 @@ class CorpusParams(Group):
     def _room_for_two(cls, value: int, info: ValidationInfo) -> int:
         shortest = info.data.get("min_chars")
         if shortest is not None and value <= 2 * shortest:
-            raise PydanticCustomError(
-                "too_small",
-                "must be more than twice corpus.min_chars = {shortest}, so that a longer text divides into chunks",
-                {"shortest": shortest},
+            raise ValueError(
+                f"must be more than twice corpus.min_chars = {shortest}, so that a longer text divides into chunks"
             )
         return value
 
@@ -87,7 +84,7 @@ class SplitParams(Group):
     def _leaves_some(cls, value: float, info: ValidationInfo) -> float:
         dev = info.data.get("dev")
         if dev is not None and dev + value >= 1:
-            raise PydanticCustomError("too_large", "leaves nothing to train on with split.dev = {dev}", {"dev": dev})
+            raise ValueError(f"leaves nothing to train on with split.dev = {dev}")
         return value
 
 

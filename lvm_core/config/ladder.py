@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 
-from lvm_core.config.params import PARAMS_FILE, Device, Group, shown
+from lvm_core.config.params import PARAMS_FILE, Device, Group, reason, shown
 from lvm_core.config.recipe import Recipe
 from lvm_core.config.settings import WholeSettings
 from lvm_core.runtime.errors import LvmError
@@ -39,17 +39,15 @@ class Rung(Group):
     def _shapes_training(cls, raised: dict[str, float]) -> dict[str, float]:
         for key in raised:
             if key.split(".")[0] not in SHAPING:
-                raise PydanticCustomError(
-                    "ladder", f"{key} is no number of {', '.join(SHAPING)}; raise one of these, like model.pos_scalar"
+                raise ValueError(
+                    f"{key} is no number of {', '.join(SHAPING)}; raise one of these, like model.pos_scalar"
                 )
         return raised
 
     @model_validator(mode="after")
     def _retries_differ(self) -> Self:
         if self.retries and not any(self.raised.values()):
-            raise PydanticCustomError(
-                "ladder", f"{self.recipe}: retries = {self.retries} without raise would train the same again"
-            )
+            raise ValueError(f"{self.recipe}: retries = {self.retries} without raise would train the same again")
         return self
 
 
@@ -69,7 +67,7 @@ class LadderParams(Group):
         names = [rung.recipe for rung in rungs]
         for name in names:
             if names.count(name) > 1:
-                raise PydanticCustomError("ladder", f"recipe {name} has two rungs; give it one with more retries")
+                raise ValueError(f"recipe {name} has two rungs; give it one with more retries")
         return rungs
 
 
@@ -125,10 +123,9 @@ def raised_recipe(recipe: Recipe, amounts: Mapping[str, float], times: int, wher
 
 def _reason(error: ErrorDetails, totals: Mapping[str, float]) -> str:
     """What is wrong, and with which number: the one at fault, or all raised ones if it is how they go together."""
-    message = error["msg"].removeprefix("Value error, ")
     if isinstance(error["input"], Mapping):
-        return f"{', '.join(f'{key} = {total!r}' for key, total in totals.items())}: {message}"
-    return f"{'.'.join(map(str, error['loc']))} = {shown(error['input'])}: {message[0].lower()}{message[1:]}"
+        return f"{', '.join(f'{key} = {total!r}' for key, total in totals.items())}: {reason(error)}"
+    return f"{'.'.join(map(str, error['loc']))} = {shown(error['input'])}: {reason(error)}"
 
 
 def check_rungs(params: LadderParams, recipes: Mapping[str, Recipe]) -> None:

@@ -1,13 +1,93 @@
-"""Sizes and options of every model family, told apart by `family`."""
+"""Sizes and options of every model family, what grows over the epochs, and corruption of the input in training."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from lvm_core.config.params import Group, PosScalar
-from lvm_core.config.schedules import Ramp
+
+Epoch = Annotated[int, Field(ge=1)]
+
+
+def _in_order(epochs: list[int]) -> list[int]:
+    if epochs[0] > epochs[1]:
+        raise ValueError("a ramp is [first epoch, last epoch], in this order")
+    return epochs
+
+
+Ramp = Annotated[list[Epoch], Field(min_length=2, max_length=2), AfterValidator(_in_order)]
+
+
+def ramp(epoch: float, a: int, b: int) -> float:
+    """Share in force of what grows linearly from 0 at the start of epoch a to 1 at the end of epoch b (from 1).
+
+    With b = a - 1 it is a jump from 0 to 1 at the start of epoch a. `epoch` is the point in training over all phases,
+    fractional, from 0 (epoch 1 reaches from 0.0 to 1.0).
+    """
+    if b < a:
+        return float(epoch >= a - 1)
+    return min(max((epoch - (a - 1)) / (b - a + 1), 0.0), 1.0)
+
+
+class Ramped(Group):
+    """When a number is in force: 0 before `first_epoch`, then `start`, then over the ramp to its full value."""
+
+    first_epoch: Epoch = 1
+    """Counted from 1."""
+    ramp: Ramp | Epoch | None = None
+    """[a, b]: linear from the start of epoch a to the end of b (`ramp`); a single number a: a jump at the start of
+    epoch a; null: the full value from `first_epoch` on."""
+    start: float = 0.0
+    """Value before and at the beginning of the ramp."""
+
+    @model_validator(mode="after")
+    def _start_of_a_ramp(self) -> Self:
+        if self.ramp is None and self.start:
+            raise ValueError("start is the value at the beginning of a ramp, and there is no ramp")
+        return self
+
+    def in_force(self, full: float, epoch: float) -> float:
+        """The value at this point in training of a number whose full value is `full`; `epoch` as in `ramp`."""
+        if epoch < self.first_epoch - 1:
+            return 0.0
+        if self.ramp is None:
+            return full
+        a, b = self.ramp if isinstance(self.ramp, list) else (self.ramp, self.ramp - 1)
+        return self.start + (full - self.start) * ramp(epoch, a, b)
+
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class LastSlot(Ramped):
+    """When the last slot is corrupted."""
+
+    probability: Probability
+    """That a window is corrupted, once the ramp is over."""
+
+
+class Noise(LastSlot):
+    """Gaussian noise added to the last chunk, which is then made unit length (P5.1: prior results, section 3.3)."""
+
+    kind: Literal["noise"]
+    norm: Annotated[float, Field(ge=0.0, le=100.0)]
+    """Root mean square length of the noise, at any D; 0.83 leaves a cosine of 0.77 with the clean chunk."""
+    swap: Probability = 0.0
+    """Share of the corrupted windows that get the second-last chunk in the last slot instead."""
+
+
+class RandomUnit(LastSlot):
+    """A random direction instead of the last chunk (context drop of V1, V3, P3, P4: prior results, section 3.0)."""
+
+    kind: Literal["random_unit"]
+
+
+class Corruption(Group):
+    """What is corrupted (`corruption` of a recipe)."""
+
+    last_slot: Annotated[Noise | RandomUnit, Field(discriminator="kind")]
 
 
 class FamilyParams(Group):

@@ -24,8 +24,6 @@ LONGEST = 80
 
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
-NO_MAPPING = ("model_type", "model_attributes_type", "dict_type")
-
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="seed of every random draw")]
 
 Threads = Annotated[int, Field(ge=1, le=1024, description="processor threads of every numeric library")]
@@ -110,13 +108,10 @@ def validate(value: Any, kind: type[T], where: str, path: str | Path = ...) -> T
 @overload
 def validate(value: Any, kind: Any, where: str, path: str | Path = ...) -> Any: ...
 def validate(value: Any, kind: Any, where: str, path: str | Path = PARAMS_FILE) -> Any:
-    """Check `value` against a type (a `Group`, or any type pydantic knows) and return the typed value.
+    """Check a value from YAML or json against any type that pydantic knows, and return the typed value.
 
-    Args:
-        value: as read from YAML or json.
-        kind: type to check against; of a dataclass, `__pydantic_config__` says how strictly.
-        where: dotted key of the value, for the message; "" for a whole file.
-        path: file it came from, for the message.
+    `where` is its dotted key ("" for a whole file) and `path` its file, for the message. Of a dataclass,
+    `__pydantic_config__` says how strictly it is checked.
 
     Raises:
         LvmError: one line that names the file, the key, the value and what is allowed.
@@ -160,11 +155,16 @@ def _describe(error: ErrorDetails, kind: Any, where: str, path: str | Path) -> s
         return f"{path}: {key} = {shown(value)}: unknown key{allowed}"
     if error["type"] == "missing":
         return f"{path}: {key} is missing"
-    if error["type"] in NO_MAPPING:
-        return f"{path}: {printable(key)} = {shown(value)}: must be a mapping of keys to values"
     hint = _hint(value) if error["type"] in ("int_type", "float_type") and isinstance(value, str) else ""
-    message = printable(error["msg"][0].lower() + error["msg"][1:])
-    return f"{path}: {printable(key)} = {shown(value)}: {message}{hint}"
+    return f"{path}: {printable(key)} = {shown(value)}: {reason(error)}{hint}"
+
+
+def reason(error: ErrorDetails) -> str:
+    """What pydantic or a validator of ours has against a value, to go on with after a colon."""
+    if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return "must be a mapping of keys to values"
+    text = printable(error["msg"].removeprefix("Value error, "))
+    return text[0].lower() + text[1:]
 
 
 def _hint(text: str) -> str:

@@ -6,7 +6,8 @@ agree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import GenericAlias
@@ -15,13 +16,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter, model_validator
 
-from lvm_core.config.models import ModelParams, draws_samples
+from lvm_core.config.models import Corruption, ModelParams, Ramped, draws_samples
 from lvm_core.config.params import PARAMS_FILE, Device, Group, Precision, Seed, Threads, validate
-from lvm_core.config.schedules import Ramped, Schedule
 from lvm_core.runtime.files import write_text
 from lvm_core.runtime.readers import read_yaml
-
-Compile = Literal["default", "reduce-overhead", "max-autotune"]
 
 
 class Epochs(Group):
@@ -41,6 +39,55 @@ class Epochs(Group):
         return {"a": 0, "b": self.a, "c": self.a + self.b}[phase]
 
 
+class Constant(Group):
+    """The base rate throughout."""
+
+    name: Literal["constant"]
+
+    def at(self, epoch: float, total: float, dev_losses: Sequence[float]) -> float:
+        """Factor on the base rate at a point in training.
+
+        `epoch` is fractional, from 0 over all phases, of `total`; `dev_losses` are 1 - the dev figure that chooses the
+        epoch, of each finished epoch.
+        """
+        return 1.0
+
+
+class Cosine(Group):
+    """Linear warm-up, then a half cosine down to `floor` at the end of the last phase."""
+
+    name: Literal["cosine"]
+    warmup_epochs: Annotated[float, Field(ge=0.0)]
+    floor: Annotated[float, Field(ge=0.0, le=1.0)]
+
+    def at(self, epoch: float, total: float, dev_losses: Sequence[float]) -> float:
+        """Factor on the base rate, as `Constant.at`."""
+        if epoch < self.warmup_epochs:
+            return epoch / self.warmup_epochs
+        done = min((epoch - self.warmup_epochs) / max(total - self.warmup_epochs, 1e-12), 1.0)
+        return self.floor + (1.0 - self.floor) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+class Plateau(Group):
+    """Multiply by `factor` when the dev figure that chooses the epoch is no better for more than `patience` epochs."""
+
+    name: Literal["plateau"]
+    factor: Annotated[float, Field(gt=0.0, lt=1.0)]
+    patience: Annotated[int, Field(ge=0)]
+
+    def at(self, epoch: float, total: float, dev_losses: Sequence[float]) -> float:
+        """Factor on the base rate, as `Constant.at`: torch's `ReduceLROnPlateau` as a pure function of history."""
+        best, waited, scale = math.inf, 0, 1.0
+        for loss in dev_losses:
+            if loss < best * (1.0 - 1e-4):  # torch's threshold
+                best, waited = loss, 0
+            else:
+                waited += 1
+            if waited > self.patience:
+                scale, waited = scale * self.factor, 0
+        return scale
+
+
 Where = Literal["auto", "resident", "mapped"]
 
 
@@ -54,7 +101,7 @@ class TrainParams(Group):
     beta1: Annotated[float, Field(ge=0.0, lt=1.0)]
     beta2: Annotated[float, Field(ge=0.0, lt=1.0)]
     clip: Annotated[float, Field(gt=0.0, description="largest gradient norm")]
-    schedule: Schedule
+    schedule: Annotated[Constant | Cosine | Plateau, Field(discriminator="name")]
     best_by: Annotated[Literal["cosine", "recall_at_5"], Field(description="dev figure that chooses the epoch kept")]
     batches: Annotated[
         Literal["windows", "articles"], Field(description="a step has windows of any, or of few articles")
@@ -62,7 +109,11 @@ class TrainParams(Group):
     early_stop: Annotated[int | None, Field(ge=1, description="a phase ends after so many epochs without a better one")]
     target_offset: Annotated[int, Field(ge=1, le=16, description="k of the chunk to be predicted: 1 is the next one")]
     bank: Annotated[Where, Field(description="vectors on the device, read from the file as needed, or as they fit")]
-    compile: Annotated[Compile | None, Field(description="torch.compile's mode; null: not compiled")]
+    compile: Literal["default", "reduce-overhead", "max-autotune"] | None
+    """Mode of torch.compile; null: not compiled."""
+
+
+NUMBER = TypeAdapter(float, config={"strict": True})
 
 
 class LossTerm(Ramped):
@@ -73,8 +124,10 @@ class LossTerm(Ramped):
 
     @model_validator(mode="before")
     @classmethod
-    def _only_known_keys(cls, value: Any) -> Any:
-        unknown = set(value) - set(cls.model_fields) if isinstance(value, dict) else set()
+    def _weight_or_known_keys(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return {"weight": NUMBER.validate_python(value)}
+        unknown = set(value) - set(cls.model_fields)
         if unknown:
             raise ValueError(f"unknown key {min(map(str, unknown))!r}; allowed are {', '.join(cls.model_fields)}")
         return value
@@ -89,54 +142,22 @@ class LossTerm(Ramped):
 
 
 def _typed(losses: Any) -> Any:
-    """Each entry as the term of its loss; a bare number is the weight."""
+    """Each entry as the term of its loss."""
     if not isinstance(losses, dict):
         return losses
     typed: dict[str, LossTerm] = {}
     for name, value in losses.items():
         if name not in LOSSES:
             raise ValueError(f"unknown loss {name!r}; known are {', '.join(LOSSES)}")
-        if not isinstance(value, LossTerm):
-            named = _as_mapping(name, value)
-            kind: Any = GenericAlias(dict, (str, LOSSES[name].term))  # dict[str, its own type of term]
-            value = TypeAdapter(kind).validate_python(named)[name]
-        typed[name] = value
+        kind: Any = GenericAlias(
+            dict, (str, LOSSES[name].term)
+        )  # a mapping, so that a mistake is reported with its name
+        typed[name] = value if isinstance(value, LossTerm) else TypeAdapter(kind).validate_python({name: value})[name]
     return typed
 
 
 Terms = Annotated[dict[str, SerializeAsAny[LossTerm]], Field(min_length=1), BeforeValidator(_typed)]
 """The losses of a recipe, by name."""
-
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class LastSlot(Ramped):
-    """When the last slot is corrupted."""
-
-    probability: Probability
-    """That a window is corrupted, once the ramp is over."""
-
-
-class Noise(LastSlot):
-    """Gaussian noise added to the last chunk, which is then made unit length (P5.1: prior results, section 3.3)."""
-
-    kind: Literal["noise"]
-    norm: Annotated[float, Field(ge=0.0, le=100.0)]
-    """Root mean square length of the noise, at any D; 0.83 leaves a cosine of 0.77 with the clean chunk."""
-    swap: Probability = 0.0
-    """Share of the corrupted windows that get the second-last chunk in the last slot instead."""
-
-
-class RandomUnit(LastSlot):
-    """A random direction instead of the last chunk (context drop of V1, V3, P3, P4: prior results, section 3.0)."""
-
-    kind: Literal["random_unit"]
-
-
-class Corruption(Group):
-    """What is corrupted (`corruption` of a recipe)."""
-
-    last_slot: Annotated[Noise | RandomUnit, Field(discriminator="kind")]
 
 
 class Recipe(Group):
@@ -175,17 +196,10 @@ class Recipe(Group):
 
 
 def write_recipe(directory: str | Path, recipe: Recipe, code: str = "") -> None:
-    """Write `<directory>/<name>.yaml`.
-
-    Args:
-        directory: to write into.
-        recipe: to write.
-        code: a comment that names the code which trains it (`sources.code_line`).
-    """
+    """Write `<directory>/<name>.yaml`; `code` is a comment that names the code which trains it."""
     text = yaml.safe_dump(recipe.model_dump(), sort_keys=False)
-    write_text(
-        Path(directory) / f"{recipe.name}.yaml", f"# Resolved from {PARAMS_FILE} by stages/resolve.py.\n{code}{text}"
-    )
+    head = f"# Resolved from {PARAMS_FILE} by stages/resolve.py.\n{code}"
+    write_text(Path(directory) / f"{recipe.name}.yaml", head + text)
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -195,15 +209,12 @@ def read_recipe(path: str | Path) -> Recipe:
         LvmError: the file is missing, not YAML or not a recipe (names the file and the key).
     """
     raw = read_yaml(path, "run `dvc repro resolve`")
-    recipe: Recipe = validate(raw, Recipe, "recipe", path)
-    return recipe
+    return validate(raw, Recipe, "recipe", path)
 
 
 Need = Literal["raw", "future", "candidates", "predict", "samples", "scale"]
 
 Margin = Annotated[float, Field(ge=-2.0, le=2.0, description="in cosine")]
-
-Steps = Annotated[int, Field(ge=2, le=32, description="predictions in a row")]
 
 
 class Guard(LossTerm):
@@ -229,7 +240,7 @@ class ArticleSoftmax(LossTerm):
 class FreeRun(LossTerm):
     """Options of `rollout`."""
 
-    steps: Steps = 3
+    steps: Annotated[int, Field(ge=2, le=32, description="predictions in a row")] = 3
 
 
 class Smoothness(FreeRun):
@@ -253,43 +264,55 @@ class Loss:
     """Type of its entry in params.yaml."""
     source: str
     """Where it comes from."""
-    needs: frozenset[Need]
+    needs: tuple[Need, ...]
     """What of the batch it reads beside contexts and targets."""
 
 
-def _loss(term: type[LossTerm], source: str, *needs: Need) -> Loss:
-    return Loss(term, source, frozenset(needs))
-
-
 LOSSES: dict[str, Loss] = {
-    "mse": _loss(LossTerm, "P1 (prior results, section 3.0)", "raw"),
-    "mse_normalised": _loss(LossTerm, "Large Concept Model (anchors, section 1.1)", "raw", "scale"),
-    "cosine": _loss(LossTerm, "ours", "raw"),
-    "guard_previous": _loss(Guard, "L_dir (prior results, section 3.0)", "raw"),
-    "guard_context": _loss(Guard, "L_ac (prior results, section 3.0)", "raw"),
-    "micro_ranking": _loss(MicroRanking, "P5.1 (prior results, section 3.3)", "raw"),
-    "rollout": _loss(FreeRun, "what P4 meant (prior results, section 3.1)", "raw", "future", "predict"),
-    "smoothness": _loss(Smoothness, "what P4 ran (prior results, section 3.1)", "raw", "predict"),
-    "article_softmax": _loss(ArticleSoftmax, "ours, after InfoNCE (1807.03748)", "raw", "candidates"),
-    "energy": _loss(Energy, "CALM (anchors, section 1.3)", "samples"),
+    "mse": Loss(LossTerm, "P1 (prior results, section 3.0)", ("raw",)),
+    "mse_normalised": Loss(
+        LossTerm,
+        "Large Concept Model (anchors, section 1.1)",
+        (
+            "raw",
+            "scale",
+        ),
+    ),
+    "cosine": Loss(LossTerm, "ours", ("raw",)),
+    "guard_previous": Loss(Guard, "L_dir (prior results, section 3.0)", ("raw",)),
+    "guard_context": Loss(Guard, "L_ac (prior results, section 3.0)", ("raw",)),
+    "micro_ranking": Loss(MicroRanking, "P5.1 (prior results, section 3.3)", ("raw",)),
+    "rollout": Loss(
+        FreeRun,
+        "what P4 meant (prior results, section 3.1)",
+        (
+            "raw",
+            "future",
+            "predict",
+        ),
+    ),
+    "smoothness": Loss(
+        Smoothness,
+        "what P4 ran (prior results, section 3.1)",
+        (
+            "raw",
+            "predict",
+        ),
+    ),
+    "article_softmax": Loss(
+        ArticleSoftmax,
+        "ours, after InfoNCE (1807.03748)",
+        (
+            "raw",
+            "candidates",
+        ),
+    ),
+    "energy": Loss(Energy, "CALM (anchors, section 1.3)", ("samples",)),
 }
 """Every loss a recipe can name."""
 
 
-def _as_mapping(name: str, value: Any) -> dict[str, Any]:
-    """`value` under its name, so that a mistake is reported with it; a bare number as a weight."""
-    if isinstance(value, dict):
-        return {name: value}
-    weight = TypeAdapter(dict[str, float], config={"strict": True}).validate_python({name: value})[name]
-    return {name: {"weight": weight}}
-
-
 def in_force(terms: Mapping[str, LossTerm], epoch: float) -> dict[str, float]:
-    """Weights of the losses at this point in training, without those that weigh nothing.
-
-    Args:
-        terms: by name.
-        epoch: fractional, from 0, over all phases.
-    """
+    """Weights of the losses, by name, at this point in training, without those that weigh nothing."""
     weights = {name: term.weight_at(epoch) for name, term in terms.items()}
     return {name: weight for name, weight in weights.items() if weight}

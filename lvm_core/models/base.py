@@ -7,8 +7,7 @@ import math
 import torch
 from torch import nn
 
-from lvm_core.config.models import FamilyParams
-from lvm_core.config.schedules import ramp
+from lvm_core.config.models import FamilyParams, ramp
 from lvm_core.runtime.distributed import Share
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from lvm_core.config.recipe import LOSSES, Noise, RandomUnit, Recipe
+from lvm_core.config.models import Noise, RandomUnit
+from lvm_core.config.recipe import LOSSES, Recipe
 from lvm_core.models.base import LatentModel
 from lvm_core.runtime.distributed import Share
 from lvm_core.runtime.errors import LvmError

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from lvm_core.bank import Bank
 from lvm_core.config.recipe import Recipe
-from lvm_core.config.schedules import rate_factor
 from lvm_core.fivecat.windows import article_scores, canonical_windows, column, iterate_batches, retrieval_columns
 from lvm_core.models import build_model
 from lvm_core.models.base import LatentModel
@@ -159,7 +158,7 @@ def _train_epoch(
     for rows in batches[state.step :]:
         at = epoch - 1 + state.step / len(batches)
         with uninterrupted(), lost_is_one_line():
-            optimizer.lr = train.lr * rate_factor(train.schedule, at, train.epochs.total, dev_losses)
+            optimizer.lr = train.lr * train.schedule.at(at, train.epochs.total, dev_losses)
             model.set_ramps(at)
             loss = loss_of(rows, at, state.step)
             optimizer.zero_grad()
