@@ -25,8 +25,7 @@ from lvm_core.config.recipe import Recipe
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.tests import from_callable
 from lvm_core.runtime.hardware import resolve_device, resolve_precision
-from lvm_core.train.sampling import training_vectors
-from lvm_core.train.trainer import dev_metrics_on, start_training, train_phase
+from lvm_core.train.trainer import Trainer
 
 WINDOWS, DIMENSION, STEPS = 438_568, 768, 400
 PHASES = {"a": 0.3, "b": 0.7, "c": 1.0}
@@ -62,13 +61,14 @@ def _alternative(
     """Windows/s with `train.<key>: <value>` against the usual value."""
 
     def trained(changed: Recipe) -> object:
-        state = start_training(changed, bank.info.dimension, device)
-        vectors = training_vectors(bank, device, changed.train.bank)
+        trainer = Trainer(changed, bank)
+        trainer.measure = lambda model: {"dev_cosine": 0.0}
+        state = trainer.start()
         targets = bank.targets("train")[: steps * changed.train.batch_size]
 
         def run() -> None:
             state.epoch = 0
-            train_phase(state, changed, "a", vectors, targets, lambda model: {"dev_cosine": 0.0}, changed.precision)
+            trainer.train(state, "a", targets)
 
         return run
 
@@ -89,11 +89,11 @@ def _complete(bank: Bank, recipe: Recipe, device: torch.device, quick: bool) -> 
     recipe = _with(recipe, epochs=type(recipe.train.epochs).model_validate(epochs))
     targets = np.random.default_rng(0).permutation(bank.targets("train"))
     start = time.perf_counter()
-    state = start_training(recipe, bank.info.dimension, device)
-    vectors, measured = training_vectors(bank, device, "auto"), dev_metrics_on(bank, device)
+    trainer = Trainer(recipe, bank)
+    state = trainer.start()
     for phase, share in PHASES.items():
         chosen = np.sort(targets[: int(share * len(targets))])
-        train_phase(state, recipe, phase, vectors, chosen, measured, recipe.precision)
+        trainer.train(state, phase, chosen)
     seconds = time.perf_counter() - start
     return at_most(
         f"a complete training (phases A, B, C) of {len(targets):,} windows on {device}, in units of 3 minutes",
@@ -105,7 +105,7 @@ def _complete(bank: Bank, recipe: Recipe, device: torch.device, quick: bool) -> 
 
 
 def _evaluation(bank: Bank, recipe: Recipe, device: torch.device) -> Line:
-    model = start_training(recipe, bank.info.dimension, device).model.eval()
+    model = Trainer(recipe, bank).start().model.eval()
     val = bank.articles.assign(split="train")
     val.loc[val.index[: len(val) // 5], "split"] = "val"
     judged = dataclasses.replace(bank, articles=val)

@@ -29,9 +29,8 @@ from lvm_core.config.resolve import resolve_recipes
 from lvm_core.models.layers import draw_masks
 from lvm_core.runtime.distributed import ALONE
 from lvm_core.runtime.hardware import resolve_precision, use_threads
-from lvm_core.train.batch import TrainingWindows
-from lvm_core.train.step import step_function
-from lvm_core.train.trainer import TrainState, start_training, train_phase
+from lvm_core.train.batch import TrainingWindows, step_function
+from lvm_core.train.trainer import Trainer
 
 CPU = torch.device("cpu")
 DIMENSIONS = {"default": 384, "paper": 768}
@@ -75,19 +74,20 @@ def recipe_of(size: str, dropout: float | None = None, precision: str = "auto", 
 
 def _trained(bank: Bank, recipe: Recipe, steps: int) -> Callable[[], None]:
     """Our own loop over so many steps, as the pipeline runs it, without an evaluation."""
-    state = start_training(recipe, bank.info.dimension, CPU)
-    vectors, targets = torch.from_numpy(bank.read_vectors()), bank.targets("train")[: steps * recipe.train.batch_size]
+    trainer, targets = Trainer(recipe, bank), bank.targets("train")[: steps * recipe.train.batch_size]
+    trainer.measure = lambda model: {"dev_cosine": 0.0}
+    state = trainer.start()
 
     def run() -> None:
         state.epoch = 0
-        train_phase(state, recipe, "a", vectors, targets, lambda model: {"dev_cosine": 0.0}, recipe.precision)
+        trainer.train(state, "a", targets)
 
     return run
 
 
 def _against_bare(bank: Bank, size: str, threads: int, steps: int, rounds: int) -> Line:
     recipe = recipe_of(size)
-    state = start_training(recipe, bank.info.dimension, CPU)
+    state = Trainer(recipe, bank).start()
     model, optimizer, parameters = state.model.train(), state.optimizer, list(state.model.parameters())
     batches = torch.randn(steps, recipe.train.batch_size, 6, bank.info.dimension)
 
@@ -169,12 +169,12 @@ def _same_losses(bank: Bank, size: str, steps: int) -> Iterator[Line]:
     def plain(autocast: bool = False) -> np.ndarray:
         recipe = recipe_of(size, dropout=0.0)
         model = PlainModel(recipe.model, bank.info.dimension)  # type: ignore[arg-type]
-        model.take_weights(start_training(recipe, bank.info.dimension, CPU).model)  # type: ignore[arg-type]
+        model.take_weights(Trainer(recipe, bank).start().model)  # type: ignore[arg-type]
         return np.array(list(train_plain(model, loader_of(dataset, 1, batches), recipe.train.lr, autocast)))
 
     def ours(precision: str) -> np.ndarray:
         recipe = recipe_of(size, dropout=0.0, precision=precision)
-        return np.array(list(_losses(start_training(recipe, bank.info.dimension, CPU), recipe, bank, rows)))
+        return np.array(list(_losses(Trainer(recipe, bank), rows)))
 
     expected = plain()
     exact = np.abs(ours("fp32") / expected - 1).max()
@@ -198,9 +198,10 @@ def _same_losses(bank: Bank, size: str, steps: int) -> Iterator[Line]:
     )
 
 
-def _losses(state: TrainState, recipe: Recipe, bank: Bank, batches: list[Tensor]) -> Iterator[float]:
-    vectors, model = torch.from_numpy(bank.read_vectors()), state.model.train()
-    windows = TrainingWindows.of_phase(recipe, vectors, bank.targets("train"), None, recipe.precision)
+def _losses(trainer: Trainer, batches: list[Tensor]) -> Iterator[float]:
+    state, bank, recipe = trainer.start(), trainer.bank, trainer.recipe
+    model, targets = state.model.train(), bank.targets("train")
+    windows = TrainingWindows(recipe, trainer.vectors, targets, bank.article_of_row, recipe.precision)
     loss_of = step_function(model, windows, ALONE)
     for step, rows in enumerate(batches):
         loss = loss_of(rows, 0.0, step)
@@ -230,7 +231,8 @@ class _Reached(Exception):
 def _to_a_dev_cosine(bank: Bank, epochs: int) -> Line:
     """The plain program's dev cosine after some epochs: how long it took, and how long we take to reach it."""
     recipe = recipe_of("default", epochs=10 * epochs)
-    state = start_training(recipe, bank.info.dimension, CPU)
+    trainer = Trainer(recipe, bank)
+    state = trainer.start()
     plain = PlainModel(recipe.model, bank.info.dimension)  # type: ignore[arg-type]
     plain.take_weights(state.model)  # type: ignore[arg-type]
     targets, dev = bank.targets("train")[:4096], laid_out(bank.vectors, bank.targets("dev"))
@@ -251,9 +253,9 @@ def _to_a_dev_cosine(bank: Bank, epochs: int) -> Line:
         start = time.perf_counter()
         return {"dev_cosine": reached}
 
-    vectors = torch.from_numpy(bank.read_vectors())
+    trainer.measure = measured
     with suppress(_Reached):
-        train_phase(state, recipe, "a", vectors, targets, measured, recipe.precision)
+        trainer.train(state, "a", targets)
     return at_least(
         "training, `default` size, 1 thread: time to a dev cosine",
         theirs / ours,

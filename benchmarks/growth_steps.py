@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from benchmarks.bench_fivecat import FIVE_TESTS
-from benchmarks.bench_training import CPU, recipe_of
+from benchmarks.bench_training import recipe_of
 from lvm_core.bank import Bank, load_bank
 from lvm_core.config.groups import CurriculumParams, Rule
 from lvm_core.config.params import load_group, read_params, validate
@@ -13,8 +13,7 @@ from lvm_core.curriculum import score_windows, select_phases
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.tests import from_callable
 from lvm_core.runtime.hardware import use_threads
-from lvm_core.train.sampling import training_vectors
-from lvm_core.train.trainer import dev_metrics_on, start_training, train_phase
+from lvm_core.train.trainer import Trainer
 
 __all__ = ["curriculum", "epoch", "evaluation", "load_bank", "score"]
 
@@ -35,10 +34,8 @@ def curriculum(bank: Bank) -> None:
 def epoch(bank: Bank) -> None:
     """One epoch of p1 at the default size, with one thread, and its figures on dev."""
     use_threads(1)
-    recipe = recipe_of("default")
-    state = start_training(recipe, bank.info.dimension, CPU)
-    vectors = training_vectors(bank, CPU, "auto")
-    train_phase(state, recipe, "a", vectors, bank.targets("train"), dev_metrics_on(bank, CPU), recipe.precision)
+    trainer = Trainer(recipe_of("default"), bank)
+    trainer.train(trainer.start(), "a", bank.targets("train"))
 
 
 def evaluation(bank: Bank) -> None:

@@ -9,7 +9,7 @@ from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import evaluation_directory, phase_directory
 from lvm_core.selection.gates_text import decide, missed_names
 from lvm_core.selection.judge import judge_row
-from lvm_core.train.decision import Decision, decision_file, write_decision
+from lvm_core.train import Decision, decision_file, write_decision
 
 
 def main(recipe: str) -> None:

@@ -14,6 +14,7 @@ from lvm_core.runtime.files import phase_directory, write_csv
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.readers import read_npy
 from lvm_core.train.phases import PREVIOUS, pass_on, run_phase, stop_before
+from lvm_core.train.trainer import Trainer
 
 
 def main(name: str, phase: str) -> None:
@@ -42,7 +43,7 @@ def train(recipe: Recipe, phase: str, before: Path | None, directory: Path, rank
         print(f"train {name} phase {phase}: not trained, stopped after phase {stop.after} by the gates: {stop.why}")
     else:
         targets = read_npy(f"data/curriculum/{name}/{phase}.npy")
-        state = run_phase(work, recipe, phase, bank, targets, before, directory, ranks=ranks)
+        state = run_phase(Trainer(recipe, bank, ranks), work, phase, targets, before, directory)
         history, epoch = state.history, state.best_epoch
     if not ranks.first:
         return

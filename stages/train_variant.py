@@ -10,7 +10,8 @@ from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import REVERSED, seed_variant
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.readers import read_npy
-from lvm_core.train.variants import PHASES, train_variant
+from lvm_core.train.phases import PHASES, train_variant
+from lvm_core.train.trainer import Trainer
 
 
 def main(name: str, variant: str) -> None:
@@ -30,7 +31,7 @@ def main(name: str, variant: str) -> None:
         variant = seed_variant(recipe.seed)
     windows = {phase: read_npy(f"{folder}/{phase}.npy") for phase in PHASES}
     with joined(recipe.device) as ranks:
-        train_variant(variant, recipe, bank, windows, ranks)
+        train_variant(Trainer(recipe, bank, ranks), variant, windows)
 
 
 if __name__ == "__main__":

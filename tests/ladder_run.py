@@ -28,9 +28,9 @@ from lvm_core.runtime.files import (
 )
 from lvm_core.runtime.hardware import resolve_device
 from lvm_core.selection.attempts import Judge
-from lvm_core.selection.ladder import run_ladder
-from lvm_core.selection.training import threads
+from lvm_core.selection.ladder import run_ladder, threads
 from lvm_core.train.phases import PREVIOUS, run_phase
+from lvm_core.train.trainer import Trainer
 from tests.paths import ROOT
 from tests.synthetic import make_bank
 from tests.training import small_recipe, write_inputs
@@ -60,7 +60,7 @@ def leave_trained(folder):
                 before = phase_directory(name, PREVIOUS[phase]) if phase in PREVIOUS else None
                 directory = phase_directory(name, phase)
                 with threads(recipe.threads):
-                    state = run_phase(name, recipe, phase, bank, bank.targets("train"), before, directory)
+                    state = run_phase(Trainer(recipe, bank), name, phase, bank.targets("train"), before, directory)
                 if phase != "b":
                     evaluated(from_callable(load_model(directory).predict_raw, name), phase, name)
             write_csv(f"plots/training/{name}.csv", pd.DataFrame(state.history))

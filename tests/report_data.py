@@ -17,7 +17,7 @@ from lvm_core.fivecat.statistics import Judgement
 from lvm_core.report.page import comparison_text, report_html
 from lvm_core.selection import to_json
 from lvm_core.selection.judge import judge_gates, passed_of, status_of
-from lvm_core.train.decision import Decision
+from lvm_core.train import Decision
 from tests.paths import ROOT
 
 SPLITS = ("val", "ood")

@@ -14,9 +14,8 @@ from lvm_core.config.resolve import resolve_recipes
 from lvm_core.models.checkpoint import save_tensors
 from lvm_core.models.layers import draw_masks
 from lvm_core.runtime.distributed import Ranks, joined
-from lvm_core.train.batch import TrainingWindows
-from lvm_core.train.step import step_function
-from lvm_core.train.trainer import start_training
+from lvm_core.train.batch import TrainingWindows, step_function
+from lvm_core.train.trainer import Trainer
 from tests.paths import ROOT
 from tests.synthetic import make_bank
 
@@ -40,10 +39,10 @@ def gradients(recipe: Recipe, ranks: Ranks) -> dict[str, torch.Tensor]:
     """Loss and gradients of one batch of each size, by name."""
     bank = make_bank({"train": [30] * 4, "dev": [25] * 2}, dimension=12)
     vectors = torch.from_numpy(np.array(bank.vectors))
-    model = start_training(recipe, 12, torch.device("cpu")).model.train()
+    model = Trainer(recipe, bank).start().model.train()
     if model.normaliser is not None:
         model.normaliser.fit(vectors)
-    windows = TrainingWindows.of_phase(recipe, vectors, bank.targets("train"), bank.article_of_row, "fp32")
+    windows = TrainingWindows(recipe, vectors, bank.targets("train"), bank.article_of_row, "fp32")
     loss_of = step_function(model, windows, ranks)
     found = {}
     for size in SIZES:

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from lvm_core.train.step import AdamW
+from lvm_core.train.state import AdamW
 from tests.paths import ROOT
 
 

@@ -95,18 +95,18 @@ def test_candidates_are_the_chunks_of_the_article_but_exactly_the_context(length
     if not len(rows):
         return
     rows = np.random.default_rng(seed).permutation(rows)[:10]
-    found = candidates_of(rows, articles, ahead)
+    chunks, allowed, target = candidates_of(rows, articles, ahead)
     for window, row in enumerate(rows.tolist()):
         own = np.flatnonzero(articles.of_row == articles.of_row[row]).tolist()
         expected = [chunk for chunk in own if not row - 5 <= chunk < row]
-        assert found.rows[found.allowed[window]].tolist() == expected
-        assert found.rows[found.target[window]] == row + ahead
-        assert found.allowed[window, found.target[window]]
+        assert chunks[allowed[window]].tolist() == expected
+        assert chunks[target[window]] == row + ahead
+        assert allowed[window, target[window]]
 
 
 def test_chunks_of_an_article_are_gathered_once():
-    found = candidates_of(np.array([50, 7, 51, 8, 9]), articles_of([40, 40]))
-    assert found.rows.tolist() == list(range(80))
+    chunks, _, _ = candidates_of(np.array([50, 7, 51, 8, 9]), articles_of([40, 40]))
+    assert chunks.tolist() == list(range(80))
 
 
 def test_future_rows_stay_within_the_article():

@@ -14,6 +14,7 @@ from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import phase_directory
 from lvm_core.train.phases import begin_phase, end_phase
+from lvm_core.train.trainer import Trainer
 from tests.training import same, small_bank, small_recipe, train
 
 
@@ -24,7 +25,7 @@ def trained(tmp_path_factory):
     bank, recipe = small_bank(), small_recipe(model={"pos_scalar": 0.7})
     state = train(bank, recipe, "abc")
     with chdir(folder):
-        end_phase(state, recipe, "c", bank.info, "fp32", phase_directory("small", "c"))
+        end_phase(Trainer(recipe, bank), state, "c", phase_directory("small", "c"))
     return folder, bank, recipe, state
 
 
@@ -67,8 +68,8 @@ def test_the_next_phase_starts_from_the_last_weights_not_the_best(tmp_path, monk
     bank, recipe = small_bank(), small_recipe()
     state = train(bank, recipe, "a")
     state.best = {name: torch.zeros_like(tensor) for name, tensor in state.best.items()}
-    end_phase(state, recipe, "a", bank.info, "fp32", phase_directory("small", "a"))
-    begun = begin_phase(recipe, "b", bank.info, torch.device("cpu"), phase_directory("small", "a"))
+    end_phase(Trainer(recipe, bank), state, "a", phase_directory("small", "a"))
+    begun = begin_phase(Trainer(recipe, bank), "b", phase_directory("small", "a"))
     assert all(torch.equal(a, b) for a, b in zip(begun.model.parameters(), state.model.parameters(), strict=True))
     assert begun.history == state.history
 
@@ -76,16 +77,16 @@ def test_the_next_phase_starts_from_the_last_weights_not_the_best(tmp_path, monk
 def test_a_phase_on_another_bank_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     bank, recipe = small_bank(), small_recipe()
-    end_phase(train(bank, recipe, "a"), recipe, "a", bank.info, "fp32", phase_directory("small", "a"))
+    end_phase(Trainer(recipe, bank), train(bank, recipe, "a"), "a", phase_directory("small", "a"))
     with pytest.raises(LvmError, match="another bank"):
-        begin_phase(recipe, "b", small_bank(seed=1).info, torch.device("cpu"), phase_directory("small", "a"))
+        begin_phase(Trainer(recipe, small_bank(seed=1)), "b", phase_directory("small", "a"))
 
 
 def test_saving_twice_gives_the_same_bytes(model_directory):
     before = {path.name: path.read_bytes() for path in model_directory.iterdir()}
     assert set(before) == {"model.safetensors", "model.json"}
     bank, recipe = small_bank(), small_recipe(model={"pos_scalar": 0.7})
-    end_phase(train(bank, recipe, "abc"), recipe, "c", bank.info, "fp32", phase_directory("small", "c"))
+    end_phase(Trainer(recipe, bank), train(bank, recipe, "abc"), "c", phase_directory("small", "c"))
     assert {path.name: path.read_bytes() for path in model_directory.iterdir()} == before
 
 

@@ -27,7 +27,7 @@ from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import REFERENCES, phase_directory, write_json
 from lvm_core.selection.gates_text import decide, stopped_note
 from lvm_core.selection.judge import judge_gates, judge_row, passed_of
-from lvm_core.train.decision import Decision, decision_file, read_decision, write_decision
+from lvm_core.train import Decision, decision_file, read_decision, write_decision
 from tests import report_data as made
 from tests.calling import list_code, one_clear_line, run_stage, settle
 from tests.paths import ROOT

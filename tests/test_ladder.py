@@ -19,7 +19,7 @@ from lvm_core.runtime.errors import LvmError
 from lvm_core.selection.attempts import counted_on_dev, dev_form, not_asked, rivals_in
 from lvm_core.selection.check import after_phase_a, best_on_dev, check_metric, compare_scores, figures_at
 from lvm_core.selection.judge import judge_gates
-from lvm_core.selection.training import plan_attempts, skipped_rungs
+from lvm_core.selection.ladder import plan_attempts, skipped_rungs
 from tests.paths import ROOT
 from tests.training import small_bank, small_recipe
 

@@ -16,7 +16,7 @@ from lvm_core.runtime.files import evaluation_directory, phase_directory, write_
 from lvm_core.runtime.readers import read_json, read_parquet
 from lvm_core.runtime.resume import ROOT as PROGRESS
 from lvm_core.selection.ladder import SELECTED
-from lvm_core.train import variants
+from lvm_core.train import phases
 from tests.calling import one_clear_line, run_stage, settle
 from tests.ladder_run import (
     ALWAYS,
@@ -79,7 +79,7 @@ def test_an_interrupted_ladder_goes_on_and_ends_with_the_same_bytes(place, secon
     gates = exactly(second_attempts["second-retry-2"])
     whole, model = go_up(*rungs, gates=gates), contents(SELECTED)
     shutil.rmtree(SELECTED)
-    started, real = [], variants.run_phase
+    started, real = [], phases.run_phase
 
     def interrupted(work, *rest):
         started.append(work)
@@ -87,7 +87,7 @@ def test_an_interrupted_ladder_goes_on_and_ends_with_the_same_bytes(place, secon
             raise KeyboardInterrupt
         return real(work, *rest)
 
-    monkeypatch.setattr(variants, "run_phase", interrupted)
+    monkeypatch.setattr(phases, "run_phase", interrupted)
     with pytest.raises(KeyboardInterrupt):
         go_up(*rungs, gates=gates)
     assert not SELECTED.exists()

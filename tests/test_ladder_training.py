@@ -16,7 +16,8 @@ from lvm_core.runtime.readers import read_json
 from lvm_core.runtime.resume import ROOT as PROGRESS
 from lvm_core.selection.attempts import Judge
 from lvm_core.selection.ladder import SELECTED
-from lvm_core.train import phases, variants
+from lvm_core.train import phases
+from lvm_core.train.trainer import Trainer
 from tests.ladder_run import ALWAYS, RECIPES, SECOND, exactly, go_up
 
 pytestmark = pytest.mark.xdist_group("ladder")
@@ -62,16 +63,16 @@ def test_the_fallback_says_who_was_stopped(place):
 
 def diverging(monkeypatch, *works):
     """The trainings of these names come to no finite loss."""
-    real, train_phase = variants.run_phase, phases.train_phase
+    real, train = phases.run_phase, Trainer.train
 
-    def run(work, *rest):
+    def run(trainer, work, *rest):
         def lost(*arguments, **named):
             raise FloatingPointError("the loss of epoch 1 is nan")
 
-        monkeypatch.setattr(phases, "train_phase", lost if work in works else train_phase)
-        return real(work, *rest)
+        monkeypatch.setattr(Trainer, "train", lost if work in works else train)
+        return real(trainer, work, *rest)
 
-    monkeypatch.setattr(variants, "run_phase", run)
+    monkeypatch.setattr(phases, "run_phase", run)
 
 
 def test_a_retry_that_diverges_has_failed_and_the_ladder_goes_on(place, monkeypatch):
@@ -102,13 +103,13 @@ def test_a_retry_that_fails_for_another_reason_ends_the_ladder(place, monkeypatc
     def full(*arguments):
         raise LvmError("disk full")
 
-    monkeypatch.setattr(variants, "run_phase", full)
+    monkeypatch.setattr(phases, "run_phase", full)
     with pytest.raises(LvmError, match="disk full"):
         go_up(SECOND)
 
 
 def test_retries_are_trained_with_the_threads_of_their_recipe(place, monkeypatch):
-    seen, real, judged = [], variants.run_phase, Judge.on_dev
+    seen, real, judged = [], phases.run_phase, Judge.on_dev
 
     def counting(call):
         def counted(*rest):
@@ -117,7 +118,7 @@ def test_retries_are_trained_with_the_threads_of_their_recipe(place, monkeypatch
 
         return counted
 
-    monkeypatch.setattr(variants, "run_phase", counting(real))
+    monkeypatch.setattr(phases, "run_phase", counting(real))
     monkeypatch.setattr(Judge, "on_dev", counting(judged))
     go_up(SECOND | {"retries": 1})
     wanted = RECIPES["second"].threads
@@ -135,7 +136,7 @@ def test_reports_that_cannot_be_written_cost_no_finished_retry(place, monkeypatc
     def no_training(*arguments):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(variants, "run_phase", no_training)
+    monkeypatch.setattr(phases, "run_phase", no_training)
     written: list[dict[str, Any]] = []
     assert go_up(SECOND, write=written.append) == written[0]
     assert not PROGRESS.exists()

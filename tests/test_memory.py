@@ -18,18 +18,14 @@ scores = score_windows(bank.vectors, bank.targets("train"), bank.article_of_row)
 assert len(scores) > 90_000
 """
 TRAIN = """
-import torch
-from lvm_core.train.trainer import dev_metrics_on
-from lvm_core.train.trainer import start_training, train_phase
+from lvm_core.train.trainer import Trainer
 from tests.training import small_recipe
 narrow = {"d_model": 8, "layers": 1, "heads": 2, "ffn": 8}
 recipe = small_recipe(narrow, {"epochs": {"a": 1, "b": 1, "c": 1}, "batch_size": 1024})
 before = peak()
 bank = load_bank("data/bank")
-state = start_training(recipe, bank.info.dimension, torch.device("cpu"))
-vectors = torch.from_numpy(bank.read_vectors())
-measure = dev_metrics_on(bank, torch.device("cpu"))
-train_phase(state, recipe, "a", vectors, bank.targets("train"), measure, "fp32")
+trainer = Trainer(recipe, bank)
+trainer.train(trainer.start(), "a", bank.targets("train"))
 """
 FRAME = """
 import resource

@@ -11,7 +11,7 @@ from lvm_core.config.params import read_params
 from lvm_core.config.recipe import read_recipe, write_recipe
 from lvm_core.config.resolve import resolve_recipes
 from lvm_core.runtime.errors import LvmError
-from lvm_core.train.trainer import dev_metrics_on, start_training, train_phase
+from lvm_core.train.trainer import Trainer
 from tests.paths import ROOT
 from tests.synthetic import make_bank
 
@@ -122,12 +122,12 @@ def test_every_recipe_trains_and_predicts(params, name):
     }
     params["train"] |= {"epochs": epochs, "repeat": []}
     recipe = resolve_recipes(params)[0][0]
-    state = start_training(recipe, 12, torch.device("cpu"))
-    vectors, measure = torch.from_numpy(np.array(bank.vectors)), dev_metrics_on(bank, torch.device("cpu"))
+    trainer = Trainer(recipe, bank)
+    state = trainer.start()
     if state.model.normaliser is not None:
-        state.model.normaliser.fit(vectors)
+        state.model.normaliser.fit(torch.from_numpy(np.array(bank.vectors)))
     for phase in "abc":
-        train_phase(state, recipe, phase, vectors, bank.targets("train"), measure, "fp32", None, bank.article_of_row)
+        trainer.train(state, phase, bank.targets("train"))
     assert state.history[-1]["epoch"] == 8
     figures = [past[figure] for past in state.history for figure in ("train_loss", "dev_cosine", "dev_recall_at_5")]
     assert np.isfinite(figures).all()

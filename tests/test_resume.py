@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 import torch
 
+from lvm_core.runtime.distributed import ALONE, Ranks
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import write_text
 from lvm_core.runtime.interrupts import Interrupted
 from lvm_core.runtime.resume import fingerprint, progress_folder, saved_array
-from lvm_core.train.state import StateFile, phase_key
-from lvm_core.train.trainer import TrainState, dev_metrics_on, start_training, train_phase
+from lvm_core.train import phases
+from lvm_core.train.state import StateFile, TrainState
+from lvm_core.train.trainer import Trainer, dev_metrics_on
 from tests.calling import run_stage
 from tests.processes import finish, fork, fork_stage, interrupt, stage_code, wait_for
 from tests.synthetic import make_bank
@@ -48,12 +50,13 @@ class InterruptAt(StateFile):
 
 
 def run_phase(bank, recipe, saver=None, measure=None):
-    state = start_training(recipe, bank.info.dimension, CPU)
+    trainer = Trainer(recipe, bank)
+    state = trainer.start()
     if saver:
         saver.restore(state, CPU)
-    vectors = torch.from_numpy(np.array(bank.vectors))
-    measure, of_row = measure or dev_metrics_on(bank, CPU), bank.article_of_row
-    train_phase(state, recipe, "a", vectors, bank.targets("train"), measure, "fp32", saver, of_row)
+    if measure:
+        trainer.measure = measure
+    trainer.train(state, "a", bank.targets("train"), saver)
     return state
 
 
@@ -146,7 +149,7 @@ def test_an_interrupt_while_dev_is_measured_loses_nothing(tmp_path):
     saver = StateFile(tmp_path / "state.safetensors")
     with pytest.raises(KeyboardInterrupt):
         run_phase(bank, small_recipe(), saver, measure)
-    state = start_training(small_recipe(), bank.info.dimension, CPU)
+    state = Trainer(small_recipe(), bank).start()
     saver.restore(state, CPU)
     assert (state.epoch, state.step) == (1, 14)  # every step of the second epoch is done
     assert equal_states(run_phase(bank, small_recipe(), saver), whole)
@@ -224,33 +227,37 @@ def test_killed_again_and_again_training_ends_with_the_same_bytes(trained, tmp_p
     assert contents(copy / "data/phases/a/small") == expected
 
 
-def test_a_state_is_keyed_by_everything_that_shapes_the_phase(tmp_path):
+def test_a_state_is_keyed_by_everything_that_shapes_the_phase(tmp_path, monkeypatch):
     bank, recipe = small_bank(), small_recipe()
     (tmp_path / "before").mkdir()
     (tmp_path / "articles").write_text("dev here")
     (tmp_path / "before/last.safetensors").write_bytes(b"x")
-    usual: dict[str, Any] = {
-        **{"recipe": recipe, "phase": "b", "info": bank.info, "targets": bank.targets("train")},
-        **{"articles": tmp_path / "articles", "start": tmp_path / "before", "precision": "fp32", "device": CPU},
-    }
-    keys = [phase_key(**usual)]
-    assert phase_key(**usual) == keys[0]
+    monkeypatch.setattr(phases, "ARTICLES", tmp_path / "articles")
+
+    targets = bank.targets("train")
+
+    def key(recipe=recipe, bank=bank, phase="b", targets=targets, ranks=ALONE):
+        return phases.phase_key(Trainer(recipe, bank, ranks), phase, targets, tmp_path / "before")
+
+    keys = [key()]
+    assert key() == keys[0]
     changes: list[tuple[str, Any]] = [
         ("recipe", small_recipe(train={"lr": 0.003})),
         ("recipe", small_recipe(seed=1)),
         ("recipe", small_recipe(losses={"mse": 2.0})),
+        ("recipe", small_recipe(precision="bf16")),
         ("phase", "c"),
-        ("info", small_bank(seed=1).info),
-        ("targets", bank.targets("train")[1:]),
-        ("precision", "bf16"),
+        ("bank", small_bank(seed=1)),
+        ("targets", targets[1:]),
+        ("ranks", Ranks(0, 2)),
     ]
-    keys += [phase_key(**usual | {name: value}) for name, value in changes]
+    keys += [key(**{name: value}) for name, value in changes]
     (tmp_path / "before/last.safetensors").write_bytes(b"y")
-    keys.append(phase_key(**usual))
+    keys.append(key())
     (tmp_path / "articles").write_text("dev there")
-    keys.append(phase_key(**usual))
+    keys.append(key())
     torch.set_num_threads(torch.get_num_threads() + 1)
-    keys.append(phase_key(**usual))
+    keys.append(key())
     torch.set_num_threads(torch.get_num_threads() - 1)
     assert len(set(keys)) == len(keys)
 
@@ -263,7 +270,7 @@ def test_a_damaged_state_is_no_state(tmp_path, capsys):
     content = bytearray(saved.read_bytes())
     content[len(content) // 2] ^= 1
     saved.write_bytes(content)
-    state = start_training(recipe, bank.info.dimension, CPU)
+    state = Trainer(recipe, bank).start()
     assert not StateFile(tmp_path / "state.safetensors").restore(state, CPU)
     assert "saved work is damaged and will be done again" in capsys.readouterr().err
     assert not saved.exists()
@@ -290,7 +297,7 @@ def test_a_full_disk_does_not_end_training_nor_lose_an_import(tmp_path, monkeypa
 
     saver = StateFile(tmp_path / "state.safetensors")
     saver._due = 0.0
-    state = start_training(small_recipe(), 16, CPU)
+    state = Trainer(small_recipe(), small_bank()).start()
     monkeypatch.setattr("lvm_core.runtime.files._fsync", full)
     saver.now_and_then(state)
     assert "the state was not saved" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from lvm_core.train.batch import TrainingWindows, epoch_seed
 from lvm_core.train.losses import article_softmax
 from lvm_core.train.phases import run_phase, train_rows
 from lvm_core.train.sampling import Articles, article_batches
-from lvm_core.train.trainer import dev_metrics_on, start_training, train_phase
+from lvm_core.train.trainer import Trainer, dev_metrics_on
 from tests.synthetic import make_bank
 from tests.training import same, small_bank, small_recipe, train, weights_of
 
@@ -31,7 +31,7 @@ ROLLOUT: dict[str, Any] = {"mse": 1.0, "rollout": {"weight": 0.5, "steps": 3}}
 def windows_of(bank, recipe, targets=None) -> TrainingWindows:
     vectors = torch.from_numpy(np.array(bank.vectors))
     rows = bank.targets("train") if targets is None else targets
-    return TrainingWindows.of_phase(recipe, vectors, rows, bank.article_of_row, "fp32")
+    return TrainingWindows(recipe, vectors, rows, bank.article_of_row, "fp32")
 
 
 def test_the_baseline_is_a_plain_loop():
@@ -68,7 +68,7 @@ def test_the_softmax_of_a_step_is_the_one_of_each_window_alone():
     """Against a loop over the windows with the article's chunks picked out one by one."""
     bank, recipe = small_bank(), small_recipe(losses=SOFTMAX, train={"batches": "articles"})
     windows = windows_of(bank, recipe)
-    model = start_training(recipe, 16, CPU).model.eval()
+    model = Trainer(recipe, bank).start().model.eval()
     rows = windows.batches(1)[0]
     batch = windows.forward(model, rows, ["article_softmax"], 0.0, 0)
     expected = []
@@ -95,7 +95,7 @@ def test_the_softmax_learns_to_rank():
 def test_only_what_the_losses_need_is_gathered():
     bank = small_bank()
     windows = windows_of(bank, small_recipe(losses=ROLLOUT | SOFTMAX, train={"batches": "articles"}))
-    model = start_training(small_recipe(), 16, CPU).model
+    model = Trainer(small_recipe(), bank).start().model
     rows = windows.rows[:7]
     for weighted, present in (
         (["mse"], set()),
@@ -111,7 +111,7 @@ def test_the_true_future_is_that_of_the_article():
     bank = make_bank({"train": [9, 12], "dev": [30]})
     windows = windows_of(bank, small_recipe(losses=ROLLOUT))
     rows = torch.tensor([6, 7, 8, 20])
-    batch = windows.forward(start_training(small_recipe(), 16, CPU).model, rows, ["rollout"], 0.0, 0)
+    batch = windows.forward(Trainer(small_recipe(), bank).start().model, rows, ["rollout"], 0.0, 0)
     assert batch.has_future is not None
     assert batch.future is not None
     assert batch.has_future.tolist() == [[True, True], [True, False], [False, False], [False, False]]
@@ -123,7 +123,7 @@ def test_corruption_changes_what_the_model_reads_and_no_other_draw():
     bank, recipe = small_bank(), small_recipe(corruption=NOISE)
     windows, plain = windows_of(bank, recipe), windows_of(bank, small_recipe())
     assert all(torch.equal(*pair) for pair in zip(windows.batches(3), plain.batches(3), strict=True))
-    model, rows = start_training(recipe, 16, CPU).model, plain.rows[:200]
+    model, rows = Trainer(recipe, bank).start().model, plain.rows[:200]
     torch.manual_seed(1)
     dropped = plain.forward(model.train(), rows, ["mse"], 2.0, 4)
     after = torch.rand(1)
@@ -173,11 +173,11 @@ def test_a_ramped_weight_is_in_force_step_by_step():
 
 def test_the_model_is_told_the_point_in_training_before_each_step(monkeypatch):
     bank, recipe = small_bank(), small_recipe({"pos_scalar": 0.1, "pos_ramp": [1, 2]})
-    state = start_training(recipe, 16, CPU)
+    trainer = Trainer(recipe, bank)
+    state = trainer.start()
     told: list[float] = []
     monkeypatch.setattr(state.model, "set_ramps", told.append)
-    vectors, measure = torch.from_numpy(np.array(bank.vectors)), dev_metrics_on(bank, CPU)
-    train_phase(state, recipe, "a", vectors, bank.targets("train"), measure, "fp32")
+    trainer.train(state, "a", bank.targets("train"))
     steps = len(told) // 2
     assert told == pytest.approx(np.arange(2 * steps) / steps)
 
@@ -189,7 +189,7 @@ def test_a_saved_epoch_is_judged_at_the_ramp_it_was_trained_at():
     last = state.model.state_dict()["pos_ramped.in_force"].item()
     steps = len(windows_of(bank, recipe).batches(1))
     assert last == pytest.approx(0.5 * (2 * steps - 1) / (4 * steps))
-    kept = start_training(recipe, 16, CPU).model
+    kept = Trainer(recipe, bank).start().model
     kept.load_state_dict(state.best)
     assert dev_metrics_on(bank, CPU)(kept)["dev_cosine"] == state.best_value
 
@@ -198,14 +198,14 @@ def test_a_saved_epoch_is_judged_at_the_ramp_it_was_trained_at():
 def test_early_stopping_ends_the_phase_and_not_the_training(patience):
     bank = small_bank()
     figures = iter([0.1, 0.3, 0.2, 0.3, 0.1, 0.5, 0.6, 0.6, 0.6, 0.6])
-    measure = lambda model: {"dev_cosine": next(figures)}  # noqa: E731
     recipe = small_recipe(train={"epochs": {"a": 6, "b": 3, "c": 1}, "early_stop": patience})
-    state = start_training(recipe, 16, CPU)
-    vectors = torch.from_numpy(np.array(bank.vectors))
-    train_phase(state, recipe, "a", vectors, bank.targets("train"), measure, "fp32")
+    trainer = Trainer(recipe, bank)
+    trainer.measure = lambda model: {"dev_cosine": next(figures)}
+    state = trainer.start()
+    trainer.train(state, "a", bank.targets("train"))
     assert [past["epoch"] for past in state.history] == list(range(1, 3 + patience))
     assert (state.best_epoch, state.best_value, state.epoch) == (2, 0.3, 6)
-    train_phase(state, recipe, "b", vectors, bank.targets("train"), measure, "fp32")
+    trainer.train(state, "b", bank.targets("train"))
     assert next(past["epoch"] for past in state.history if past["phase"] == "b") == 7
     assert state.epoch == 9
 
@@ -217,9 +217,10 @@ def test_plateau_follows_the_figure_that_chooses():
     recipe = small_recipe(
         train={"best_by": "recall_at_5", "schedule": plateau, "epochs": {"a": 3, "b": 1, "c": 1}},
     )
-    state = start_training(recipe, 16, CPU)
-    vectors = torch.from_numpy(np.array(bank.vectors))
-    train_phase(state, recipe, "a", vectors, bank.targets("train"), lambda model: next(figures), "fp32")
+    trainer = Trainer(recipe, bank)
+    trainer.measure = lambda model: next(figures)
+    state = trainer.start()
+    trainer.train(state, "a", bank.targets("train"))
     assert [past["lr"] for past in state.history] == [0.002, 0.002, 0.001]
 
 
@@ -227,7 +228,7 @@ def test_another_target_is_the_chunk_so_many_further_in_the_same_article():
     bank = make_bank({"train": [9, 6, 12], "dev": [30]})
     windows = windows_of(bank, small_recipe(train={"target_offset": 2}))
     assert windows.rows.tolist() == [5, 6, 7, *range(20, 26)]
-    model = start_training(small_recipe(), 16, CPU).model
+    model = Trainer(small_recipe(), bank).start().model
     batch = windows.forward(model, windows.rows, ["mse"], 0.0, 0)
     assert torch.equal(batch.targets, windows.vectors[windows.rows + 1])
     assert torch.equal(batch.contexts[:, -1], windows.vectors[windows.rows - 1])
@@ -235,20 +236,13 @@ def test_another_target_is_the_chunk_so_many_further_in_the_same_article():
         windows_of(bank, small_recipe(train={"target_offset": 9}))
 
 
-def test_recipes_that_look_beyond_a_window_ask_for_the_articles():
-    assert not small_recipe().needs_articles
-    assert small_recipe(losses=ROLLOUT).needs_articles
-    recipe = small_recipe(train={"target_offset": 2})
-    with pytest.raises(ValueError, match="needs to know the article"):
-        TrainingWindows.of_phase(recipe, torch.zeros(40, 16), np.array([5]), None, "fp32")
-
-
 def test_the_normaliser_is_fitted_on_the_training_articles_before_the_first_step(tmp_path, monkeypatch):
     bank = small_bank()
     recipe = small_recipe({"normaliser": "robust"}, losses={"mse_normalised": 1.0})
     (tmp_path / "articles").write_text("")
     monkeypatch.setattr("lvm_core.train.phases.ARTICLES", tmp_path / "articles")
-    state = run_phase("x", recipe, "a", bank, bank.targets("train"), None, tmp_path / "out", tmp_path / "resume")
+    targets = bank.targets("train")
+    state = run_phase(Trainer(recipe, bank), "x", "a", targets, None, tmp_path / "out", tmp_path / "resume")
     chunks = np.array(bank.vectors)[train_rows(bank)]
     assert len(chunks) == 12 * 40
     np.testing.assert_allclose(state.best["normaliser.centre"].numpy(), np.median(chunks, axis=0), atol=1e-6)

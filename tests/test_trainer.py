@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.models.checkpoint import load_tensors, save_tensors
 from lvm_core.runtime.errors import LvmError
 from lvm_core.train.batch import epoch_seed
-from lvm_core.train.trainer import dev_metrics_on, start_training, train_phase
+from lvm_core.train.trainer import Trainer, dev_metrics_on
 from tests.synthetic import make_bank
 from tests.training import same, small_bank, small_recipe, train, weights_of
 
@@ -39,13 +39,12 @@ def test_phases_from_disk_equal_phases_in_one_go(tmp_path):
     save_tensors(tmp_path / "weights.safetensors", first.model.state_dict())
     save_tensors(tmp_path / "moments.safetensors", first.optimizer.tensors())
 
-    resumed = start_training(recipe, bank.info.dimension, torch.device("cpu"))
+    trainer = Trainer(recipe, bank)
+    resumed = trainer.start()
     resumed.model.load_state_dict(load_tensors(tmp_path / "weights.safetensors"))
     resumed.optimizer.restore(load_tensors(tmp_path / "moments.safetensors"))
     resumed.history, resumed.epoch = list(first.history), first.epoch
-    measure = dev_metrics_on(bank, torch.device("cpu"))
-    vectors = torch.from_numpy(np.array(bank.vectors))
-    train_phase(resumed, recipe, "b", vectors, bank.targets("train"), measure, "fp32")
+    trainer.train(resumed, "b", bank.targets("train"))
     assert same(weights_of(whole), weights_of(resumed))
     assert whole.history == resumed.history
 
@@ -62,7 +61,7 @@ def test_the_best_dev_epoch_of_the_last_phase_is_kept(best_by):
     state = train(bank, recipe)
     figures = {epoch["epoch"]: epoch[f"dev_{best_by}"] for epoch in state.history if epoch["phase"] == "c"}
     assert state.best_epoch == max(figures, key=lambda epoch: (figures[epoch], -epoch))
-    kept = start_training(recipe, bank.info.dimension, torch.device("cpu")).model
+    kept = Trainer(recipe, bank).start().model
     kept.load_state_dict(state.best)
     assert dev_metrics_on(bank, torch.device("cpu"))(kept)[f"dev_{best_by}"] == figures[state.best_epoch]
 
@@ -74,11 +73,11 @@ def test_only_the_windows_given_are_learned_from():
     half = rows[bank.article_of_row[rows] < 2]
     other = np.array(bank.vectors)
     other[bank.article_of_row.searchsorted(2) : bank.article_of_row.searchsorted(4)] *= -1
-    measure = dev_metrics_on(bank, torch.device("cpu"))
     states = []
     for vectors in (np.array(bank.vectors), other):
-        state = start_training(small_recipe(), 8, torch.device("cpu"))
-        train_phase(state, small_recipe(), "a", torch.from_numpy(vectors), half, measure, "fp32")
+        trainer = Trainer(small_recipe(), replace(bank, vectors=vectors))
+        state = trainer.start()
+        trainer.train(state, "a", half)
         states.append(weights_of(state))
     assert same(*states)
 
@@ -93,10 +92,9 @@ def test_bf16_follows_float32_within_tolerance():
 def test_a_diverging_run_says_so():
     recipe = small_recipe(train={"lr": 10.0, "clip": 1e9})
     bank = small_bank()
-    state = start_training(recipe, bank.info.dimension, torch.device("cpu"))
-    vectors = torch.from_numpy(np.array(bank.vectors)) * torch.tensor(math.inf)
+    trainer = Trainer(recipe, replace(bank, vectors=np.full_like(bank.vectors, np.inf)))
     with pytest.raises(FloatingPointError, match="loss of epoch 1"):
-        train_phase(state, recipe, "a", vectors, bank.targets("train"), lambda model: {"dev_cosine": 0.0}, "fp32")
+        trainer.train(trainer.start(), "a", bank.targets("train"))
 
 
 def test_dev_figures_are_those_of_the_evaluation():

@@ -18,9 +18,9 @@ from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import REVERSED, phase_directory, seed_variant, variant_directory
 from lvm_core.runtime.readers import read_json
 from lvm_core.runtime.resume import ROOT as PROGRESS
-from lvm_core.train import variants
-from lvm_core.train.phases import run_phase
-from lvm_core.train.variants import train_variant
+from lvm_core.train import phases
+from lvm_core.train.phases import run_phase, train_variant
+from lvm_core.train.trainer import Trainer
 from tests.calling import one_clear_line, run_stage, settle
 from tests.paths import ROOT
 from tests.training import small_bank, small_recipe, write_inputs
@@ -43,29 +43,30 @@ def test_a_variant_with_the_same_seed_is_the_recipe_itself(place):
     bank, recipe, windows = place
     for phase, before in (("a", None), ("b", "a"), ("c", "b")):
         start = phase_directory("small", before) if before else None
-        run_phase(f"train-{phase}", recipe, phase, bank, windows[phase], start, phase_directory("small", phase))
-    train_variant(seed_variant(0), recipe, bank, windows)
+        trainer = Trainer(recipe, bank)
+        run_phase(trainer, f"train-{phase}", phase, windows[phase], start, phase_directory("small", phase))
+    train_variant(Trainer(recipe, bank), seed_variant(0), windows)
     assert contents(variant_directory("seed-0", "small")) == contents(phase_directory("small", "c"))
     assert not PROGRESS.exists()
 
 
 def test_an_interrupted_variant_goes_on_and_ends_with_the_same_bytes(place, monkeypatch):
     bank, recipe, windows = place
-    train_variant("whole", recipe, bank, windows)
-    trained, real = [], variants.run_phase
+    train_variant(Trainer(recipe, bank), "whole", windows)
+    trained, real = [], phases.run_phase
 
-    def interrupted(work, recipe, phase, *rest):
+    def interrupted(trainer, work, phase, *rest):
         if phase == "c" and "a" in trained and "stop" not in trained:
             trained.append("stop")
             raise KeyboardInterrupt
         trained.append(phase)
-        return real(work, recipe, phase, *rest)
+        return real(trainer, work, phase, *rest)
 
-    monkeypatch.setattr(variants, "run_phase", interrupted)
+    monkeypatch.setattr(phases, "run_phase", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train_variant("broken", recipe, bank, windows)
+        train_variant(Trainer(recipe, bank), "broken", windows)
     assert not variant_directory("broken", "small").exists()
-    train_variant("broken", recipe, bank, windows)
+    train_variant(Trainer(recipe, bank), "broken", windows)
     assert trained == ["a", "b", "stop", "c"]  # finished phases are not trained again
     assert contents(variant_directory("broken", "small")) == contents(variant_directory("whole", "small"))
     assert not PROGRESS.exists()
@@ -75,23 +76,23 @@ def test_an_interrupted_variant_goes_on_and_ends_with_the_same_bytes(place, monk
 def test_what_a_kill_left_of_a_finished_phase_is_done_again(place, monkeypatch, capsys, left):
     """Removing a folder is not atomic: a process that is killed at the very end leaves parts of it."""
     bank, recipe, windows = place
-    train_variant("whole", recipe, bank, windows)
-    real = variants.run_phase
+    train_variant(Trainer(recipe, bank), "whole", windows)
+    real = phases.run_phase
 
-    def killed(work, recipe, phase, *rest):
+    def killed(trainer, work, phase, *rest):
         if phase == "b":
             raise KeyboardInterrupt
-        return real(work, recipe, phase, *rest)
+        return real(trainer, work, phase, *rest)
 
-    monkeypatch.setattr(variants, "run_phase", killed)
+    monkeypatch.setattr(phases, "run_phase", killed)
     with pytest.raises(KeyboardInterrupt):
-        train_variant("broken", recipe, bank, windows)
-    monkeypatch.setattr(variants, "run_phase", real)
+        train_variant(Trainer(recipe, bank), "broken", windows)
+    monkeypatch.setattr(phases, "run_phase", real)
     (phase,) = PROGRESS.glob("train-small-broken-*/a")
     for path in phase.iterdir():
         if path.name not in left:
             path.unlink()
-    train_variant("broken", recipe, bank, windows)
+    train_variant(Trainer(recipe, bank), "broken", windows)
     assert "saved work is damaged and will be done again" in capsys.readouterr().err
     assert contents(variant_directory("broken", "small")) == contents(variant_directory("whole", "small"))
 
@@ -99,7 +100,7 @@ def test_what_a_kill_left_of_a_finished_phase_is_done_again(place, monkeypatch, 
 def test_the_model_of_reversed_articles_belongs_to_them(place):
     bank, recipe, windows = place
     backwards = reversed_bank(bank)
-    train_variant(REVERSED, recipe, backwards, windows)
+    train_variant(Trainer(recipe, backwards), REVERSED, windows)
     info = load_model(variant_directory(REVERSED, "small")).info
     assert info.data_sha256 == backwards.info.content_sha256 != bank.info.content_sha256
 
@@ -177,7 +178,7 @@ def test_windows_of_reversed_articles_follow_the_rule_there():
 def test_a_reversed_model_is_evaluated_on_reversed_articles(place):
     bank, recipe, windows = place
     (Path("params.yaml")).write_text((ROOT / "params.yaml").read_text())
-    train_variant(REVERSED, recipe, reversed_bank(bank), windows)
+    train_variant(Trainer(recipe, reversed_bank(bank)), REVERSED, windows)
     settle(Path.cwd(), "evaluate")
     assert run_stage(["stages.evaluate", "small", REVERSED], Path.cwd()).returncode == 0
     model = load_model(variant_directory(REVERSED, "small"))

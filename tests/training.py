@@ -10,7 +10,8 @@ import torch
 
 from lvm_core.bank import Bank
 from lvm_core.config.recipe import Recipe
-from lvm_core.train.trainer import TrainState, dev_metrics_on, start_training, train_phase
+from lvm_core.train.state import TrainState
+from lvm_core.train.trainer import Trainer
 from tests.synthetic import make_bank
 
 MODEL = {"family": "transformer", "d_model": 32, "layers": 2, "heads": 4, "ffn": 64, "dropout": 0.1, "pos_scalar": None}
@@ -35,13 +36,10 @@ def small_recipe(model: dict[str, Any] | None = None, train: dict[str, Any] | No
 
 
 def train(bank: Bank, recipe: Recipe, phases: str = "abc") -> TrainState:
-    state = start_training(recipe, bank.info.dimension, torch.device("cpu"))
-    vectors = torch.from_numpy(np.array(bank.vectors))
-    measure = dev_metrics_on(bank, torch.device("cpu"))
+    trainer = Trainer(recipe, bank)
+    state = trainer.start()
     for phase in phases:
-        train_phase(
-            state, recipe, phase, vectors, bank.targets("train"), measure, recipe.precision, None, bank.article_of_row
-        )
+        trainer.train(state, phase, bank.targets("train"))
     return state
 
 
@@ -68,7 +66,7 @@ def write_inputs(root: Path, bank: Bank, recipe: Recipe) -> None:
     """Everything that `stages/train.py` reads, under `root`."""
     from lvm_core.config.recipe import write_recipe
     from lvm_core.runtime.files import write_npy
-    from lvm_core.train.decision import Decision, decision_file, write_decision
+    from lvm_core.train import Decision, decision_file, write_decision
     from tests.synthetic import write_bank
 
     write_bank(bank, root / "data/bank")

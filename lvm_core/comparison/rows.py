@@ -16,7 +16,7 @@ from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.readers import read_yaml
 from lvm_core.selection import AfterPhases, SetResult
 from lvm_core.selection.judge import judge_row, passed_of, status_of
-from lvm_core.train.decision import Decision, decision_file, read_decision
+from lvm_core.train import Decision, decision_file, read_decision
 
 ENDS = ("lo", "hi")
 """Of the interval of a figure `x`: `x_lo` and `x_hi`."""

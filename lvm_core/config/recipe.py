@@ -173,12 +173,6 @@ class Recipe(Group):
     losses: Terms
     train: TrainParams
 
-    @property
-    def needs_articles(self) -> bool:
-        """Whether training has to know which article a row belongs to."""
-        needs = {need for name in self.losses for need in LOSSES[name].needs}
-        return self.train.batches == "articles" or self.train.target_offset > 1 or "future" in needs
-
     @model_validator(mode="after")
     def _losses_find_what_they_need(self) -> Recipe:
         for name in self.losses:

@@ -121,6 +121,10 @@ class LatentModel(nn.Module):
         """[B, 5, D] -> [B, D], both as the normaliser leaves them."""
         raise NotImplementedError
 
+    def samples(self, contexts: torch.Tensor, n: int) -> torch.Tensor:
+        """[B, 5, D] -> [B, n, D], n draws of a model with head `energy`, with noise from torch's global generator."""
+        raise TypeError("only a model with head `energy` draws samples")
+
     def set_ramps(self, epoch: float) -> None:
         """Set everything that changes over the epochs (`RampedValue`); `epoch` is fractional, from 0, over all phases.
 

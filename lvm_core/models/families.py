@@ -63,9 +63,9 @@ class Transformer(LatentModel):
         return prediction
 
     def samples(self, contexts: torch.Tensor, n: int) -> torch.Tensor:
-        """[B, 5, D] -> [B, n, D], n draws of a model with head `energy`, with noise from torch's global generator."""
+        """[B, 5, D] -> [B, n, D]."""
         if not isinstance(self.head, Energy):
-            raise TypeError("only a model with head `energy` draws samples")
+            return super().samples(contexts, n)
         return self._denormalised(self.head.samples(self.state(self._normalised(contexts)), n))
 
     def state(self, contexts: torch.Tensor) -> torch.Tensor:

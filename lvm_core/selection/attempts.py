@@ -32,7 +32,7 @@ def dev_form(params: GatesParams, name: str) -> GatesParams:
     Conditions on `ood` and on the distance of two splits are left out, and so are gates without any other condition,
     and conditions on the number of another set's gates that no number of its remaining gates could meet.
     """
-    wanted = [name, *counted_sets(dict(params.sets[name]))]
+    wanted = [name, *counted_sets(params.sets[name])]
     return params.model_copy(update={"sets": {one: _left(params.sets[one], params.sets) for one in wanted}})
 
 
@@ -66,7 +66,7 @@ def counted_on_dev(params: GatesParams, name: str) -> dict[str, dict[str, int]]:
     A gate asked in part has lost a condition (one on `ood`), so it is easier there; the number wanted stays.
     """
     found = {}
-    for other in counted_sets(dict(params.sets[name])):
+    for other in counted_sets(params.sets[name]):
         gates = params.sets[other]
         left = _left(gates, params.sets)
         in_part = sum(len(gate.all_of) < len(gates[key].all_of) for key, gate in left.items())
@@ -74,11 +74,9 @@ def counted_on_dev(params: GatesParams, name: str) -> dict[str, dict[str, int]]:
     return found
 
 
-def rivals_in(params: GatesParams, names: list[str] | None = None) -> list[str]:
-    """Reference predictors that some condition of the sets (all, or the named ones and those they count) needs."""
-    wanted = list(params.sets) if names is None else names
-    wanted = [*wanted, *(other for name in wanted for other in counted_sets(params.sets[name]))]
-    conditions = [one for name in wanted for gate in params.sets[name].values() for one in gate.all_of]
+def rivals_in(params: GatesParams) -> list[str]:
+    """Reference predictors that some condition of the sets needs."""
+    conditions = [one for gates in params.sets.values() for gate in gates.values() for one in gate.all_of]
     return list(dict.fromkeys(rival for one in conditions if one.minus is not None for rival in one.minus.best_of))
 
 
@@ -129,17 +127,12 @@ class Judge:
         return {name: self.reported_by("references", name) for name in names}
 
     def predictor(self, directory: Path, name: str) -> Predictor:
-        """The model of a directory; `name` is for messages.
-
-        Raises:
-            LvmError: it is missing or damaged.
-        """
+        """The model of a directory; `name` is for messages."""
         return from_callable(load_model(directory).to(self.device).predict_raw, name)
 
     def _evaluate(self, predictor: Predictor, splits: tuple[str, ...]) -> dict[str, Evaluation]:
-        return evaluate_splits(
-            self.bank, predictor, self.evaluate, seed=self.seed, device=self.device, splits=splits
-        )  # fmt: skip
+        bank, params = self.bank, self.evaluate
+        return evaluate_splits(bank, predictor, params, seed=self.seed, device=self.device, splits=splits)
 
 
 ROW = "attempt"
@@ -173,43 +166,35 @@ def final_standing(judge_: Judge, own: Judgement) -> dict[str, Any]:
 def attempt_json(
     gates: GatesParams,
     name: str,
-    dev: Judgement,
-    on_dev: RowResult,
-    own: Judgement,
-    reported: Mapping[str, RowResult],
+    dev: Judgement | None = None,
+    on_dev: RowResult | None = None,
+    own: Judgement | None = None,
+    reported: Mapping[str, RowResult] | None = None,
 ) -> dict[str, Any]:
-    """An attempt's gates and figures as json values."""
-    figures = _figures(gates.sets[name])
-    summary = {frame: counts(row) for frame, row in reported.items()}
-    table = {
-        key: gate_json(gate, on_dev.gates.get(key), reported["corrected"].gates[key], gates)
-        for key, gate in gates.sets[name].items()
-    }
+    """An attempt's gates and figures as json values.
+
+    One whose phase A came to no model (`name` alone is given) has answered nothing, and has no figures.
+    """
+    asked = [one.figure for gate in gates.sets[name].values() for one in gate.all_of if one.figure is not None]
+    shown = list(dict.fromkeys([*CRITERIA, *asked]))  # those that decide the fallback, and those that the set asks for
+    on_dev, reported = on_dev or RowResult(gates={}), reported or {}
+    found = {DEV: (dev, "val"), **{split: (own, split) for split in REPORTED_SPLITS}}
     return {
         "set": name,
         "passed": on_dev.outcome.whole,
         "asked_on_dev": counts(on_dev),
         "not_asked_on_dev": not_asked(gates, name),
         "counted_on_dev": counted_on_dev(gates, name),
-        "on_val_and_ood": summary,
-        "dev": {figure: dev.value.get(f"val_{figure}") for figure in figures},
-        **{split: {figure: own.value.get(f"{split}_{figure}") for figure in figures} for split in REPORTED_SPLITS},
-        "gates": table,
-    }
-
-
-def diverged_json(gates: GatesParams, name: str) -> dict[str, Any]:
-    """The same for an attempt whose phase A came to no model: it has answered nothing, and has no figures."""
-    figures = _figures(gates.sets[name])
-    return {
-        "set": name,
-        "passed": False,
-        "asked_on_dev": {"passed": 0, "of": 0, "undefined": 0, "whole": False},
-        "not_asked_on_dev": not_asked(gates, name),
-        "counted_on_dev": counted_on_dev(gates, name),
-        "on_val_and_ood": {},
-        **{split: dict.fromkeys(figures) for split in (DEV, *REPORTED_SPLITS)},
-        "gates": {},
+        "on_val_and_ood": {frame: counts(row) for frame, row in reported.items()},
+        **{
+            split: {figure: judged.value.get(f"{key}_{figure}") if judged else None for figure in shown}
+            for split, (judged, key) in found.items()
+        },
+        "gates": {
+            key: _gate_json(gate, on_dev.gates.get(key), reported["corrected"].gates[key], gates)
+            for key, gate in gates.sets[name].items()
+            if reported
+        },
     }
 
 
@@ -219,7 +204,7 @@ def counts(row: RowResult) -> dict[str, Any]:
     return {"passed": found.passed, "of": found.of, "undefined": len(found.undefined), "whole": found.whole}
 
 
-def gate_json(gate: Gate, on_dev: GateResult | None, reported: GateResult, gates: GatesParams) -> dict[str, Any]:
+def _gate_json(gate: Gate, on_dev: GateResult | None, reported: GateResult, gates: GatesParams) -> dict[str, Any]:
     """A gate: what it asks, what came out on `dev` (nothing where it is not asked there) and on `val` or `ood`."""
     answers = iter(on_dev.conditions if on_dev else ())
     conditions = []
@@ -227,7 +212,7 @@ def gate_json(gate: Gate, on_dev: GateResult | None, reported: GateResult, gates
         asked = asked_on_dev(condition, gates.sets)
         conditions.append(
             {
-                "asked_on_dev": on_dev_text(condition) if asked else None,
+                "asked_on_dev": _on_dev_text(condition) if asked else None,
                 "dev": _answer(next(answers)) if asked else None,
                 "asked": f"{number_text(condition, 'corrected')} {limit_text(condition)}",
                 "reported": _answer(found),
@@ -240,7 +225,7 @@ def gate_json(gate: Gate, on_dev: GateResult | None, reported: GateResult, gates
     }
 
 
-def on_dev_text(condition: Condition) -> str:
+def _on_dev_text(condition: Condition) -> str:
     """A condition in words, as it is asked on `dev`."""
     renamed = condition if condition.set is not None else condition.model_copy(update={"split": DEV})
     return f"{number_text(renamed, 'corrected')} {limit_text(condition)}"
@@ -248,9 +233,3 @@ def on_dev_text(condition: Condition) -> str:
 
 def _answer(result: ConditionResult) -> dict[str, Any]:
     return {"value": result.value, "passed": result.passed}
-
-
-def _figures(gates: Mapping[str, Gate]) -> list[str]:
-    """Figures worth showing: those that decide the fallback, and those that the set asks for."""
-    asked = [one.figure for gate in gates.values() for one in gate.all_of if one.figure is not None]
-    return list(dict.fromkeys([*CRITERIA, *asked]))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from lvm_core.config.gates import FRAMES, Condition, Gate, GatesParams, Relation
 from lvm_core.selection import AfterPhases, ConditionResult, GateResult, Outcome, RowResult
-from lvm_core.train.decision import Decision
+from lvm_core.train import Decision
 
 SIGNS: dict[Relation, str] = {"at_least": ">=", "above": ">", "at_most": "<=", "below": "<"}
 

@@ -1,54 +1,153 @@
 """The ladder: the summary's decision procedure, in its order, until a recipe passes its gates after phase A.
 
-`training` has the order of the attempts and what the ladder trains itself, `attempts` what became of each, `check` the
-summary's Option 1 and the fallback. `dev` decides here; under `gates.policy: enforce` the gates on `val` and `ood`
-have decided before who is trained on.
+`attempts` judges each attempt, `check` has the summary's Option 1 and the fallback. `dev` decides here; under
+`gates.policy: enforce` the gates on `val` and `ood` have decided before who is trained on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lvm_core.config.ladder import CRITERIA, LadderParams
+import numpy as np
+import torch
+
+from lvm_core.bank import Bank
+from lvm_core.config.ladder import CRITERIA, LadderParams, number_at, raised_recipe
 from lvm_core.config.recipe import Recipe, read_recipe
 from lvm_core.curriculum import read_rules
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS
 from lvm_core.fivecat.statistics import Judgement
 from lvm_core.models.checkpoint import load_model
-from lvm_core.runtime.files import phase_directory
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import phase_directory, sha256_of
+from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.readers import read_csv, read_json, read_npy, read_parquet
-from lvm_core.runtime.resume import ROOT, progress_folder
-from lvm_core.selection.attempts import (
-    Judge,
-    attempt_json,
-    dev_answers,
-    diverged_json,
-    final_standing,
-    reported_answers,
-)
+from lvm_core.runtime.resume import fingerprint, progress_folder
+from lvm_core.selection.attempts import Judge, attempt_json, dev_answers, final_standing, reported_answers
 from lvm_core.selection.check import after_phase_a, best_on_dev, check_metric, figures_at, figures_in, kept_epoch
-from lvm_core.selection.training import (
-    Attempt,
-    AttemptTrainer,
-    Diverged,
-    ladder_key,
-    plan_attempts,
-    skipped_rungs,
-    trained_here,
-)
-from lvm_core.train.variants import PHASES, copy_model
+from lvm_core.train.phases import PHASES, copy_model, train_phases, training_key
+from lvm_core.train.trainer import Trainer
 
 SELECTED = Path("data/models/selected")
 
 Found = dict[str, Any]
 """Json values."""
 
+Windows = Mapping[str, Mapping[str, np.ndarray]]
+"""[W] int64 target rows by recipe and phase."""
 
-def run_ladder(
-    settings: LadderParams, sets: Mapping[str, str], judge: Judge, write: Callable[[Found], None], root: Path = ROOT
-) -> Found:
+
+@dataclass(frozen=True)
+class Attempt:
+    """One phase A to be judged."""
+
+    name: str
+    """The recipe's, with `-retry-<n>` after it for a retry (no recipe can have such a name)."""
+    recipe: Recipe
+    """What is trained: the one of the pipeline, or the raised one."""
+    retry: int
+    """0 for the recipe of the pipeline."""
+    step: str | None
+    """What the summary calls it, None if it has no name for it."""
+    parameters: dict[str, float]
+    """Numbers of this recipe that some rung raises, by dotted key."""
+
+
+def plan_attempts(params: LadderParams, recipes: Mapping[str, Recipe]) -> list[Attempt]:
+    """All attempts there may be, in order; rungs whose recipe is not among `recipes` are left out."""
+    keys = list(dict.fromkeys(key for rung in params.rungs for key in rung.raised))
+    attempts = []
+    for place, rung in enumerate(params.rungs):
+        for retry in range(rung.retries + 1) if rung.recipe in recipes else ():
+            name, recipe = rung.recipe, recipes[rung.recipe]
+            if retry:
+                name, recipe = (
+                    f"{name}-retry-{retry}",
+                    raised_recipe(recipe, rung.raised, retry, f"ladder.rungs.{place}.raise"),
+                )
+            numbers = {key: number_at(recipe, key) for key in keys}
+            known = {key: number for key, number in numbers.items() if number is not None}
+            attempts.append(Attempt(name, recipe, retry, rung.step, known))
+    return attempts
+
+
+def skipped_rungs(params: LadderParams, recipes: Mapping[str, Recipe]) -> dict[str, str | None]:
+    """Recipes of rungs that are not among `recipes`, in order, and what the summary calls them."""
+    return {rung.recipe: rung.step for rung in params.rungs if rung.recipe not in recipes}
+
+
+class Diverged(Exception):
+    """A training that came to nothing; its text says why, such as `the loss of epoch 3 is nan`."""
+
+
+@dataclass(frozen=True)
+class AttemptTrainer:
+    """Where attempts are trained."""
+
+    bank: Bank
+    """To train on."""
+    windows: Windows
+    """Of every attempt that may be trained here."""
+    stopped: frozenset[str]
+    """Recipes that the gates stopped after phase A (`gates.policy: enforce`)."""
+    folder: Path
+    """Of progress."""
+
+    def phase_a(self, attempt: Attempt) -> Path:
+        """The model after phase A: the pipeline's, or that of a retry, trained here."""
+        return self._train(attempt, "a") if attempt.retry else phase_directory(attempt.recipe.name, "a")
+
+    def final(self, attempt: Attempt) -> Path:
+        """The model after phase C: the pipeline's, or where there is none, one trained here."""
+        if not trained_here(attempt, self.stopped):
+            return phase_directory(attempt.recipe.name, PHASES[-1])
+        start = self.folder / attempt.name / "a"
+        if not attempt.retry and not start.exists():
+            copy_model(phase_directory(attempt.recipe.name, "a"), start)
+        return self._train(attempt, PHASES[-1])
+
+    def _train(self, attempt: Attempt, last: str) -> Path:
+        windows, folder = self.windows[attempt.recipe.name], self.folder / attempt.name
+        try:
+            with threads(attempt.recipe.threads):
+                return train_phases(Trainer(attempt.recipe, self.bank), f"ladder-{attempt.name}", windows, folder, last)
+        except LvmError as error:
+            # A missing file or a full disk is no finding about the recipe: only what arithmetic came to is one.
+            if isinstance(error.__context__, FloatingPointError):
+                raise Diverged(str(error.__context__)) from error
+            raise
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Compute with so many threads, then with as many as before: a training has its own number, as in stages/train."""
+    before = torch.get_num_threads()
+    use_threads(number)
+    try:
+        yield
+    finally:
+        use_threads(before)
+
+
+def trained_here(attempt: Attempt, stopped: frozenset[str]) -> bool:
+    """Whether the final model of an attempt is one that the pipeline does not have."""
+    return attempt.retry > 0 or attempt.recipe.name in stopped
+
+
+def ladder_key(here: Sequence[Attempt], bank: Bank, windows: Windows) -> str:
+    """Everything that shapes what is trained here; gates and the rest of the ladder do not."""
+    starts = [phase_directory(attempt.recipe.name, "a") for attempt in here if not attempt.retry]
+    return fingerprint(
+        *(training_key(Trainer(attempt.recipe, bank), windows[attempt.recipe.name]) for attempt in here),
+        *(sha256_of(file) for start in starts for file in sorted(start.iterdir())),
+    )
+
+
+def run_ladder(settings: LadderParams, sets: Mapping[str, str], judge: Judge, write: Callable[[Found], None]) -> Found:
     """Go up the ladder, copy the selected model to `SELECTED`, and say what happened.
 
     Args:
@@ -57,7 +156,6 @@ def run_ladder(
         judge: of the bank in data/bank.
         write: given what is returned; only when it is done are the models trained here removed, so that a failure in
             it costs none of them.
-        root: where unfinished work lies.
 
     Returns:
         What metrics/ladder.json holds: `policy` (of the gates), `selected`, `candidates` (figures on `dev` of the epoch
@@ -69,16 +167,14 @@ def run_ladder(
         KeyboardInterrupt: after unfinished work was saved.
     """
     recipes = {name: read_recipe(f"data/recipes/{name}.yaml") for name in sets}
-    candidates = {name: pipeline_figures(name, "c") for name in sets}
+    candidates = {name: pipeline_figures(name, PHASES[-1]) for name in sets}
     stopped = frozenset(name for name, figures in candidates.items() if figures["phase"] != PHASES[-1])
     check = option_1(settings, recipes, judge)
     plan = plan_attempts(settings, recipes)
-    windows = {
-        attempt.recipe.name: {phase: read_npy(f"data/curriculum/{attempt.recipe.name}/{phase}.npy") for phase in PHASES}
-        for attempt in plan
-        if trained_here(attempt, stopped)
-    }
-    with progress_folder("ladder", ladder_key(plan, judge.bank, windows, stopped), root) as folder:
+    here = [attempt for attempt in plan if trained_here(attempt, stopped)]
+    names = {attempt.recipe.name for attempt in here}
+    windows = {name: {phase: read_npy(f"data/curriculum/{name}/{phase}.npy") for phase in PHASES} for name in names}
+    with progress_folder("ladder", ladder_key(here, judge.bank, windows)) as folder:
         trainer = AttemptTrainer(judge.bank, windows, stopped, folder)
         tried: Found = {}
         selected = None
@@ -112,8 +208,7 @@ def option_1(settings: LadderParams, recipes: Mapping[str, Recipe], judge: Judge
     rules = read_rules("data/curricula.yaml")
     scores = read_parquet("data/scores.parquet")
     first = [rung.recipe for rung in settings.rungs[:1]]
-    selecting = [name for name in (*first, *recipes) if name in recipes and rules[name].rule != "all"]
-    recipe = selecting[0] if selecting else None
+    recipe = next((name for name in (*first, *recipes) if name in recipes and rules[name].rule != "all"), None)
     rows, cut = scores["row"].to_numpy(), {}
     if recipe is not None:
         rows = read_npy(f"data/curriculum/{recipe}/a.npy")
@@ -127,26 +222,24 @@ def option_1(settings: LadderParams, recipes: Mapping[str, Recipe], judge: Judge
 def _try(attempt: Attempt, set_name: str, judge: Judge, trainer: AttemptTrainer) -> tuple[Found, Path | None]:
     """Judge phase A of an attempt, and train one that passes to its end; json values, and the final model if passed."""
     name = attempt.recipe.name
-    about = {"step": attempt.step, "recipe": name, "retry": attempt.retry, "parameters": attempt.parameters}
-    directory = trainer.phase_a(attempt)
-    if isinstance(directory, Diverged):
-        print(f"ladder {attempt.name}: failed, the training diverged: {directory.why}", flush=True)
-        return {**about, **diverged_json(judge.gates, set_name), "diverged": directory.why}, None
+    found = {"step": attempt.step, "recipe": name, "retry": attempt.retry, "parameters": attempt.parameters}
+    try:
+        directory = trainer.phase_a(attempt)
+    except Diverged as error:
+        print(f"ladder {attempt.name}: failed, the training diverged: {error}", flush=True)
+        return {**found, **attempt_json(judge.gates, set_name), "diverged": str(error)}, None
     dev = judge.on_dev(judge.predictor(directory, attempt.name))
     answers = dev_answers(judge, set_name, dev)
     reached = answers.outcome
-    print(
-        f"ladder {attempt.name}: {reached.passed} of {reached.of} gates of {set_name} on dev: "
-        f"{'passed' if reached.whole else 'not passed'}",
-        flush=True,
-    )
+    passed = f"{reached.passed} of {reached.of} gates of {set_name} on dev"
+    print(f"ladder {attempt.name}: {passed}: {'passed' if reached.whole else 'not passed'}", flush=True)
     own = judge.reported(directory, attempt.name) if attempt.retry else judge.reported_by("a", name)
-    found = {**about, **attempt_json(judge.gates, set_name, dev, answers, own, reported_answers(judge, set_name, own))}
-    final = trainer.final(attempt) if reached.whole else None
-    if isinstance(final, Diverged):
-        print(f"ladder {attempt.name}: passed, but the training diverged after phase A: {final.why}", flush=True)
-        return {**found, "diverged": final.why}, None
-    return {**found, "diverged": None}, final
+    found |= attempt_json(judge.gates, set_name, dev, answers, own, reported_answers(judge, set_name, own))
+    try:
+        return {**found, "diverged": None}, trainer.final(attempt) if reached.whole else None
+    except Diverged as error:
+        print(f"ladder {attempt.name}: passed, but the training diverged after phase A: {error}", flush=True)
+        return {**found, "diverged": str(error)}, None
 
 
 def _select_attempt(

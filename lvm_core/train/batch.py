@@ -1,22 +1,23 @@
-"""A training batch: contexts, corrupted where the recipe says so, targets, and what its losses need."""
+"""A training batch: contexts, corrupted where the recipe says so, targets, what its losses need, and its loss."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from lvm_core.config.models import Noise, RandomUnit
-from lvm_core.config.recipe import LOSSES, Recipe
-from lvm_core.models.base import LatentModel
-from lvm_core.runtime.distributed import Share
+from lvm_core.config.recipe import LOSSES, Recipe, in_force
+from lvm_core.models.base import LatentModel, set_share
+from lvm_core.runtime.distributed import Ranks, Share
 from lvm_core.runtime.errors import LvmError
-from lvm_core.train.losses import Batch, Candidates
+from lvm_core.train.losses import Batch, Candidates, total_loss
 from lvm_core.train.sampling import (
     Articles,
     Vectors,
@@ -53,13 +54,6 @@ def corrupt_last_slot(
     return torch.cat([contexts[:, :-1], changed[:, None]], dim=1)
 
 
-class DrawsSamples(Protocol):
-    """A model whose output is random (`models.draws_samples`)."""
-
-    def samples(self, contexts: torch.Tensor, n: int) -> torch.Tensor:
-        """[B, 5, D] -> [B, n, D]."""
-
-
 def epoch_seed(seed: int, epoch: int, *purpose: int) -> int:
     """A 63-bit seed for one purpose in one epoch: no random state has to be carried over a border.
 
@@ -69,50 +63,30 @@ def epoch_seed(seed: int, epoch: int, *purpose: int) -> int:
     return int(np.random.SeedSequence([seed, epoch, *purpose]).generate_state(1, np.uint64)[0] >> 1)
 
 
-@dataclass(frozen=True)
 class TrainingWindows:
-    """The windows of a phase."""
+    """The windows that a phase can train on: those whose article has the chunk to be predicted."""
 
-    recipe: Recipe
-    """What to do with them."""
-    vectors: Vectors
-    """[N, D] the bank: on the device to train on, or mapped."""
-    rows: torch.Tensor
-    """[W] int64 on the device, row after the last context chunk of each window."""
-    articles: Articles | None
-    """None where neither batches nor losses ask for it."""
-    precision: str
-    """`bf16` or `fp32`, for the model's arithmetic."""
-
-    @classmethod
-    def of_phase(
-        cls, recipe: Recipe, vectors: Vectors, targets: np.ndarray, of_row: np.ndarray | None, precision: str
-    ) -> TrainingWindows:
-        """The windows that a phase can train on: those whose article has the chunk to be predicted.
+    def __init__(
+        self, recipe: Recipe, vectors: Vectors, targets: np.ndarray, article_of_row: np.ndarray, precision: str
+    ) -> None:
+        """For `recipe`, from the bank's `vectors` [N, D]: the target rows [W] int64 of the phase.
 
         Args:
-            recipe: what to do.
-            vectors: [N, D] the bank, for the device to train on.
-            targets: [W] int64 target rows of the phase's windows.
-            of_row: [N] int64 article of each row; may be None for recipes with `needs_articles` False.
-            precision: `bf16` or `fp32`.
+            article_of_row: [N] int64 article of each row.
+            precision: `bf16` or `fp32`, for the model's arithmetic; losses are in float32.
 
         Raises:
-            ValueError: `of_row` is needed.
             LvmError: no window is left.
         """
-        articles = None
-        if recipe.needs_articles:
-            if of_row is None:
-                raise ValueError(f"recipe {recipe.name} needs to know the article of each row")
-            articles = Articles.from_rows(of_row)
-            targets = with_chunk_ahead(targets, recipe.train.target_offset - 1, articles)
+        self.recipe, self.vectors, self.precision = recipe, vectors, precision
+        self.articles, self.ahead = Articles.from_rows(article_of_row), recipe.train.target_offset - 1
+        targets = with_chunk_ahead(targets, self.ahead, self.articles)
         if not len(targets):
             raise LvmError(
                 f"recipe {recipe.name}: no article has the chunk that train.target_offset = "
                 f"{recipe.train.target_offset} asks for; lower it or bring longer articles"
             )
-        return cls(recipe, vectors, torch.from_numpy(targets).to(vectors.device), articles, precision)
+        self.rows = torch.from_numpy(targets).to(vectors.device)  # of the chunk after the last context chunk
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -122,7 +96,7 @@ class TrainingWindows:
         train, seed = self.recipe.train, epoch_seed(self.recipe.seed, epoch, 1)
         if train.batches == "windows":
             return window_batches(self.rows, train.batch_size, seed)
-        parts = article_batches(self.rows.cpu().numpy(), train.batch_size, seed, self._articles())
+        parts = article_batches(self.rows.cpu().numpy(), train.batch_size, seed, self.articles)
         return [torch.from_numpy(part).to(self.rows.device) for part in parts]
 
     def forward(
@@ -145,9 +119,8 @@ class TrainingWindows:
             share: which part of the batch `rows` are; None: all of it.
         """
         needs = {need for name in weighted for need in LOSSES[name].needs}
-        ahead = self.recipe.train.target_offset - 1
         contexts = rows_of(self.vectors, rows[:, None] + torch.arange(-CONTEXT, 0, device=rows.device))  # [B, 5, D]
-        targets = rows_of(self.vectors, rows + ahead)  # [B, D]
+        targets = rows_of(self.vectors, rows + self.ahead)  # [B, D]
         parts: dict[str, Any] = {"share": share}
         given = self._corrupted(contexts, at, step, share)
         if given is not contexts:
@@ -155,8 +128,8 @@ class TrainingWindows:
         if "candidates" in needs:
             parts["candidates"] = self._candidates(rows)
         if "future" in needs:
-            steps = max(self._option(name, "steps", 1) for name in weighted) - 1
-            after, has = future_of((rows + ahead).cpu().numpy(), steps, self._articles())
+            steps = self._option(weighted, "steps") - 1
+            after, has = future_of((rows + self.ahead).cpu().numpy(), steps, self.articles)
             parts["future"] = rows_of(self.vectors, torch.from_numpy(after).to(rows.device))
             parts["has_future"] = torch.from_numpy(has).to(rows.device)
         if "scale" in needs and model.normaliser is not None:
@@ -164,10 +137,8 @@ class TrainingWindows:
         if "predict" in needs:
             parts["predict"] = lambda contexts: self._run(model, contexts)
         if "samples" in needs:
-            count = max(self._option(name, "samples", 0) for name in weighted)
             with self.autocast():
-                drawn = cast(DrawsSamples, model).samples(given, count)
-            parts["samples"] = drawn.float()
+                parts["samples"] = model.samples(given, self._option(weighted, "samples")).float()
         raw = self._run(model, given) if "raw" in needs else torch.zeros_like(targets)
         return Batch(raw, given, targets, **parts)
 
@@ -196,16 +167,43 @@ class TrainingWindows:
         return corrupt_last_slot(contexts, how, probability, torch.Generator().manual_seed(seed), share)
 
     def _candidates(self, rows: torch.Tensor) -> Candidates:
-        found = candidates_of(rows.cpu().numpy(), self._articles(), self.recipe.train.target_offset - 1)
-        chunks = rows_of(self.vectors, torch.from_numpy(found.rows).to(rows.device))
-        allowed, target = (torch.from_numpy(part).to(rows.device) for part in (found.allowed, found.target))
-        return Candidates(chunks, allowed, target)
+        found = candidates_of(rows.cpu().numpy(), self.articles, self.ahead)
+        chunks, allowed, target = (torch.from_numpy(part).to(rows.device) for part in found)
+        return Candidates(rows_of(self.vectors, chunks), allowed, target)
 
-    def _option(self, loss: str, name: str, default: int) -> int:
-        value: int = getattr(self.recipe.losses[loss], name, default)
-        return value
+    def _option(self, weighted: Sequence[str], name: str) -> int:
+        """The largest value of an option among the losses in force that have it."""
+        return max(getattr(self.recipe.losses[loss], name, 0) for loss in weighted)
 
-    def _articles(self) -> Articles:
-        if self.articles is None:  # pragma: no cover - `of_phase` made them where the recipe needs them
-            raise ValueError("articles are missing")
-        return self.articles
+
+LossOf = Callable[[torch.Tensor, float, int], torch.Tensor]
+"""(rows [B] of the whole batch, point in training in epochs, step of the epoch) -> loss [], with its gradient."""
+
+
+class Step(nn.Module):
+    """A batch's loss as one module, so that its gradients are exchanged once however often the model is called."""
+
+    def __init__(self, model: LatentModel, windows: TrainingWindows, ranks: Ranks) -> None:
+        super().__init__()
+        self.model, self.windows, self.ranks = model, windows, ranks
+        mode = windows.recipe.train.compile
+        # In a tuple: a compiled model would list the same weights under second names.
+        self._called = (cast(LatentModel, torch.compile(model, mode=mode)) if mode else model,)
+
+    def forward(self, rows: torch.Tensor, at: float, step: int) -> torch.Tensor:
+        """Rows [B] of the whole batch -> its loss []; only this process's part of it goes through the model."""
+        terms, share = self.windows.recipe.losses, self.ranks.share(len(rows))
+        weights = in_force(terms, at)
+        set_share(self.model, share)
+        own = rows if share is None else share.of(rows)
+        with self.windows.autocast(), self.windows.autocast(enabled=False):
+            batch = self.windows.forward(self._called[0], own, list(weights), at, step, share)
+            return total_loss(batch, terms, weights)
+
+
+def step_function(model: LatentModel, windows: TrainingWindows, ranks: Ranks) -> LossOf:
+    """What a training loop calls: `Step`, which with several processes exchanges gradients as they are computed."""
+    step = Step(model, windows, ranks)
+    if ranks.size == 1:
+        return step
+    return DistributedDataParallel(step, forward_sync_buffers=False)  # buffers are functions of the point in training

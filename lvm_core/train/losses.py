@@ -1,4 +1,4 @@
-"""What a loss reads: one training batch after the forward pass."""
+"""The losses: each a function of one training batch after the forward pass."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The chain of phases: where each phase goes on from, and what it leaves for the next.
+"""The chain of phases on disk: where each phase goes on from, and what it leaves for the next.
 
 A phase leaves a model directory that holds its best dev epoch; those of phases A and B also hold `last.safetensors` and
-`optimizer.safetensors`, from which the next phase goes on.
+`optimizer.safetensors`, from which the next phase goes on. The stages of the pipeline train one phase each; variants
+(another seed, or articles read backwards) and the retries of the ladder train all of them in a row (`train_phases`).
 
 Under the policy `enforce` (config.gates) a recipe that fails its gates after phase A goes no further: the later
 phases pass its weights on, and its model.json says so.
@@ -10,6 +11,8 @@ phases pass its weights on, and its model.json says so.
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,18 +20,17 @@ import numpy as np
 import torch
 
 from lvm_core.bank import Bank, BankInfo
-from lvm_core.config.recipe import Recipe
 from lvm_core.models import count_parameters
 from lvm_core.models.checkpoint import ModelInfo, load_model, load_tensors, save_model, save_tensors
-from lvm_core.runtime.distributed import ALONE, Ranks
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import atomic_directory, write_json
-from lvm_core.runtime.hardware import processor_features, resolve_device, resolve_precision
-from lvm_core.runtime.resume import ROOT, fingerprint, progress_folder, shared_folder
-from lvm_core.train.decision import decision_file, read_decision
-from lvm_core.train.sampling import training_vectors
-from lvm_core.train.state import StateFile, phase_key
-from lvm_core.train.trainer import TrainState, dev_metrics_on, start_training, train_phase
+from lvm_core.runtime.files import atomic_directory, sha256_of, variant_directory, write_json
+from lvm_core.runtime.hardware import processor_features
+from lvm_core.runtime.resume import ROOT, fingerprint, progress_folder, shared_folder, source_sha256
+from lvm_core.train import decision_file, read_decision
+from lvm_core.train.state import StateFile, TrainState
+from lvm_core.train.trainer import Trainer
+
+PHASES = ("a", "b", "c")
 
 PREVIOUS = {"b": "a", "c": "b"}
 
@@ -41,70 +43,84 @@ NEEDED_NEXT = ("last.safetensors", "optimizer.safetensors")
 ARTICLES = Path("data/bank/articles.parquet")
 
 
+def training_key(trainer: Trainer, windows: Mapping[str, np.ndarray]) -> str:
+    """Everything that shapes the finished phases kept in the folder of progress (a `resume.fingerprint`)."""
+    return _key(trainer, *(windows[phase].tobytes() for phase in PHASES))
+
+
+def phase_key(trainer: Trainer, phase: str, targets: np.ndarray, before: Path | None) -> str:
+    """The same of one phase on the windows with target rows `targets`, going on from the folder `before`."""
+    left = [sha256_of(file) for file in sorted(before.iterdir())] if before else []
+    return _key(trainer, phase, targets.tobytes(), left)
+
+
+def _key(trainer: Trainer, *inputs: object) -> str:
+    device, size = trainer.device, trainer.ranks.size
+    machine = processor_features() if device.type == "cpu" else torch.cuda.get_device_name(device)
+    return fingerprint(
+        *(trainer.recipe.model_dump_json(), trainer.bank.info.content_sha256, sha256_of(ARTICLES), source_sha256()),
+        *(trainer.precision, device.type, machine, torch.get_num_threads(), torch.__version__, np.__version__),
+        *(size, *inputs),
+    )
+
+
 def run_phase(
+    trainer: Trainer,
     work: str,
-    recipe: Recipe,
     phase: str,
-    bank: Bank,
     targets: np.ndarray,
     before: Path | None,
     directory: Path,
     root: Path = ROOT,
-    ranks: Ranks = ALONE,
 ) -> TrainState:
     """Train one phase, going on where an interrupted run stopped, and write its directory.
 
     Args:
+        trainer: its first process writes.
         work: name of this training, for saved progress and messages; one process at a time works under it.
-        recipe: what to do, and on which device.
         phase: `a`, `b` or `c`.
-        bank: with windows of `dev`.
         targets: [W] int64 target rows of the phase's windows.
         before: folder that the phase before left, None for phase A.
         directory: to write.
         root: where unfinished work lies.
-        ranks: the processes that share the work; the first one writes.
 
     Raises:
         LvmError: the phase before does not fit, `dev` cannot measure, the training diverges, the disk is full, or
             another process was lost.
         KeyboardInterrupt: after the state was saved.
     """
-    device = resolve_device(recipe.device, ranks.local if ranks.size > 1 else None)
-    precision = resolve_precision(recipe.precision, device)
-    state = begin_phase(recipe, phase, bank.info, device, before)
-    vectors = training_vectors(bank, device, recipe.train.bank)
+    recipe, first = trainer.recipe, trainer.ranks.first
+    state = begin_phase(trainer, phase, before)
     if before is None and state.model.normaliser is not None:
-        state.model.normaliser.fit(vectors[torch.from_numpy(train_rows(bank)).to(device)])
-    measure = dev_metrics_on(bank, device, recipe.train.best_by)
-    key = phase_key(recipe, phase, bank.info, targets, ARTICLES, before, precision, device, ranks.size)
-    with shared_folder(ranks, work, key, root) as folder:
+        rows = torch.from_numpy(train_rows(trainer.bank)).to(trainer.device)
+        state.model.normaliser.fit(trainer.vectors[rows])
+    _ = trainer.measure  # refuses a bank that it cannot measure on before a folder is made
+    with shared_folder(trainer.ranks, work, phase_key(trainer, phase, targets, before), root) as folder:
         saved = StateFile(folder / "state.safetensors")
-        if saved.restore(state, device) and ranks.first:
+        if saved.restore(state, trainer.device) and first:
             print(f"{work}: going on after epoch {state.epoch}, step {state.step}", flush=True)
         try:
-            saver = saved if ranks.first else None
-            train_phase(state, recipe, phase, vectors, targets, measure, precision, saver, bank.article_of_row, ranks)
+            trainer.train(state, phase, targets, saved if first else None)
         except FloatingPointError as error:
             remedy = f"lower recipes.{recipe.name}.train.lr in params.yaml"
             raise LvmError(f"recipe {recipe.name}, phase {phase}: {error}; {remedy}") from None
-        if ranks.first:
-            end_phase(state, recipe, phase, bank.info, precision, directory)
+        if first:
+            end_phase(trainer, state, phase, directory)
     return state
 
 
-def begin_phase(recipe: Recipe, phase: str, info: BankInfo, device: torch.device, before: Path | None) -> TrainState:
+def begin_phase(trainer: Trainer, phase: str, before: Path | None) -> TrainState:
     """The state to train from: fresh for phase A, else the last weights and moments of the phase before."""
-    state = start_training(recipe, info.dimension, device)
+    state = trainer.start()
     if before is None:
         return state
-    left = _left_by(before, info)
+    left = _left_by(before, trainer.bank.info)
     try:
         state.model.load_state_dict(load_tensors(before / "last.safetensors"))
         state.optimizer.restore(load_tensors(before / "optimizer.safetensors"))
     except (RuntimeError, KeyError, ValueError) as error:
-        raise LvmError(f"{before}: does not fit recipe {recipe.name} ({error}); run `dvc repro`") from error
-    state.history, state.epoch = list(left.history), recipe.train.epochs.before(phase)
+        raise LvmError(f"{before}: does not fit recipe {trainer.recipe.name} ({error}); run `dvc repro`") from error
+    state.history, state.epoch = list(left.history), trainer.recipe.train.epochs.before(phase)
     return state
 
 
@@ -116,6 +132,36 @@ def _left_by(before: Path, info: BankInfo) -> ModelInfo:
     return left
 
 
+def train_rows(bank: Bank) -> np.ndarray:
+    """[n] int64, rows of all chunks of the `train` split, ascending."""
+    of_train = (bank.articles["split"] == "train").to_numpy()
+    return np.flatnonzero(of_train[bank.article_of_row])
+
+
+def end_phase(trainer: Trainer, state: TrainState, phase: str, directory: Path) -> None:
+    """Write the phase's directory: best weights, and what the next phase needs unless this is the last."""
+    recipe, bank = trainer.recipe, trainer.bank.info
+    info = ModelInfo(
+        recipe=recipe.model_dump(),
+        phase=phase,
+        epoch=state.best_epoch,
+        dimension=bank.dimension,
+        encoder=bank.encoder,
+        encoder_sha256=bank.weights_sha256,
+        data_sha256=bank.content_sha256,
+        precision=trainer.precision,
+        processor_features=processor_features(),
+        n_parameters=count_parameters(state.model),
+        architecture=recipe.model.model_dump(),
+        history=state.history,
+    )
+    with atomic_directory(directory) as temporary:
+        save_model(temporary, state.best, info)
+        if phase in PREVIOUS.values():
+            save_tensors(temporary / "last.safetensors", state.model.state_dict())
+            save_tensors(temporary / "optimizer.safetensors", state.optimizer.tensors())
+
+
 @dataclass(frozen=True)
 class Stop:
     """A recipe goes no further: `after` which phase, and `why` in one line."""
@@ -125,12 +171,7 @@ class Stop:
 
 
 def stop_before(recipe: str, phase: str, before: Path | None) -> Stop | None:
-    """Whether a recipe was stopped before a phase: by the gates after the phase before, or earlier.
-
-    Args:
-        recipe: its name.
-        phase: `a`, `b` or `c`.
-        before: folder that the phase before left, None for phase A.
+    """Whether a recipe was stopped before a phase: by the gates after the phase before (its folder), or earlier.
 
     Raises:
         LvmError: that folder or the decision of the gates is missing or damaged (names the file).
@@ -172,30 +213,68 @@ def pass_on(work: str, stop: Stop, phase: str, info: BankInfo, before: Path, dir
     return ModelInfo(**said)
 
 
-def train_rows(bank: Bank) -> np.ndarray:
-    """[n] int64, rows of all chunks of the `train` split, ascending."""
-    of_train = (bank.articles["split"] == "train").to_numpy()
-    return np.flatnonzero(of_train[bank.article_of_row])
+def train_variant(trainer: Trainer, variant: str, windows: Mapping[str, np.ndarray]) -> None:
+    """Train all phases of a variant (its recipe has the variant's seed) and write the model to `variant_directory`.
+
+    Variants are not gated: they go through all phases under either policy. (So where the gates stop the recipe itself,
+    its figures beside theirs are those of a shorter training.) Finished phases, and the one in progress, survive an
+    interruption.
+
+    Args:
+        variant: `reversed` or `seed-<n>`.
+        windows: [W] int64 target rows of each phase's windows.
+
+    Raises:
+        LvmError: as `run_phase`.
+        KeyboardInterrupt: after the state was saved.
+    """
+    name = trainer.recipe.name
+    work = f"train-{name}-{variant}"
+    with shared_folder(trainer.ranks, work, training_key(trainer, windows)) as folder:
+        last = train_phases(trainer, work, windows, folder)
+        if trainer.ranks.first:
+            copy_model(last, variant_directory(variant, name))
 
 
-def end_phase(state: TrainState, recipe: Recipe, phase: str, info: BankInfo, precision: str, directory: Path) -> None:
-    """Write the phase's directory: best weights, and what the next phase needs unless this is the last."""
-    model_info = ModelInfo(
-        recipe=recipe.model_dump(),
-        phase=phase,
-        epoch=state.best_epoch,
-        dimension=info.dimension,
-        encoder=info.encoder,
-        encoder_sha256=info.weights_sha256,
-        data_sha256=info.content_sha256,
-        precision=precision,
-        processor_features=processor_features(),
-        n_parameters=count_parameters(state.model),
-        architecture=recipe.model.model_dump(),
-        history=state.history,
-    )
+def train_phases(
+    trainer: Trainer, work: str, windows: Mapping[str, np.ndarray], folder: Path, last: str = PHASES[-1]
+) -> Path:
+    """Train the phases up to `last` that are not finished in `folder`; the directory of that phase.
+
+    Args:
+        work: name of this training, for saved progress and messages.
+        windows: [W] int64 target rows of each phase's windows.
+        folder: of progress, kept by the caller until what is made of it is written; under a name that has
+            `training_key` in it.
+
+    Raises:
+        LvmError: as `run_phase`.
+        KeyboardInterrupt: after the state was saved.
+    """
+    for phase in PHASES[: PHASES.index(last) + 1]:
+        before = folder / PREVIOUS[phase] if phase in PREVIOUS else None
+        if not trainer.ranks.broadcast(_finished(folder / phase, phase) if trainer.ranks.first else None):
+            run_phase(trainer, f"{work}-{phase}", phase, windows[phase], before, folder / phase, folder)
+    return folder / last
+
+
+def _finished(directory: Path, phase: str) -> bool:
+    """Whether a phase's folder is whole; what a kill left of one (while it was being removed, say) is removed."""
+    if not directory.exists():
+        return False
+    try:
+        load_model(directory)
+        for name in NEEDED_NEXT if phase in PREVIOUS.values() else ():
+            load_tensors(directory / name)
+    except LvmError:
+        print(f"{directory}: saved work is damaged and will be done again", file=sys.stderr, flush=True)
+        shutil.rmtree(directory)
+        return False
+    return True
+
+
+def copy_model(source: Path, directory: Path) -> None:
+    """Make `directory` a copy of a model directory, file by file with the same bytes."""
     with atomic_directory(directory) as temporary:
-        save_model(temporary, state.best, model_info)
-        if phase in PREVIOUS.values():
-            save_tensors(temporary / "last.safetensors", state.model.state_dict())
-            save_tensors(temporary / "optimizer.safetensors", state.optimizer.tensors())
+        for file in sorted(source.iterdir()):
+            shutil.copyfile(file, temporary / file.name)

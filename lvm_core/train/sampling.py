@@ -19,11 +19,7 @@ FITS = 0.5
 
 
 class MappedVectors:
-    """The bank's vectors in their file: indexed as a tensor [N, D] is, and only the rows asked for are read.
-
-    Attributes:
-        device: where the rows asked for are put.
-    """
+    """The bank's vectors in their file: indexed as a tensor [N, D] is; only the rows asked for are put on `device`."""
 
     def __init__(self, vectors: np.ndarray, device: torch.device) -> None:
         self._vectors, self.device = vectors, device
@@ -53,11 +49,8 @@ def rows_of(vectors: Vectors, rows: torch.Tensor) -> torch.Tensor:
 def training_vectors(bank: Bank, device: torch.device, where: Where) -> Vectors:
     """The bank's vectors for training on `device`; the choice changes the speed and no result.
 
-    Args:
-        bank: on disk, or in memory.
-        device: to train on.
-        where: `resident`: all on the device; `mapped`: read from the file as needed; `auto`: resident if that takes at
-            most half of the memory that is free.
+    `resident`: all on the device; `mapped`: read from the file as needed; `auto`: resident if that takes at most half
+    of the memory that is free.
     """
     fits = bank.vectors.nbytes <= FITS * free_memory(device)
     if where == "mapped" or (where == "auto" and not fits):
@@ -118,13 +111,10 @@ def window_batches(rows: torch.Tensor, size: int, seed: int) -> Sequence[torch.T
 
 
 def article_batches(rows: np.ndarray, size: int, seed: int, articles: Articles) -> list[np.ndarray]:
-    """All windows, each once, in batches of whole runs: consecutive windows of one article, at most `RUN` of them.
+    """All windows [W], each once, in batches of whole runs: consecutive windows of one article, at most `RUN` of them.
 
     The runs of an article are as equal in length as can be; all runs are put in a seeded order, and a batch is filled
     with them as long as it does not exceed `size`.
-
-    Args:
-        rows: [W] int64 target rows.
     """
     rows, longest = np.sort(rows), min(RUN, size)
     bounds = np.flatnonzero(np.diff(articles.of_row[rows])) + 1
@@ -141,28 +131,20 @@ def article_batches(rows: np.ndarray, size: int, seed: int, articles: Articles) 
     return [np.concatenate(batch) for batch in batches]
 
 
-@dataclass(frozen=True)
-class CandidateRows:
-    """The chunks that the targets of a batch have to be told from."""
-
-    rows: np.ndarray
-    """[P] int64 ascending, all rows of all articles of the batch."""
-    allowed: np.ndarray
-    """[B, P] bool, rows of the window's own article other than its 5 context rows."""
-    target: np.ndarray
-    """[B] int64, index of the target in `rows`."""
-
-
-def candidates_of(rows: np.ndarray, articles: Articles, ahead: int = 0) -> CandidateRows:
-    """The candidates of a batch.
+def candidates_of(rows: np.ndarray, articles: Articles, ahead: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The chunks that the targets of a batch have to be told from.
 
     Args:
-        rows: [B] int64, row after the last context chunk of each window.
+        rows: [B] int64, row after the last context chunk of each window; the target is `ahead` rows further.
+
+    Returns:
+        [P] int64 ascending, all rows of all articles of the batch; [B, P] bool, which of them are of the window's own
+        article and none of its 5 context rows; [B] int64, which one is the target.
     """
     own, chunks = rows[:, None], articles.chunks_of(rows)
     allowed = articles.of_row[chunks] == articles.of_row[own]
     allowed &= (chunks < own - CONTEXT) | (chunks >= own)
-    return CandidateRows(chunks, allowed, np.searchsorted(chunks, rows + ahead))
+    return chunks, allowed, np.searchsorted(chunks, rows + ahead)
 
 
 def future_of(rows: np.ndarray, steps: int, articles: Articles) -> tuple[np.ndarray, np.ndarray]:

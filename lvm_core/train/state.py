@@ -1,23 +1,122 @@
-"""Training that goes on where it was interrupted: the whole state of a phase in one file, saved now and then."""
+"""A model in training: weights, optimiser and position, and the file from which an interrupted phase goes on."""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
+from torch.optim.adamw import adamw
 
-from lvm_core.bank import BankInfo
-from lvm_core.config.recipe import Recipe
+from lvm_core.models.base import LatentModel
 from lvm_core.models.checkpoint import load_notes, load_tensors, save_tensors
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import sha256_of
-from lvm_core.runtime.hardware import processor_features
-from lvm_core.runtime.resume import find_hashed, fingerprint, save_hashed, source_sha256
-from lvm_core.train.trainer import TrainState
+from lvm_core.runtime.resume import find_hashed, save_hashed
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What is kept of each parameter, under the names that torch gives them."""
+
+EPSILON = 1e-8
+"""Added to the root of the second moment; torch's default."""
+
+
+class AdamW:
+    """Decoupled weight decay (Loshchilov and Hutter 2019) over all parameters alike; `lr` is that of the next step.
+
+    The class of torch imports its compiler, which takes two seconds of every process.
+    """
+
+    def __init__(
+        self, parameters: Iterable[torch.nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float
+    ) -> None:
+        self.lr, self.betas, self.weight_decay = lr, betas, weight_decay
+        self.parameters = list(parameters)
+        self._moments: dict[int, dict[str, torch.Tensor]] = {}
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Change every parameter that has a gradient, in place."""
+        ready = [index for index, parameter in enumerate(self.parameters) if parameter.grad is not None]
+        for index in ready:
+            if index not in self._moments:
+                self._moments[index] = _fresh(self.parameters[index])
+        parameters = [self.parameters[index] for index in ready]
+        step, average, square = ([self._moments[index][name] for index in ready] for name in MOMENTS)
+        adamw(
+            [parameter.detach() for parameter in parameters],
+            [parameter.grad for parameter in parameters if parameter.grad is not None],
+            average,
+            square,
+            [],
+            step,
+            fused=True,
+            amsgrad=False,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            eps=EPSILON,
+            maximize=False,
+        )
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The moments as named tensors (`<parameter number>.<name>`), for safetensors."""
+        return {f"{index}.{name}": value for index, kept in self._moments.items() for name, value in kept.items()}
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Inverse of `tensors`; what is given is copied."""
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for index in sorted({int(key.split(".", 1)[0]) for key in tensors}):
+            if index >= len(self.parameters):
+                raise ValueError(f"there is no parameter {index}")
+            moments[index] = kept = _fresh(self.parameters[index])
+            for name, value in kept.items():
+                given = tensors.get(f"{index}.{name}")
+                if given is None or given.shape != value.shape:
+                    raise ValueError(f"{index}.{name} is missing, or is not of the size of its parameter")
+                value.copy_(given)
+        self._moments = moments
+
+
+def _fresh(parameter: torch.Tensor) -> dict[str, torch.Tensor]:
+    like = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+    return {"step": torch.zeros((), device=parameter.device), "exp_avg": like, "exp_avg_sq": like.clone()}
+
+
+@dataclass
+class TrainState:
+    """A model in training."""
+
+    model: LatentModel
+    """With the last weights."""
+    optimizer: AdamW
+    """With its moments."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """One dict for each finished epoch of every phase so far."""
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Weights of the best epoch of the phase in training."""
+    best_epoch: int = 0
+    """That epoch, counted from 1 over all phases."""
+    best_value: float = -math.inf
+    """Its dev figure, minus infinity before the first one."""
+    epoch: int = 0
+    """Finished epochs of all phases."""
+    step: int = 0
+    """Optimiser steps done in the epoch in progress."""
+    loss_sum: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
+    """[] of the windows of those steps, on the device."""
+
 
 SAVE_SECONDS = 5.0
 """Shortest time between two saved points."""
@@ -25,39 +124,12 @@ SAVE_SECONDS = 5.0
 SAVE_SHARE = 0.05
 """Largest share of the time spent on saving: a large model is saved less often."""
 
-
-def phase_key(
-    recipe: Recipe,
-    phase: str,
-    info: BankInfo,
-    targets: np.ndarray,
-    articles: Path,
-    start: Path | None,
-    precision: str,
-    device: torch.device,
-    processes: int = 1,
-) -> str:
-    """Fingerprint of everything that shapes the result of a phase.
-
-    Args:
-        targets: [W] int64 target rows of the phase's windows.
-    """
-    files = [articles, *(sorted(start.iterdir()) if start else [])]
-    read = [sha256_of(file) for file in files]
-    machine = processor_features() if device.type == "cpu" else torch.cuda.get_device_name(device)
-    return fingerprint(
-        *(recipe.model_dump_json(), phase, info.content_sha256, targets.tobytes(), read, precision),
-        *(device.type, machine, torch.get_num_threads(), torch.__version__, np.__version__, source_sha256()),
-        *([processes] if processes > 1 else []),
-    )
+POSITION = ("epoch", "step", "history", "best_epoch", "best_value")
+"""Fields of `TrainState` that are saved as json."""
 
 
 class StateFile:
-    """Keeps a `TrainState` in one sealed .safetensors file (a `Saver`).
-
-    Attributes:
-        path: of the file, without its seal.
-    """
+    """Keeps a `TrainState` in one file whose name holds its hash; called between two steps only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -83,10 +155,7 @@ class StateFile:
         tensors |= {"loss_sum": state.loss_sum, "random": torch.get_rng_state()}
         if device.type == "cuda":
             tensors["random_cuda"] = torch.cuda.get_rng_state(device)
-        position = {
-            **{"epoch": state.epoch, "step": state.step, "history": state.history},
-            **{"best_epoch": state.best_epoch, "best_value": state.best_value},
-        }
+        position = {name: getattr(state, name) for name in POSITION}
         notes = {"position": json.dumps(position), "lr": json.dumps(state.optimizer.lr)}
         save_hashed(self.path, lambda path: save_tensors(path, tensors, notes))
         end = time.monotonic()

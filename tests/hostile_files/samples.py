@@ -27,7 +27,7 @@ from lvm_core.models.checkpoint import ModelInfo, load_model, load_notes, save_m
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.readers import read_csv, read_json, read_npy, read_parquet
 from lvm_core.service.confidence import load_calibration
-from lvm_core.train.decision import Decision, read_decision, write_decision
+from lvm_core.train import Decision, read_decision, write_decision
 from tests.forms import run_import, set_data, write_samples
 from tests.paths import ROOT
 from tests.small_encoder import write_encoder
