@@ -81,11 +81,11 @@ def test_an_interrupted_ladder_goes_on_and_ends_with_the_same_bytes(place, secon
     shutil.rmtree(SELECTED)
     started, real = [], phases.run_phase
 
-    def interrupted(work, *rest):
+    def interrupted(trainer, work, *rest):
         started.append(work)
         if len(started) == 2:
             raise KeyboardInterrupt
-        return real(work, *rest)
+        return real(trainer, work, *rest)
 
     monkeypatch.setattr(phases, "run_phase", interrupted)
     with pytest.raises(KeyboardInterrupt):

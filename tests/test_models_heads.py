@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from lvm_core.config.models import draws_samples
-from lvm_core.models.heads import Energy
+from lvm_core.models.base import Energy
 from tests.test_models_families import CASES, START_AT_ZERO, model_of, params_of, unit
 
 

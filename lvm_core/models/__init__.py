@@ -12,20 +12,19 @@ from lvm_core.models.base import LatentModel
 from lvm_core.models.families import Amn, Gru, Lstm, NextToken, Transformer
 
 FAMILIES: dict[str, Callable[[Any, int], LatentModel]] = {
-    **{"transformer": Transformer, "next_token": NextToken, "lstm": Lstm, "gru": Gru, "amn": Amn},
+    "transformer": Transformer,
+    "next_token": NextToken,
+    "lstm": Lstm,
+    "gru": Gru,
+    "amn": Amn,
 }
 
 
 def build_model(params: ModelParams, dimension: int) -> LatentModel:
-    """A model with fresh weights, drawn from torch's global generator.
+    """A model of vectors of `dimension` numbers with fresh weights, drawn from torch's global generator.
 
-    Args:
-        params: family and size.
-        dimension: D of the bank.
-
-    Returns:
-        A module mapping contexts [B, 5, D] to raw predictions [B, D]. Where `params.normaliser` is set, its normaliser
-        is to be fitted (`model.normaliser.fit`) or loaded before it can predict.
+    Where `params.normaliser` is set, its normaliser is to be fitted (`model.normaliser.fit`) or loaded before it can
+    predict.
     """
     return FAMILIES[params.family](params, dimension)
 

@@ -71,12 +71,7 @@ class ModelInfo:
 
 
 class LoadedModel:
-    """A trained model, ready to predict.
-
-    Attributes:
-        info: what `model.json` says.
-        module: the torch module, in evaluation mode.
-    """
+    """A trained model, ready to predict: the torch module, in evaluation mode, and what `model.json` says."""
 
     def __init__(self, module: nn.Module, info: ModelInfo) -> None:
         self.module, self.info = module.eval(), info
@@ -93,13 +88,9 @@ class LoadedModel:
         return raw
 
     def predict(self, contexts: np.ndarray) -> np.ndarray:
-        """Predict the next chunk's embedding.
+        """Predict the next chunk's embedding: [B, 5, D] or [5, D], oldest chunk first -> [B, D] or [D] float32.
 
-        Args:
-            contexts: [B, 5, D] or [5, D], unit rows, oldest chunk first.
-
-        Returns:
-            [B, D] or [D] float32 unit rows.
+        All are unit rows.
 
         Raises:
             LvmError: the shape is wrong or a value is not finite.
@@ -117,11 +108,7 @@ class LoadedModel:
 
 
 def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], notes: dict[str, str] | None = None) -> None:
-    """Write tensors (and `notes`, texts by name) as .safetensors, atomically.
-
-    Raises:
-        LvmError: the file cannot be written (names it).
-    """
+    """Write tensors (and `notes`, texts by name) as .safetensors, atomically."""
     with atomic_path(path) as temporary:
         try:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, notes)
@@ -130,22 +117,14 @@ def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], notes: dict
 
 
 def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:
-    """Read a .safetensors file.
-
-    Raises:
-        LvmError: it is missing or damaged (names it).
-    """
+    """Read a .safetensors file, or an `LvmError` that names it: it is missing or damaged."""
     with _safetensors(path):
         tensors: dict[str, torch.Tensor] = load_file(path)
     return tensors
 
 
 def load_notes(path: str | Path) -> dict[str, str]:
-    """The notes in a .safetensors file.
-
-    Raises:
-        LvmError: as `load_tensors`.
-    """
+    """The notes in a .safetensors file; fails as `load_tensors`."""
     with _safetensors(path), safe_open(path, framework="pt") as file:
         return dict(file.metadata() or {})
 

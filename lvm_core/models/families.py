@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from lvm_core.config.models import AmnParams, GruParams, LstmParams, NextTokenParams, TransformerParams
-from lvm_core.models.base import LatentModel, RampedValue
-from lvm_core.models.heads import Energy, LastSlotBias, Plain, build_head
+from lvm_core.models.base import Energy, LastSlotBias, LatentModel, Plain, RampedValue, build_head
 from lvm_core.models.layers import Attention, Dropout, append_position, sinusoid
 from lvm_core.windows import CONTEXT
 
@@ -66,7 +65,7 @@ class Transformer(LatentModel):
         """[B, 5, D] -> [B, n, D]."""
         if not isinstance(self.head, Energy):
             return super().samples(contexts, n)
-        return self._denormalised(self.head.samples(self.state(self._normalised(contexts)), n))
+        return self.denormalised(self.head.samples(self.state(self.normalised(contexts)), n))
 
     def state(self, contexts: torch.Tensor) -> torch.Tensor:
         """[B, 5, D] -> [B, d], what the head reads: the last position of the last layer."""

@@ -28,14 +28,9 @@ def sinusoid(length: int, width: int) -> torch.Tensor:
 
 
 def append_position(contexts: torch.Tensor, scalar: float | torch.Tensor) -> torch.Tensor:
-    """Append the channel p_i = scalar * i/(T-1) to every context vector (prior results, section 2.2).
+    """[B, T, D] -> [B, T, D + 1]: append p_i = scalar * i/(T-1) to every context vector (prior results, section 2.2).
 
-    Args:
-        contexts: [B, T, D].
-        scalar: value of the channel at the last position; a tensor [] where it changes in training.
-
-    Returns:
-        [B, T, D + 1].
+    `scalar` is a tensor [] where it changes in training.
     """
     batch, length, _ = contexts.shape
     if isinstance(scalar, torch.Tensor):
@@ -50,11 +45,7 @@ POOL = 1 << 22
 
 
 class MaskPool:
-    """Independent draws of 0 (with a probability) or 1 / (1 - probability).
-
-    Attributes:
-        values: [POOL] of each type of tensor that asked for masks.
-    """
+    """Independent draws of 0 (with a probability) or 1 / (1 - probability), [POOL] of each type that was asked for."""
 
     def __init__(self, probability: float, seed: int) -> None:
         kept = torch.full((POOL,), 1.0 - probability)
@@ -62,11 +53,7 @@ class MaskPool:
         self.values = {torch.float32: drawn / (1.0 - probability)}
 
     def mask_for(self, x: torch.Tensor, share: Share | None = None) -> torch.Tensor:
-        """A mask in the shape and type of `x`, a view; the offset comes from torch's global generator.
-
-        Args:
-            x: [B, ...].
-        """
+        """A mask in the shape and type of `x` [B, ...], a view; the offset comes from torch's global generator."""
         if x.dtype not in self.values:
             self.values[x.dtype] = self.values[torch.float32].to(x.dtype)
         shape = x.shape if share is None else (share.whole, *x.shape[1:])
@@ -87,27 +74,25 @@ class Dropout(Drawing):
         """Any shape; `x` itself outside training."""
         if not self.training or not self.probability:
             return x
-        return x * self._mask_for(x) if self._has_mask_for(x) else F.dropout(x, self.probability)
+        mask = self._mask_for(x)
+        return F.dropout(x, self.probability) if mask is None else x * mask
 
-    def _has_mask_for(self, x: torch.Tensor) -> bool:
+    def _mask_for(self, x: torch.Tensor) -> torch.Tensor | None:
+        """None where there is no pool, or none that is large enough."""
         whole = self.share.whole if self.share else len(x)
-        return self.training and self.pool is not None and x.numel() // len(x) * whole <= POOL
-
-    def _mask_for(self, x: torch.Tensor) -> torch.Tensor:
-        assert self.pool is not None
+        if not self.training or self.pool is None or x.numel() // len(x) * whole > POOL:
+            return None
         return self.pool.mask_for(x, self.share)
 
     def onto(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Residual + dropout(x), in one pass over the memory where the mask comes from a pool."""
-        if not self._has_mask_for(x) or residual.dtype != x.dtype:
-            return residual + self(x)
-        return torch.addcmul(residual, x, self._mask_for(x))
+        mask = self._mask_for(x) if residual.dtype == x.dtype else None
+        return residual + self(x) if mask is None else torch.addcmul(residual, x, mask)
 
     def after_relu(self, x: torch.Tensor) -> torch.Tensor:
         """Dropout of relu(x), in fewer passes over the memory where the mask comes from a pool."""
-        if not self._has_mask_for(x):
-            return self(F.relu(x))
-        dropped: torch.Tensor = _MaskedRelu.apply(x, self._mask_for(x), 1.0 - self.probability)
+        mask = self._mask_for(x)
+        dropped: torch.Tensor = self(F.relu(x)) if mask is None else _MaskedRelu.apply(x, mask, 1.0 - self.probability)
         return dropped
 
 
@@ -119,9 +104,8 @@ class _MaskedRelu(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, x: torch.Tensor, mask: torch.Tensor, kept: float) -> torch.Tensor:
-        out = x.clamp_min(0.0).mul_(
-            mask
-        )  # over x itself it would be dearer: x is a view, whose gradient is then copied
+        # Over x itself it would be dearer: x is a view, whose gradient is then copied.
+        out = x.clamp_min(0.0).mul_(mask)
         context.save_for_backward(out)
         context.kept = kept
         return out
@@ -156,15 +140,10 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, query: torch.Tensor, memory: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-        """Causal attention of `query` over `memory`.
+        """Causal attention of `query` [B, Q, d] over `memory` [B, T, d] -> [B, Q, d].
 
-        Args:
-            query: [B, Q, d]: either all T positions or (Q = 1) the last one, which may see everything.
-            memory: [B, T, d].
-            bias: [T] to be added to the logits of the last position, minus infinity for what it may not see.
-
-        Returns:
-            [B, Q, d].
+        The queries are either all T positions or (Q = 1) the last one, which may see everything. `bias` [T] is added to
+        the logits of the last position: minus infinity for what it may not see.
         """
         mixed = self._one(query, memory, bias) if query.shape[1] == 1 else self._all(query, memory, bias)
         out: torch.Tensor = self.out(mixed)
@@ -203,17 +182,12 @@ class Attention(nn.Module):
         if query is memory:
             q, k, v = split(F.linear(query, self.in_weight, self.in_bias))
         else:
-            parts = [width, 2 * width]
-            (query_weight, memory_weight), (query_bias, memory_bias) = (
-                self.in_weight.split(parts),
-                self.in_bias.split(parts),
-            )
-            (q,) = split(F.linear(query, query_weight, query_bias))
-            k, v = split(F.linear(memory, memory_weight, memory_bias))
+            (q,) = split(F.linear(query, self.in_weight[:width], self.in_bias[:width]))
+            k, v = split(F.linear(memory, self.in_weight[width:], self.in_bias[width:]))
         if q.device.type == "cpu":
-            mixed = self._mixed(q, k, v, logit_mask(torch.zeros(length) if bias is None else bias, length))
+            mixed = self._mixed(q, k, v, logit_mask(torch.zeros(length) if bias is None else bias))
         else:
-            mask = None if bias is None else logit_mask(bias, length).to(q.dtype)
+            mask = None if bias is None else logit_mask(bias).to(q.dtype)
             rate = self.dropout.probability if self.training else 0.0
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate, is_causal=bias is None)
         return mixed.transpose(1, 2).flatten(2)
@@ -227,7 +201,7 @@ class Attention(nn.Module):
         return torch.bmm(weights.flatten(0, 1), v).view(shape)
 
 
-def logit_mask(bias: torch.Tensor, queries: int) -> torch.Tensor:
+def logit_mask(bias: torch.Tensor) -> torch.Tensor:
     """[T] bias of the last position -> [T, T] added to all logits: causal, and biased in the last row."""
-    causal = torch.full((queries - 1, len(bias)), float("-inf"), dtype=bias.dtype, device=bias.device).triu(1)
+    causal = torch.full((len(bias) - 1, len(bias)), float("-inf"), dtype=bias.dtype, device=bias.device).triu(1)
     return torch.cat([causal, bias[None]])
