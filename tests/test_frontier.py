@@ -20,9 +20,21 @@ from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import TOP_LEVEL
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.references import copy_last, fit_linear5
-from lvm_core.frontier.answer import COLUMNS, CRITERIA, answer, frontier_table
-from lvm_core.frontier.equations import LAST, RIVALS, WANTED, corners, mixture, normal_equations
-from lvm_core.frontier.families import Family, affine, choose_strength, linear5, scalar_weights
+from lvm_core.frontier import CRITERIA
+from lvm_core.frontier.answer import COLUMNS, answer, frontier_table
+from lvm_core.frontier.families import (
+    LAST,
+    RIVALS,
+    WANTED,
+    Family,
+    affine,
+    choose_strength,
+    corners,
+    linear5,
+    mixture,
+    normal_equations,
+    scalar_weights,
+)
 from lvm_core.frontier.measure import FIGURES, MARGINS, describe, measure, trace_frontier
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import nan_to_none

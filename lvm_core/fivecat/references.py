@@ -8,7 +8,7 @@ because a predictor of one number that was chosen by R@5 is what a claim to rank
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from lvm_core.bank import Bank
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.figures import mean_or_none
+from lvm_core.fivecat.least_squares import Equations, Sums, choose_on_dev, pairs, require_windows
 from lvm_core.fivecat.tests import Predictor, from_callable, mean_chunk
 from lvm_core.fivecat.windows import (
     article_keys,
@@ -115,9 +116,9 @@ def fit_linear5(bank: Bank, batch_size: int = 512) -> Predictor:
     Raises:
         LvmError: the train split has no window.
     """
-    _require_windows(bank, "train", "linear5 and ridge")
+    require_windows(bank, "train", "linear5 and ridge need")
     gram = np.zeros((CONTEXT + 1, CONTEXT + 1))
-    for contexts, targets in _pairs(bank, "train", batch_size):
+    for contexts, targets in pairs(bank, "train", batch_size):
         both = torch.cat([contexts, targets[:, None]], dim=1)
         gram += torch.bmm(both, both.transpose(1, 2)).double().sum(0).numpy()
     # lstsq rather than solve: equal chunks make the normal equations singular, and any minimiser will do.
@@ -137,24 +138,18 @@ def fit_ridge(bank: Bank, strengths: Sequence[float], batch_size: int = 512) -> 
     penalised. The strength is the one with the best mean cosine on `dev`. Memory: about three [5D, 5D] float64
     matrices (350 MB at D=768).
     """
-    _require_windows(bank, "train", "linear5 and ridge")
-    if len(strengths) > 1:
-        _require_windows(bank, "dev", "the choice among several evaluate.ridge_strengths")
-    covariance, cross, feature_mean, target_mean = _moments(bank, batch_size)
-    variances = covariance.diagonal().clone()
-    best: tuple[float, float, Tensor, Tensor] | None = None
-    cosines = {}
-    for strength in strengths:
-        covariance.diagonal().copy_(variances + strength)  # in place: at D=768 each copy of the matrix is 118 MB
-        coefficients = _solve(covariance, cross, strength)
-        intercept = (target_mean - feature_mean @ coefficients).float()
-        single = coefficients.float()
-        cosine = _dev_cosine(bank, single, intercept, batch_size) if len(strengths) > 1 else 0.0
-        cosines[f"{strength:g}"] = cosine
-        if best is None or cosine > best[0]:
-            best = (cosine, strength, single, intercept)
-    assert best is not None  # params refuses an empty list
-    _, chosen, weight, bias = best
+    require_windows(bank, "train", "linear5 and ridge need")
+    sums = Sums(bank.vectors.shape[1], range(1 - CONTEXT, 2))
+    for batch in iterate_batches(bank, canonical_windows(bank, "train"), batch_size, "cpu"):
+        sums.add(batch)
+    products, chunks = sums.means()
+    equations = Equations.of(products, chunks, products[CONTEXT:], chunks[CONTEXT:])
+    del sums, products  # of which the cross-covariance is left
+
+    def solve(strength: float) -> Tensor:
+        return torch.cholesky_solve(equations.right[0], equations.penalised_factor(strength))
+
+    chosen, cosines, weight, bias = choose_on_dev(bank, equations, strengths, solve, batch_size, "ridge")
 
     def predict(contexts: Tensor) -> Tensor:
         return torch.addmm(bias.to(contexts.device), contexts.flatten(1), weight.to(contexts.device))
@@ -197,63 +192,3 @@ def random_directions(bank: Bank, seed: int) -> Predictor:
         return torch.special.ndtri(draws).float().to(contexts.device)  # normal numbers: no direction is preferred
 
     return Predictor("random", predict, reads_context=False)
-
-
-def _require_windows(bank: Bank, split: str, needed_by: str) -> None:
-    if not len(bank.targets(split)):
-        raise LvmError(
-            f"data/bank: the {split} split has no window, which {needed_by} need; give it more or longer articles "
-            "(data.train, split.*)"
-        )
-
-
-def _pairs(bank: Bank, split: str, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Contexts [B, 5, D] and targets [B, D] float32 of all windows of a split, in canonical order."""
-    for batch in iterate_batches(bank, canonical_windows(bank, split), batch_size, "cpu"):
-        yield batch.contexts(), batch.at_offset(1)
-
-
-def _moments(bank: Bank, batch_size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Covariance of the 5*D features, their covariance with the targets, and both means, of the train windows.
-
-    Blocks are multiplied in float32 and added up in float64.
-
-    Returns:
-        [5D, 5D], [5D, D], [5D] and [D] float64.
-    """
-    dimension = bank.vectors.shape[1]
-    square = torch.zeros(CONTEXT * dimension, CONTEXT * dimension, dtype=torch.float64)
-    cross = torch.zeros(CONTEXT * dimension, dimension, dtype=torch.float64)
-    feature_sum, target_sum = torch.zeros(len(square), dtype=torch.float64), torch.zeros(dimension, dtype=torch.float64)
-    count = 0
-    for contexts, targets in _pairs(bank, "train", batch_size):
-        features = contexts.flatten(1)
-        square += features.T @ features
-        cross += features.T @ targets
-        feature_sum += features.sum(0)
-        target_sum += targets.sum(0)
-        count += len(targets)
-    feature_mean, target_mean = feature_sum / count, target_sum / count
-    square.div_(count).addr_(feature_mean, feature_mean, alpha=-1.0)
-    cross.div_(count).addr_(feature_mean, target_mean, alpha=-1.0)
-    return square, cross, feature_mean, target_mean
-
-
-def _solve(penalised: Tensor, cross: Tensor, strength: float) -> Tensor:
-    """[5D, D] float64 coefficients: penalised^-1 cross, where `penalised` is covariance + strength * identity."""
-    try:
-        factor = torch.linalg.cholesky(penalised)
-    except torch.linalg.LinAlgError as error:
-        raise LvmError(
-            f"params.yaml: evaluate.ridge_strengths: {strength:g} is too small for these data; leave it out"
-        ) from error
-    return torch.cholesky_solve(cross, factor)
-
-
-def _dev_cosine(bank: Bank, weight: Tensor, bias: Tensor, batch_size: int) -> float:
-    total, count = 0.0, 0
-    for contexts, targets in _pairs(bank, "dev", batch_size):
-        predictions = torch.addmm(bias, contexts.flatten(1), weight)
-        total += float(torch.nn.functional.cosine_similarity(predictions, targets).double().sum())
-        count += len(targets)
-    return total / count

@@ -55,6 +55,10 @@ class Predictor:
     fit: Mapping[str, Any] = field(default_factory=dict)
     """What was fitted, as json values (weights, chosen strength)."""
 
+    def __call__(self, contexts: Tensor, rows: np.ndarray) -> Tensor:
+        """[B, D] raw predictions, see `predict`."""
+        return self.predict(contexts, rows)
+
 
 def from_callable(function: Callable[[Tensor], Tensor], name: str = "model") -> Predictor:
     """Wrap a plain function, `contexts [B, 5, D] -> predictions [B, D]`, such as a model in evaluation mode."""
@@ -66,7 +70,7 @@ def unit_predictions(predictor: Predictor, contexts: Tensor, rows: np.ndarray) -
 
     A zero prediction stays zero: its cosine to everything is 0, all candidates tie, and it ranks at chance.
     """
-    raw = predictor.predict(contexts, rows)
+    raw = predictor(contexts, rows)
     expected = (contexts.shape[0], contexts.shape[2])
     if tuple(raw.shape) != expected:
         raise LvmError(f"{predictor.name}: predicted an array of shape {tuple(raw.shape)}, expected {expected}")

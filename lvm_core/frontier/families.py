@@ -1,4 +1,4 @@
-"""Families of linear predictors, and the strength of their penalty."""
+"""Families of linear predictors: least-squares predictions, and their mixtures along the curve."""
 
 from __future__ import annotations
 
@@ -7,15 +7,69 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.optimize import brentq, nnls
 from torch import Tensor
 
 from lvm_core.bank import Bank
+from lvm_core.config.figures import MARGIN_OFFSETS
+from lvm_core.fivecat.least_squares import Equations, Sums, choose_on_dev, require_windows
 from lvm_core.fivecat.tests import Predictor, from_callable
-from lvm_core.fivecat.windows import canonical_windows, iterate_batches
-from lvm_core.frontier.equations import WANTED, Equations
+from lvm_core.fivecat.windows import Batch, canonical_windows, has_offset, iterate_batches
 from lvm_core.runtime.cli import Progress
-from lvm_core.runtime.errors import LvmError
 from lvm_core.windows import CONTEXT
+
+RIVALS = tuple(k for k in MARGIN_OFFSETS if k != 1)
+"""Offsets that the target is compared with in the margin."""
+
+WANTED = (1, *RIVALS, 0)
+"""What each right-hand side asks to predict: the target, the target minus each rival, the last context chunk."""
+
+LAST = len(WANTED) - 1
+"""Number of the right-hand side of the last context chunk."""
+
+_SLOTS = range(1 - CONTEXT, MARGIN_OFFSETS.stop)
+"""Offsets of the context chunks and of everything after them that the margin needs."""
+
+
+def has_rivals(batch: Batch) -> np.ndarray:
+    """[B] bool: does the window have all of k=-3..+3?"""
+    there: np.ndarray = np.logical_and.reduce([has_offset(batch.position, batch.n_chunks, k) for k in MARGIN_OFFSETS])
+    return there
+
+
+def normal_equations(bank: Bank, batch_size: int) -> Equations | None:
+    """The normal equations of a bank's train windows for `WANTED`: y and the last chunk over all windows, y - x_k over
+    those that have all of k=-3..+3; None where there are none.
+
+    Memory: about six [5D, 5D] float64 matrices (650 MB at D=768).
+    """
+    require_windows(bank, "train", "the frontier needs")
+    windows = canonical_windows(bank, "train")
+    # Sums over the windows with all rivals, and over the others: those near the end of their article.
+    inside, everywhere = (Sums(bank.vectors.shape[1], slots) for slots in (_SLOTS, range(1 - CONTEXT, 2)))
+    progress = Progress("frontier, normal equations", len(windows), "windows")
+    for batch in iterate_batches(bank, windows, batch_size, "cpu"):
+        whole = has_rivals(batch)
+        inside.add(batch.where(whole))
+        everywhere.add(batch.where(~whole))
+        progress.update(len(batch))
+    progress.close()
+    if not inside.count:
+        return None
+    for slot in range(len(everywhere.slots)):  # now over all windows; in place, because these are the largest arrays
+        everywhere.products[slot] += inside.products[slot]
+        everywhere.chunks[slot] += inside.chunks[slot]
+    everywhere.count += inside.count
+    (all_products, all_chunks), (products, chunks) = everywhere.means(), inside.means()
+    right, right_mean = torch.empty_like(products), torch.empty_like(chunks)
+    for row, k in enumerate(WANTED):
+        slot = k - _SLOTS.start
+        if row in (0, LAST):
+            right[row], right_mean[row] = all_products[slot], all_chunks[slot]
+        else:
+            torch.sub(products[CONTEXT], products[slot], out=right[row])
+            right_mean[row] = chunks[CONTEXT] - chunks[slot]
+    return Equations.of(all_products, all_chunks, right, right_mean)
 
 
 @dataclass(frozen=True)
@@ -25,7 +79,7 @@ class Family:
     name: str
     """`linear5` or `affine`."""
     gram: np.ndarray
-    """[8, 8] float64 inner products of the least-squares predictions of `equations.WANTED`."""
+    """[8, 8] float64 inner products of the least-squares predictions of `WANTED`."""
     mix: Callable[[np.ndarray], Predictor]
     """[8] float64 coefficients -> the sum of the least-squares predictions, each times its coefficient."""
 
@@ -47,7 +101,7 @@ def scalar_weights(square: np.ndarray, right: np.ndarray) -> Family:
 
     Args:
         square: [5, 5] float64, of the context chunks with one another, oldest first.
-        right: [8, 5] float64, of `equations.WANTED` with the context chunks.
+        right: [8, 5] float64, of `WANTED` with the context chunks.
     """
     # lstsq rather than solve: equal chunks make the equations singular, and any minimiser will do.
     weights = np.linalg.lstsq(square, right.T)[0].T
@@ -78,7 +132,7 @@ def affine(equations: Equations, strength: float, device: torch.device | str = "
     gram = (equations.right_mean @ equations.right_mean.T).numpy()
     for row, right in enumerate(equations.right):
         solved = solve(right)
-        weights[row], biases[row] = solved, equations.right_mean[row] - equations.feature_mean @ solved
+        weights[row], biases[row] = solved, equations.bias(row, solved)
         gram[row] += [float(torch.dot(solved.flatten(), other.flatten())) for other in equations.right]
     return Family("affine", (gram + gram.T) / 2, _affine_mixer(weights.to(device), biases.to(device)))
 
@@ -86,15 +140,7 @@ def affine(equations: Equations, strength: float, device: torch.device | str = "
 def shrunk_solver(equations: Equations, strength: float) -> Callable[[Tensor], Tensor]:
     """From a right-hand side C [5D, D] to the coefficients W [5D, D] of `affine`, both float64."""
     dimension = equations.right_mean.shape[1]
-    penalised = equations.covariance.clone()
-    penalised.diagonal().add_(strength)
-    try:
-        torch.linalg.cholesky(penalised, out=penalised)
-    except torch.linalg.LinAlgError as error:
-        raise LvmError(
-            f"params.yaml: evaluate.ridge_strengths: {strength:g} is too small for these data; leave it out"
-        ) from error
-    inverse = torch.cholesky_inverse(penalised)
+    inverse = torch.cholesky_inverse(equations.penalised_factor(strength))
     scalars = dimension * np.eye(CONTEXT) - strength * _block_traces(inverse).numpy()
 
     def solve(right: Tensor) -> Tensor:
@@ -127,27 +173,81 @@ def choose_strength(bank: Bank, equations: Equations, strengths: Sequence[float]
     """The strength whose unconstrained affine predictor has the best mean cosine on dev."""
     if len(strengths) == 1:
         return strengths[0]
-    if not len(bank.targets("dev")):
-        raise LvmError(
-            "data/bank: the dev split has no window, which the choice among several evaluate.ridge_strengths needs; "
-            "give it more or longer articles (data.train, split.*)"
-        )
-    cosines = []
-    progress = Progress("frontier, strength of the penalty", len(strengths), "strengths")
-    for strength in strengths:
-        solved = shrunk_solver(equations, strength)(equations.right[0])
-        bias = equations.right_mean[0] - equations.feature_mean @ solved
-        cosines.append(_dev_cosine(bank, solved.float(), bias.float(), batch_size))
-        progress.update(1)
-    progress.close()
-    return strengths[int(np.argmax(cosines))]
+
+    def solve(strength: float) -> Tensor:
+        return shrunk_solver(equations, strength)(equations.right[0])
+
+    return choose_on_dev(bank, equations, strengths, solve, batch_size, "frontier")[0]
 
 
-def _dev_cosine(bank: Bank, weight: torch.Tensor, bias: torch.Tensor, batch_size: int) -> float:
-    windows = canonical_windows(bank, "dev")
-    total = 0.0
-    for batch in iterate_batches(bank, windows, batch_size, "cpu"):
-        predictions = torch.addmm(bias, batch.contexts().flatten(1), weight)
-        cosines = torch.nn.functional.cosine_similarity(predictions, batch.at_offset(1))
-        total += float(cosines.sum(dtype=torch.float64))
-    return total / len(windows)
+PLACES = np.linspace(-1.0, 1.0, 201)
+"""Where the curve is looked at to find the places between which a margin lies."""
+
+SAFE_SIDE = 5e-6
+"""Added to a wanted margin: measured again, in float32, a traced predictor must not fall below what was wanted."""
+
+_TOLERANCE = 1e-12
+
+
+def corners(gram: np.ndarray) -> np.ndarray:
+    """[8, 8] float64 coordinates (one column each) in which the predictions have these inner products [8, 8]."""
+    values, vectors = np.linalg.eigh(gram)
+    return np.sqrt(np.clip(values, 0.0, None))[:, None] * vectors.T
+
+
+def rival_weights(points: np.ndarray, rivals: Sequence[int], place: float) -> np.ndarray:
+    """[R] float64 weights nu of the rivals at a place >= 0: nonnegative, sum 1, |(1 - x) v + x sum nu_k d_k| smallest.
+
+    The shortest vector of a polytope by nonnegative least squares: min |B n|^2 + (sum n - 1)^2 over n >= 0 is solved by
+    the wanted weights times a number (Lawson and Hanson: Solving least squares problems, 1974, chapter 23).
+
+    Args:
+        points: [C, 8] from `corners`.
+        rivals: [R] rows of `WANTED`.
+    """
+    ends = (1 - place) * points[:, [0]] + place * points[:, list(rivals)]
+    scale = max(float(np.linalg.norm(ends, axis=0).max()), _TOLERANCE)
+    system = np.vstack([ends / scale, np.ones(len(rivals))])
+    weights, _ = nnls(system, np.append(np.zeros(len(ends)), 1.0))
+    return np.asarray(weights / weights.sum())
+
+
+def mixture(points: np.ndarray, place: float, rivals: Sequence[int] = range(1, 1 + len(RIVALS))) -> np.ndarray:
+    """[8] float64 coefficients of the least-squares predictions at a place of the curve.
+
+    Args:
+        points: [C, 8] from `corners`.
+    """
+    coefficients = np.zeros(len(WANTED))
+    coefficients[0] = 1 - abs(place)
+    if place < 0:
+        coefficients[LAST] = -place
+    elif place > 0:
+        coefficients[list(rivals)] = place * rival_weights(points, rivals, place)
+    return coefficients
+
+
+def vanishes(points: np.ndarray, coefficients: np.ndarray) -> bool:
+    """Is nothing left of the predictions? Then no linear predictor has a larger margin, and the curve has ended."""
+    length, longest = np.linalg.norm(points @ coefficients), np.linalg.norm(points, axis=0).max()
+    return bool(length <= 1e-6 * longest)
+
+
+def places_at(margins: Sequence[float], seen: np.ndarray, margin: Callable[[float], float]) -> dict[float, float]:
+    """The place nearest to 0 at which the curve has each of these margins; those it never has are left out.
+
+    Args:
+        seen: [len(PLACES)] the margin at each of `PLACES`, NaN where the curve has ended.
+    """
+    centre = len(PLACES) // 2
+    found = {}
+    for wanted in margins:
+        above = seen >= wanted + SAFE_SIDE
+        crossings = np.flatnonzero((above[1:] != above[:-1]) & ~np.isnan(seen[1:] + seen[:-1]))
+        if not len(crossings):
+            continue
+        left = int(crossings[np.argmin(np.abs(crossings + 0.5 - centre))])
+        level = wanted + SAFE_SIDE
+        root = brentq(lambda x, level=level: margin(x) - level, PLACES[left], PLACES[left + 1], xtol=1e-12)
+        found[wanted] = float(root)
+    return found

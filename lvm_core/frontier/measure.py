@@ -22,19 +22,22 @@ from lvm_core.fivecat.windows import (
     judged_windows,
     retrieval_columns,
 )
-from lvm_core.frontier.answer import CRITERIA
-from lvm_core.frontier.equations import (
+from lvm_core.frontier import CRITERIA
+from lvm_core.frontier.families import (
     PLACES,
     RIVALS,
     WANTED,
+    Family,
+    affine,
+    choose_strength,
     corners,
     has_rivals,
+    linear5,
     mixture,
     normal_equations,
     places_at,
     vanishes,
 )
-from lvm_core.frontier.families import Family, affine, choose_strength, linear5
 from lvm_core.runtime.cli import Progress
 
 FIGURES = ("cosine", "margin", "margin_last", "recall_at_1", "recall_at_5", "rollout")
@@ -91,15 +94,24 @@ def measure(
     The order ablations and other costly figures are left out; rollout is the most expensive one here.
     """
     windows = judged_windows(bank, split, params)
-    means = [_Means() for _ in predictors]
+    totals: list[dict[str, np.ndarray]] = [{} for _ in predictors]  # by column: sum and number of the values defined
     progress = Progress(f"frontier on {split}, {len(predictors)} predictors", len(windows), "windows")
     with torch.inference_mode():
         for batch in iterate_batches(bank, windows, params.batch_size, device):
-            for predictor, mean in zip(predictors, means, strict=True):
-                mean.add(_columns(predictor, batch, params))
+            for predictor, total in zip(predictors, totals, strict=True):
+                for name, values in _columns(predictor, batch, params).items():
+                    defined = values[~np.isnan(values)]
+                    total[name] = total.get(name, 0.0) + np.array([defined.sum(dtype=np.float64), len(defined)])
             progress.update(len(batch))
     progress.close()
-    return [_figures(mean) for mean in means]
+    return [_figures(total) for total in totals]
+
+
+def _figures(total: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    means = {name: float(summed / number) if number else None for name, (summed, number) in total.items()}
+    profile = {k: means.get(offset_column(k)) for k in MARGIN_OFFSETS}
+    means |= {"margin": margin_of(profile, RIVALS), "margin_last": margin_of(profile, [0])}
+    return {name: means.get(name) for name in FIGURES}
 
 
 def _columns(predictor: Predictor, batch: Batch, params: EvaluateParams) -> dict[str, np.ndarray]:
@@ -132,32 +144,6 @@ def _rollout_cosine(predictor: Predictor, batch: Batch, predictions: Tensor, ste
         total += (last * part.at_offset(step)).sum(1)
     means[whole] = total.cpu().numpy() / steps
     return means
-
-
-class _Means:
-    """Running means of columns over the values that are not NaN, summed in float64."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, float] = {}
-        self.counts: dict[str, int] = {}
-
-    def add(self, columns: dict[str, np.ndarray]) -> None:
-        """Count the windows of a batch in."""
-        for name, values in columns.items():
-            defined = values[~np.isnan(values)]
-            self.sums[name] = self.sums.get(name, 0.0) + float(defined.sum(dtype=np.float64))
-            self.counts[name] = self.counts.get(name, 0) + len(defined)
-
-    def get(self, name: str) -> float | None:
-        """The mean of a column, None where nothing was defined."""
-        return self.sums[name] / self.counts[name] if self.counts.get(name) else None
-
-
-def _figures(means: _Means) -> dict[str, Any]:
-    profile = {k: means.get(offset_column(k)) for k in MARGIN_OFFSETS}
-    values = {name: means.get(name) for name in ("cosine", "recall_at_1", "recall_at_5", "rollout")}
-    values |= {"margin": margin_of(profile, RIVALS), "margin_last": margin_of(profile, [0])}
-    return {name: values[name] for name in FIGURES}
 
 
 SPLITS = ("val", "ood")
@@ -197,26 +183,30 @@ def trace_frontier(bank: Bank, params: EvaluateParams, device: torch.device | st
     Raises:
         LvmError: the train split has no window, dev has none and is needed, or a strength is too small.
     """
-    result: dict[str, Any] = {
+    families: dict[str, list[dict[str, Any]]] = {name: [] for name in FAMILIES}
+    equations, strength = normal_equations(bank, params.batch_size), None
+    if equations is not None:
+        strength = choose_strength(bank, equations, params.ridge_strengths, params.batch_size)
+        traced = [linear5(equations), affine(equations, strength, device)]
+        del equations  # the largest arrays
+        families = {family.name: _trace(bank, family, params, device) for family in traced}
+    return {
         "frame": "corrected",
         "criteria": dict(CRITERIA),
-        "strength": None,
-        **{key: {name: value for name in FAMILIES} for key, value in (("unconstrained", None), ("at_criterion", None))},
-        "families": {name: [] for name in FAMILIES},
+        "strength": strength,
+        "unconstrained": {
+            name: next((point for point in points if point["multiplier"] == 0), None)
+            for name, points in families.items()
+        },
+        "at_criterion": {name: _at_criterion(points) for name, points in families.items()},
+        "families": families,
     }
-    equations = normal_equations(bank, params.batch_size)
-    if equations is None:
-        return result
-    strength = choose_strength(bank, equations, params.ridge_strengths, params.batch_size)
-    result["strength"] = strength
-    traced = [linear5(equations), affine(equations, strength, device)]
-    del equations  # the largest arrays
-    for family in traced:
-        points = _trace(bank, family, params, device)
-        result["families"][family.name] = points
-        result["unconstrained"][family.name] = next((point for point in points if point["multiplier"] == 0), None)
-        result["at_criterion"][family.name] = _at_criterion(points)
-    return result
+
+
+def _at_criterion(points: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Of the points with the margin of the criteria the one with the best cosine: the unconstrained one, or at it."""
+    enough = [point for point in points if point["val"]["margin"] >= CRITERIA["margin"]]
+    return max(enough, key=lambda point: point["val"]["cosine"], default=None)
 
 
 def _trace(bank: Bank, family: Family, params: EvaluateParams, device: torch.device | str) -> list[dict[str, Any]]:
@@ -233,7 +223,10 @@ def _trace(bank: Bank, family: Family, params: EvaluateParams, device: torch.dev
     if np.isnan(seen).all():
         return []
     asked = {place: wanted for wanted, place in places_at(MARGINS, seen, margin).items()}
-    places = sorted({*asked, *_ends(seen), 0.0})
+    # The ends of the curve: copying, and the largest margin, left out where a point asked for goes further.
+    largest = int(np.nanargmax(seen))
+    ends = PLACES[[0, largest] if seen[largest] < max(MARGINS) else [0]].tolist()
+    places = sorted({*asked, *ends, 0.0})
     mixtures = [mixture(points, place) for place in places]
     predictors = [family.mix(coefficients) for coefficients in mixtures]
     figures = {split: measure(bank, split, predictors, params, device) for split in SPLITS}
@@ -241,23 +234,11 @@ def _trace(bank: Bank, family: Family, params: EvaluateParams, device: torch.dev
         {
             **{split: figures[split][number] for split in SPLITS},
             "margin_asked": asked.get(place),
-            "multiplier": _multiplier(place),
+            "multiplier": place if place <= 0 else place / (1.0 - place) if place < 1.0 else None,
             "rivals": _shares(coefficients),
         }
         for number, (place, coefficients) in enumerate(zip(places, mixtures, strict=True))
     ]
-
-
-def _ends(seen: np.ndarray) -> list[float]:
-    """The ends of the curve: copying, and the largest margin, left out where a point asked for goes further."""
-    largest = int(np.nanargmax(seen))
-    return [float(PLACES[0]), *([float(PLACES[largest])] if seen[largest] < max(MARGINS) else [])]
-
-
-def _multiplier(place: float) -> float | None:
-    if place >= 1.0:
-        return None
-    return place / (1.0 - place) if place > 0 else place
 
 
 def _shares(coefficients: np.ndarray) -> dict[str, float]:
@@ -265,12 +246,6 @@ def _shares(coefficients: np.ndarray) -> dict[str, float]:
     shares = coefficients[1 : 1 + len(RIVALS)]
     total = shares.sum() or 1.0
     return {f"{k:+d}" if k else "0": float(share / total) for k, share in zip(WANTED[1:], shares, strict=False)}
-
-
-def _at_criterion(points: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Of the points with the margin of the criteria the one with the best cosine: the unconstrained one, or at it."""
-    enough = [point for point in points if point["val"]["margin"] >= CRITERIA["margin"]]
-    return max(enough, key=lambda point: point["val"]["cosine"], default=None)
 
 
 def describe(frontier: Mapping[str, Any]) -> list[str]:
