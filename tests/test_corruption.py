@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lvm_core.config.models import Noise, RandomUnit
+from lvm_core.config.recipe import Noise, RandomUnit
 from lvm_core.train.batch import corrupt_last_slot
 
 COUNT = 20_000

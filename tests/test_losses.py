@@ -97,7 +97,7 @@ def test_a_loss_reads_only_what_it_declares(name):
     optional = ("future", "candidates", "predict", "samples", "scale")
     without = {part: None for need in optional if need not in needs for part in parts.get(need, (need,))}
     FUNCTIONS[name](whole_batch(raw, **without), **OPTIONS[name])
-    for need in set(needs) - {"raw"}:
+    for need in needs - {"raw"}:
         missing = {part: None for part in parts.get(need, (need,))}
         with pytest.raises(ValueError, match=f"needs {need}"):
             FUNCTIONS[name](whole_batch(raw, **missing), **OPTIONS[name])

@@ -46,8 +46,7 @@ class DataParams(Group):
 class CorpusParams(Group):
     """How articles become chunks."""
 
-    min_chars: Annotated[int, Field(ge=1)]
-    """Shortest chunk."""
+    min_chars: Annotated[int, Field(ge=1, description="shortest chunk")]
     max_chars: Annotated[int, Field(ge=3, le=1_000_000)]
     """Longest chunk; more than twice `min_chars`, so that any longer text divides into allowed pieces."""
     min_chunks: Annotated[int, Field(ge=CONTEXT + 1)]
@@ -74,10 +73,8 @@ class CorpusParams(Group):
 class SplitParams(Group):
     """Shares of the training source's articles; the rest is `train`."""
 
-    dev: Annotated[float, Field(gt=0, lt=1)]
-    """Share for `dev`, which chooses."""
-    val: Annotated[float, Field(gt=0, lt=1)]
-    """Share for `val`, which only reports."""
+    dev: Annotated[float, Field(gt=0, lt=1, description="share for `dev`, which chooses")]
+    val: Annotated[float, Field(gt=0, lt=1, description="share for `val`, which only reports")]
 
     @field_validator("val")
     @classmethod

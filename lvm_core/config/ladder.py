@@ -29,8 +29,7 @@ class Rung(Group):
     """Its name; a recipe that is not in `names` is skipped."""
     step: str | None = None
     """What the summary calls it, for the report."""
-    retries: Annotated[int, Field(ge=0, le=20)] = 0
-    """How many more times phase A is trained, at most."""
+    retries: Annotated[int, Field(ge=0, le=20, description="how many more times phase A is trained, at most")] = 0
     raised: Annotated[dict[str, float], Field(alias="raise", default_factory=dict)]
     """`raise` in params.yaml: amounts by dotted key of the resolved recipe, added at each retry."""
 
@@ -54,8 +53,7 @@ class Rung(Group):
 class LadderParams(Group):
     """The order of attempts and how one is chosen if none passes."""
 
-    sample: Annotated[int, Field(ge=1, le=1_000_000)]
-    """Windows that the Option 1 check looks at."""
+    sample: Annotated[int, Field(ge=1, le=1_000_000, description="windows that the Option 1 check looks at")]
     criterion: Criterion
     """Figure on `dev` by which the fallback chooses."""
     rungs: list[Rung]
@@ -78,10 +76,6 @@ class LadderSettings(WholeSettings):
     of_recipes = ("about", "gates")
     ladder: LadderParams
     device: Device
-
-
-DIGITS = 10
-"""Decimals that a raised number is rounded to: 0.1 + 0.05 is 0.15, and not 0.15000000000000002."""
 
 
 def number_at(recipe: Recipe, key: str) -> float | None:
@@ -110,7 +104,7 @@ def raised_recipe(recipe: Recipe, amounts: Mapping[str, float], times: int, wher
         group = values
         for part in path:
             group = group[part]
-        total = round(number + times * amount, DIGITS)
+        total = round(number + times * amount, 10)  # 0.1 + 0.05 is 0.15, and not 0.15000000000000002
         group[last] = totals[key] = int(total) if isinstance(number, int) and total == int(total) else total
     try:
         return Recipe.model_validate(values)

@@ -1,4 +1,4 @@
-"""Sizes and options of every model family, what grows over the epochs, and corruption of the input in training."""
+"""Sizes and options of every model family, and what grows over the epochs (`Ramped`)."""
 
 from __future__ import annotations
 
@@ -56,38 +56,6 @@ class Ramped(Group):
             return full
         a, b = self.ramp if isinstance(self.ramp, list) else (self.ramp, self.ramp - 1)
         return self.start + (full - self.start) * ramp(epoch, a, b)
-
-
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class LastSlot(Ramped):
-    """When the last slot is corrupted."""
-
-    probability: Probability
-    """That a window is corrupted, once the ramp is over."""
-
-
-class Noise(LastSlot):
-    """Gaussian noise added to the last chunk, which is then made unit length (P5.1: prior results, section 3.3)."""
-
-    kind: Literal["noise"]
-    norm: Annotated[float, Field(ge=0.0, le=100.0)]
-    """Root mean square length of the noise, at any D; 0.83 leaves a cosine of 0.77 with the clean chunk."""
-    swap: Probability = 0.0
-    """Share of the corrupted windows that get the second-last chunk in the last slot instead."""
-
-
-class RandomUnit(LastSlot):
-    """A random direction instead of the last chunk (context drop of V1, V3, P3, P4: prior results, section 3.0)."""
-
-    kind: Literal["random_unit"]
-
-
-class Corruption(Group):
-    """What is corrupted (`corruption` of a recipe)."""
-
-    last_slot: Annotated[Noise | RandomUnit, Field(discriminator="kind")]
 
 
 class FamilyParams(Group):

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter, model_validator
 
-from lvm_core.config.models import Corruption, ModelParams, Ramped, draws_samples
+from lvm_core.config.models import ModelParams, Ramped, draws_samples
 from lvm_core.config.params import PARAMS_FILE, Device, Group, Precision, Seed, Threads, validate
 from lvm_core.runtime.files import write_text
 from lvm_core.runtime.readers import read_yaml
@@ -119,8 +119,7 @@ NUMBER = TypeAdapter(float, config={"strict": True})
 class LossTerm(Ramped):
     """A loss in a recipe: its weight, when it is in force, and in subclasses its own options."""
 
-    weight: Annotated[float, Field(ge=0.0)]
-    """Full weight; a bare number in params.yaml is this alone."""
+    weight: Annotated[float, Field(ge=0.0, description="full weight; a bare number in params.yaml is this alone")]
 
     @model_validator(mode="before")
     @classmethod
@@ -131,10 +130,6 @@ class LossTerm(Ramped):
         if unknown:
             raise ValueError(f"unknown key {min(map(str, unknown))!r}; allowed are {', '.join(cls.model_fields)}")
         return value
-
-    def weight_at(self, epoch: float) -> float:
-        """The weight at this point in training; `epoch` is fractional, from 0, over all phases."""
-        return self.in_force(self.weight, epoch)
 
     def options(self) -> dict[str, Any]:
         """What the loss function takes beside the batch."""
@@ -149,15 +144,45 @@ def _typed(losses: Any) -> Any:
     for name, value in losses.items():
         if name not in LOSSES:
             raise ValueError(f"unknown loss {name!r}; known are {', '.join(LOSSES)}")
-        kind: Any = GenericAlias(
-            dict, (str, LOSSES[name].term)
-        )  # a mapping, so that a mistake is reported with its name
+        kind: Any = GenericAlias(dict, (str, LOSSES[name].term))  # with the name, so that a mistake is told with it
         typed[name] = value if isinstance(value, LossTerm) else TypeAdapter(kind).validate_python({name: value})[name]
     return typed
 
 
 Terms = Annotated[dict[str, SerializeAsAny[LossTerm]], Field(min_length=1), BeforeValidator(_typed)]
 """The losses of a recipe, by name."""
+
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class LastSlot(Ramped):
+    """When the last slot is corrupted."""
+
+    probability: Probability
+    """That a window is corrupted, once the ramp is over."""
+
+
+class Noise(LastSlot):
+    """Gaussian noise added to the last chunk, which is then made unit length (P5.1: prior results, section 3.3)."""
+
+    kind: Literal["noise"]
+    norm: Annotated[float, Field(ge=0.0, le=100.0)]
+    """Root mean square length of the noise, at any D; 0.83 leaves a cosine of 0.77 with the clean chunk."""
+    swap: Probability = 0.0
+    """Share of the corrupted windows that get the second-last chunk in the last slot instead."""
+
+
+class RandomUnit(LastSlot):
+    """A random direction instead of the last chunk (context drop of V1, V3, P3, P4: prior results, section 3.0)."""
+
+    kind: Literal["random_unit"]
+
+
+class Corruption(Group):
+    """What is corrupted (`corruption` of a recipe)."""
+
+    last_slot: Annotated[Noise | RandomUnit, Field(discriminator="kind")]
 
 
 class Recipe(Group):
@@ -258,55 +283,26 @@ class Loss:
     """Type of its entry in params.yaml."""
     source: str
     """Where it comes from."""
-    needs: tuple[Need, ...]
+    needs: set[Need]
     """What of the batch it reads beside contexts and targets."""
 
 
-LOSSES: dict[str, Loss] = {
-    "mse": Loss(LossTerm, "P1 (prior results, section 3.0)", ("raw",)),
-    "mse_normalised": Loss(
-        LossTerm,
-        "Large Concept Model (anchors, section 1.1)",
-        (
-            "raw",
-            "scale",
-        ),
-    ),
-    "cosine": Loss(LossTerm, "ours", ("raw",)),
-    "guard_previous": Loss(Guard, "L_dir (prior results, section 3.0)", ("raw",)),
-    "guard_context": Loss(Guard, "L_ac (prior results, section 3.0)", ("raw",)),
-    "micro_ranking": Loss(MicroRanking, "P5.1 (prior results, section 3.3)", ("raw",)),
-    "rollout": Loss(
-        FreeRun,
-        "what P4 meant (prior results, section 3.1)",
-        (
-            "raw",
-            "future",
-            "predict",
-        ),
-    ),
-    "smoothness": Loss(
-        Smoothness,
-        "what P4 ran (prior results, section 3.1)",
-        (
-            "raw",
-            "predict",
-        ),
-    ),
-    "article_softmax": Loss(
-        ArticleSoftmax,
-        "ours, after InfoNCE (1807.03748)",
-        (
-            "raw",
-            "candidates",
-        ),
-    ),
-    "energy": Loss(Energy, "CALM (anchors, section 1.3)", ("samples",)),
+LOSSES = {
+    "mse": Loss(LossTerm, "P1 (prior results, section 3.0)", {"raw"}),
+    "mse_normalised": Loss(LossTerm, "Large Concept Model (anchors, section 1.1)", {"raw", "scale"}),
+    "cosine": Loss(LossTerm, "ours", {"raw"}),
+    "guard_previous": Loss(Guard, "L_dir (prior results, section 3.0)", {"raw"}),
+    "guard_context": Loss(Guard, "L_ac (prior results, section 3.0)", {"raw"}),
+    "micro_ranking": Loss(MicroRanking, "P5.1 (prior results, section 3.3)", {"raw"}),
+    "rollout": Loss(FreeRun, "what P4 meant (prior results, section 3.1)", {"raw", "future", "predict"}),
+    "smoothness": Loss(Smoothness, "what P4 ran (prior results, section 3.1)", {"raw", "predict"}),
+    "article_softmax": Loss(ArticleSoftmax, "ours, after InfoNCE (1807.03748)", {"raw", "candidates"}),
+    "energy": Loss(Energy, "CALM (anchors, section 1.3)", {"samples"}),
 }
 """Every loss a recipe can name."""
 
 
 def in_force(terms: Mapping[str, LossTerm], epoch: float) -> dict[str, float]:
     """Weights of the losses, by name, at this point in training, without those that weigh nothing."""
-    weights = {name: term.weight_at(epoch) for name, term in terms.items()}
+    weights = {name: term.in_force(term.weight, epoch) for name, term in terms.items()}
     return {name: weight for name, weight in weights.items() if weight}

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lvm_core.bank import Bank
 from lvm_core.fivecat.windows import Batch, canonical_windows, iterate_batches
-from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.cli import Progress
+from lvm_core.runtime.errors import LvmError
 from lvm_core.windows import CONTEXT
 
 

@@ -12,8 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from lvm_core.config.models import Noise, RandomUnit
-from lvm_core.config.recipe import LOSSES, Recipe, in_force
+from lvm_core.config.recipe import LOSSES, Noise, RandomUnit, Recipe, in_force
 from lvm_core.models.base import LatentModel, set_share
 from lvm_core.runtime.distributed import Ranks, Share
 from lvm_core.runtime.errors import LvmError
