@@ -140,13 +140,7 @@ def reversed_windows(
 ) -> dict[str, dict[str, np.ndarray]]:
     """[W] int64 target rows of each phase, by recipe, selected by the recipe's rule on the reversed articles.
 
-    Args:
-        bank: as it is read forwards.
-        rules: by recipe.
-        params: of the rules.
-
-    Raises:
-        LvmError: as `curriculum.select_phases`.
+    `bank` is as it is read forwards; fails as `select_phases`.
     """
     if not rules:
         return {}
