@@ -165,7 +165,7 @@ def test_an_answer_that_does_not_come_in_time_is_said():
     with pytest.raises(Refused, match="stopping") as told:
         call()
     assert told.value.status_code == 503
-    assert service.health()["status"] == "stopping"
+    assert service.health().status == "stopping"
 
 
 def test_closing_a_service_finishes_what_waits():
@@ -181,7 +181,7 @@ def test_a_service_that_is_not_loaded_says_so():
     import asyncio
 
     service = Service(lambda: None, Settings(), "small")
-    assert service.health()["status"] == "starting"
+    assert service.health().status == "starting"
     with pytest.raises(Refused, match="starting") as told:
         asyncio.run(_ask(service))
     assert (told.value.status_code, told.value.headers) == (503, {"Retry-After": "2"})

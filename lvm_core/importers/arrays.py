@@ -72,12 +72,8 @@ class DiskArray:
         return self._copy((slice(start, stop),))
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        """Copy of the rows at `indices` (any integers that index the first axis), [len(indices), ...]."""
-        return self._copy((np.asarray(indices, dtype=np.int64),))
-
-    def flat_take(self, indices: np.ndarray) -> np.ndarray:
-        """Copy of rows of an array [W, K, D] seen as [W * K, D], [len(indices), D]."""
-        return self._copy(np.divmod(np.asarray(indices, dtype=np.int64), self.shape[1]))
+        """Copy of rows of the last axis, numbered through the others ([W, K, D] as [W * K, D]): [len(indices), D]."""
+        return self._copy(np.unravel_index(np.asarray(indices, dtype=np.int64), self.shape[:-1]))
 
     def _copy(self, index: tuple[Any, ...]) -> np.ndarray:
         """Copy of what lies at `index` of the first axes, in pieces between which the pages read are given back."""

@@ -147,7 +147,7 @@ def _sort_windows(
     kept = np.flatnonzero(is_new)
     # Of repeated windows, one may lie where the file shows the border and the others not.
     crosses = np.logical_or.reduceat(windows.crosses, kept)
-    return _Sorted(*(field[kept] for field in windows[:-1]), crosses)
+    return _Sorted._make(field[kept] for field in windows)._replace(crosses=crosses)
 
 
 def _chain(kept: _Sorted) -> tuple[np.ndarray, np.ndarray]:

@@ -25,21 +25,13 @@ from lvm_core.windows import CONTEXT
 
 # Names that the files and loaders of the earlier work use for the same thing (prior results, sections 1.2 and 1.3).
 CONTEXTS = ("context_sequences", "contexts", "context", "X", "train_context_sequences")
-
 TARGETS = ("target_vectors", "targets", "target", "y", "train_target_vectors")
-
 TARGET_INDICES = ("target_indices", "target_chunk_indices")
-
 VECTORS = ("vectors", "embeddings", "X")
-
 ARTICLES = ("article_indices", "article_ids")
-
 CHUNK_INDICES = ("chunk_indices", "seq_idx")
-
 TEXTS = ("concept_texts", "texts", "text")
-
 ARTICLE_KEYS = ("article_index", "article_id")
-
 TARGET_KEYS = ("target_chunk_index", "target_idx")
 
 WANTED = (

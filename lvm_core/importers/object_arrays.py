@@ -1,19 +1,14 @@
 """Object arrays of foreign .npz files, read without executing anything: one restricted reader of pickle streams.
 
-numpy saves an array of Python objects as a pickle, and a pickle can call any function of any module. Three things
-make that a mere description of values here:
+numpy saves an array of Python objects as a pickle, and a pickle can call any function of any module. Here every
+operation that is not on a list is refused by name (extension codes, persistent ids, sets, making instances); a global
+is looked up in a constant table and gives no class or function but a `Global`, which only `load_reduce` can call;
+arrays and dtypes are stand-ins that check their state (pickled_types.py).
 
-* Every operation of the stream is on a list of admitted ones; the others (extension codes, persistent ids, sets,
-  making instances of classes) are refused by name.
-* A global is looked up in a constant table. What it gives is never a class or function of numpy or Python but a
-  `Global`, which only `load_reduce` can call, with one of the small functions of pickled_types.py behind it.
-* Arrays and dtypes are stand-ins that check their state, see there.
-
-The base is pickle's Python implementation, not the C one: the C one allocates 16 bytes times the largest memo index
-that a five-byte operation names (64 GB), and hashes dictionary keys before anyone can look at them, so that 1 MB of
-tuples nested into a key overflows the C stack and kills the process. Scanning the stream first with
-`pickletools.genops` takes 3.5 s for 440,000 dictionaries of five keys and does not see the second; reading them with
-this class takes 4 to 7 s in all and 340 MB.
+The base is pickle's Python implementation: the C one allocates 16 bytes times the largest memo index that a five-byte
+operation names (64 GB), and hashes dictionary keys before anyone can look at them, so that 1 MB of tuples nested into a
+key overflows the C stack. Scanning the stream first with `pickletools.genops` takes 3.5 s for 440,000 dictionaries of
+five keys and does not see the second; reading them with this class takes 4 to 7 s in all and 340 MB.
 """
 
 from __future__ import annotations
@@ -36,8 +31,6 @@ MAX_DEPTH = 64
 _LEAVES = frozenset({str, int, float, complex, bool, type(None)})
 
 _REMEDY = "save the array again with only dicts, lists, tuples, text, numbers, None and numpy arrays of these in it"
-
-# ---- the reader
 
 _PythonUnpickler: Any = pickle._Unpickler  # Any: no stub has its stack
 
@@ -152,19 +145,15 @@ def _dispatch() -> dict[int, Callable[[Any], None]]:
 
 _Reader.dispatch = _dispatch()
 
-# ---- what the reader made, turned into values
-
 
 class _Values:
-    """Checks values and puts real arrays in place of stand-ins, each shared value once.
-
-    `heights` has the levels below each container by id, -1 while it is being looked at; `replaced` the containers
-    that had to be made anew, with the old one, whose id would be given to another value if it were let go.
-    """
+    """Checks values and puts real arrays in place of stand-ins, each shared value once."""
 
     def __init__(self) -> None:
         self.heights: dict[int, int] = {}
+        """Levels below each container by id, -1 while it is being looked at."""
         self.replaced: dict[int, tuple[Any, Any]] = {}
+        """Containers made anew, with the old one, whose id would be given to another value if it were let go."""
 
     def settle(self, item: Any, room: int = MAX_DEPTH) -> tuple[Any, int]:
         """The value for `item`, and the number of levels in it, at most `room`."""

@@ -35,12 +35,7 @@ class Refused(Exception):
 
 
 class PickledDtype:
-    """Stands for a dtype.
-
-    Attributes:
-        code: kind and size as in numpy's names, without the byte order.
-        plain: the real dtype; None for objects.
-    """
+    """Stands for a dtype: `code` has kind and size as numpy names them, `plain` is the real one, None for objects."""
 
     __slots__ = ("code", "plain")
 
@@ -72,13 +67,7 @@ class PickledDtype:
 
 
 class PickledArray:
-    """Stands for an array. Before its state is set it has neither `array` nor `items`, then one of them.
-
-    Attributes:
-        shape: sizes, non-negative.
-        array: the real array if its dtype is simple, else None.
-        items: the objects in C order if it is an array of these, else None.
-    """
+    """Stands for an array. Its state is an `array` of a simple dtype, or `items`, objects in C order."""
 
     __slots__ = ("array", "items", "shape")
     __hash__ = None  # type: ignore[assignment]
@@ -109,12 +98,10 @@ class PickledArray:
 
 
 class Global(NamedTuple):
-    """What the stream gets for the name of a class or function: something that only the reader can call."""
+    """What the stream gets for the dotted name of a class or function: `make`, which only the reader can call."""
 
     name: str
-    """As the stream has it, with dots."""
     make: Callable[..., Any]
-    """Called in place of the class or function."""
 
 
 def _reconstruct(kind: Any, *_: Any) -> PickledArray:
@@ -148,10 +135,6 @@ def _encode(text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
-def _empty_bytes() -> bytes:
-    return b""
-
-
 def _complex(real: Any, imaginary: Any) -> complex:
     if type(real) is not float or type(imaginary) is not float:
         raise ValueError("a complex number that is not made of two floats")
@@ -174,7 +157,7 @@ ADMITTED: dict[str, Global] = {
             (["numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"], _scalar),
             (["numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer"], _from_buffer),
             (["_codecs.encode"], _encode),  # bytes before protocol 3, empty ones by the next
-            (["builtins.bytes", "__builtin__.bytes"], _empty_bytes),
+            (["builtins.bytes", "__builtin__.bytes"], lambda: b""),
             (["builtins.complex", "__builtin__.complex"], _complex),
         )
         for name in names

@@ -62,10 +62,14 @@ class SourceRows:
 
     def where(self, row: int) -> str:
         """The file's name for a row of the bank."""
-        array, number = self.arrays[self.array[row]], int(self.row[row])
-        if len(array.shape) == 2:
-            return f"{array.where} row {number}"
-        return f"{array.where} row {number // CONTEXT}, position {number % CONTEXT}"
+        return _name(self.arrays[self.array[row]], int(self.row[row]))
+
+
+def _name(array: DiskArray, number: int) -> str:
+    """The file's name for a row of an array's last axis."""
+    if len(array.shape) == 2:
+        return f"{array.where} row {number}"
+    return f"{array.where} row {number // CONTEXT}, position {number % CONTEXT}"
 
 
 def vector_paths(value: str, key: str) -> list[Path]:
@@ -84,12 +88,7 @@ def vector_paths(value: str, key: str) -> list[Path]:
 
 
 def open_source(value: str, key: str, work: Path) -> list[VectorFile]:
-    """Open the files that a parameter names and check their shapes and ids.
-
-    Args:
-        value: of the parameter.
-        key: its dotted name.
-        work: folder for unpacked arrays.
+    """Open the files that the parameter `key` names, checking shapes and ids; `work` is for unpacked arrays.
 
     Raises:
         LvmError: a file is damaged or lacks something, or the files do not fit together (names file and member).
@@ -116,13 +115,7 @@ def check_same_dimension(sources: Mapping[str, Sequence[VectorFile]]) -> None:
 
 
 def read_rows(files: Sequence[VectorFile], name: str, origin: str, work: Path) -> SourceRows:
-    """Check every row of a source, and find each row's place in the bank.
-
-    Args:
-        files: from `open_source`.
-        name: of the source.
-        origin: `train` or `ood`.
-        work: folder for finished parts.
+    """Check every row of the source `name`, and find each row's place in the bank; `work` is for finished parts.
 
     Raises:
         LvmError: a row is no direction, or ids contradict one another (names member and row).
@@ -135,10 +128,10 @@ def read_rows(files: Sequence[VectorFile], name: str, origin: str, work: Path) -
 
 
 def _scan(file: VectorFile, saved: Path) -> np.ndarray:
-    """Digests of a file's windows (contexts, then the target), or of a bank's rows, and which are not of unit length.
+    """Of each row of the windows (contexts, then the target) or the bank, its digest, and 1 where its norm is not 1.
 
     Returns:
-        [W, 6, 2] uint64, or [N, 1, 2]: the digest of the row's bytes, and 1 where its norm is not 1.
+        [W, 6, 2] or [N, 1, 2] uint64.
     """
     arrays, rows = file.arrays, len(file.arrays[0])
     step = max(BLOCK_BYTES // sum(math.prod(array.shape[1:]) * array.dtype.itemsize for array in arrays), 1)
@@ -173,8 +166,7 @@ def _measure(array: DiskArray, start: int, stop: int) -> np.ndarray:
 def row_norms(rows: np.ndarray) -> np.ndarray:
     """[n] float64 norms of [n, D] rows of any float type; finite for any finite float16 and float32 row."""
     with np.errstate(over="ignore", invalid="ignore"):
-        norms: np.ndarray = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
-    return norms
+        return np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
 
 
 def _window_rows(
@@ -233,9 +225,8 @@ def _conflict(
 ) -> LvmError:
     def where(window: int, slot: int) -> str:
         contexts, targets = files[of_file[window]].arrays
-        if slot == CONTEXT:
-            return f"{targets.where} row {inside[window]}"
-        return f"{contexts.where} row {inside[window]}, position {slot}"
+        row = int(inside[window])
+        return _name(targets, row) if slot == CONTEXT else _name(contexts, row * CONTEXT + slot)
 
     return LvmError(
         f"{where(*conflict.first)} and {where(*conflict.second)} are both chunk {conflict.chunk_index} of article "

@@ -207,8 +207,7 @@ def _values(column: pa.ChunkedArray, member: str, where: str) -> Values:
     import pyarrow as pa
 
     if pa.types.is_integer(column.type) and column.null_count == 0:
-        array: np.ndarray = column.to_numpy()
-        return array
+        return column.to_numpy()
     values: list[object] = column.to_pylist()
     if None in values and member != "texts":
         raise LvmError(f"{where}: row {values.index(None)}: is null")
@@ -232,40 +231,34 @@ def unpack_vector_column(path: Path, names: tuple[str, ...], unpack_to: Path) ->
         raise LvmError(f"{where}: holds {kind}, need lists of float16, float32 or float64")
     target = unpack_to / f"{fingerprint(path.resolve(), column)[:16]}.npy"
     if not target.exists():
-        rows = file.metadata.num_rows
-        dtype = np.dtype(kind.value_type.to_pandas_dtype())
-        batches = _batches(file, column, path)
-        first = next(batches, None)
+        blocks = _blocks(file, path, column)
+        first = next(blocks, None)
         if first is None:
             raise LvmError(f"{path}: has no rows")
-        dimension = len(first[0].as_py() or [])
-        if not dimension:
-            raise LvmError(f"{where}: row 0: has no numbers")
-        blocks = _blocks(itertools.chain([first], batches), rows, where, dimension)
-        write_npy_blocks(target, dtype, (rows, dimension), blocks)
+        shape = (file.metadata.num_rows, first.shape[1])
+        write_npy_blocks(target, np.dtype(kind.value_type.to_pandas_dtype()), shape, itertools.chain([first], blocks))
     array = open_npy(target)
     array.where = where
     return array, _read_parquet_ids(path)
 
 
-def _batches(file: pq.ParquetFile, column: str, path: Path) -> Iterator[pa.Array]:
-    """The column in parts."""
+def _blocks(file: pq.ParquetFile, path: Path, column: str) -> Iterator[np.ndarray]:
+    """The lists of the column as [n, D], in parts."""
+    where, rows, start, dimension = f"{path}: {column}", file.metadata.num_rows, 0, 0
+    progress = Progress(f"import: unpack {where}", rows, "rows")
     batches = file.iter_batches(BATCH, columns=[column])
     while True:
         with _readable_parquet(path):
             batch = next(batches, None)
         if batch is None:
-            return
-        if len(batch):
-            yield batch.column(0)
-
-
-def _blocks(batches: Iterator[pa.Array], rows: int, where: str, dimension: int) -> Iterator[np.ndarray]:
-    """The lists of each part as [n, D]."""
-    progress = Progress(f"import: unpack {where}", rows, "rows")
-    start = 0
-    for lists in batches:
+            break
+        if not len(batch):
+            continue
+        lists = batch.column(0)
         lengths = np.array([-1 if length is None else length for length in lists.value_lengths().to_pylist()])
+        dimension = dimension or int(lengths[0])
+        if dimension < 1:
+            raise LvmError(f"{where}: row 0: has no numbers")
         bad = np.flatnonzero(lengths != dimension)
         if len(bad):
             holds = "is null" if lengths[bad[0]] < 0 else f"has {lengths[bad[0]]} numbers, row 0 has {dimension}"
@@ -279,6 +272,6 @@ def _blocks(batches: Iterator[pa.Array], rows: int, where: str, dimension: int) 
         yield values.to_numpy(zero_copy_only=False).reshape(-1, dimension)
         start += len(lists)
         progress.update(len(lists))
-    if start != rows:
+    if start not in (0, rows):
         raise LvmError(f"{where}: has {start:,} rows, the file says {rows:,}; {AGAIN}")
     progress.close()

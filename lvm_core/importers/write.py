@@ -22,37 +22,38 @@ TABLE_ROWS = 50_000
 """Rows of the table of chunks written at a time."""
 
 
-def check_apart(train: SourceRows, ood: SourceRows) -> np.ndarray:
+def _ids_of_ood(train: SourceRows, ood: SourceRows) -> np.ndarray:
     """The ids under which the articles of `ood` enter the bank: their own, or `ood/<id>` if `train` has some of them.
 
     Two data sets may both number their articles from 0, and share a chunk of boilerplate; but a source of which half
     is in the other, or an article in both of which half the chunks are the same, is a mistake.
     """
+
+    def same_rows(rows: np.ndarray, others: np.ndarray) -> str | None:
+        """The names of two equal rows, if more than half of the `others` of ood are among the `rows` of train."""
+        same = np.isin(ood.digest[others], train.digest[rows])
+        if 2 * same.sum() <= len(same):
+            return None
+        second = int(others[same.argmax()])
+        first = int(rows[(train.digest[rows] == ood.digest[second]).argmax()])
+        return f"{train.where(first)} and {ood.where(second)}"
+
     in_train = np.isin(ood.digest, train.digest)
-    if 2 * in_train.sum() > len(in_train):
-        second = int(in_train.argmax())
-        first = int((train.digest == ood.digest[second]).argmax())
+    if pair := same_rows(np.arange(len(train.digest)), np.arange(len(ood.digest))):
         raise LvmError(
-            f"{train.where(first)} and {ood.where(second)} are the same, as are {in_train.mean():.0%} of the rows of "
-            "data.ood with some of data.train; ood must be another source"
+            f"{pair} are the same, as are {in_train.mean():.0%} of the rows of data.ood with some of data.train; ood "
+            "must be another source"
         )
     shared = np.intersect1d(train.article_id, ood.article_id)
     for article in shared if in_train.any() else ():
-        rows, others = (np.flatnonzero(source.article_id[source.piece] == article) for source in (train, ood))
-        same = np.isin(ood.digest[others], train.digest[rows])
-        if 2 * same.sum() > len(same):
-            second = int(others[same.argmax()])
-            first = int(rows[(train.digest[rows] == ood.digest[second]).argmax()])
-            raise LvmError(
-                f"{train.where(first)} and {ood.where(second)}: article {article} is in data.train and in data.ood; "
-                "ood must be another source"
-            )
+        if pair := same_rows(*(np.flatnonzero(one.article_id[one.piece] == article) for one in (train, ood))):
+            raise LvmError(f"{pair}: article {article} is in data.train and in data.ood; ood must be another source")
     if not len(shared):
         return ood.article_id
     return np.array([f"ood/{article}" for article in ood.article_id], dtype=object)
 
 
-def check_windows(train: SourceRows) -> None:
+def _check_windows(train: SourceRows) -> None:
     """Make sure that there is something to divide and to learn from."""
     longest = int(np.bincount(train.piece).max(initial=0))
     if longest <= CONTEXT:
@@ -69,21 +70,18 @@ def check_windows(train: SourceRows) -> None:
 
 
 def write_import(sources: dict[str, SourceRows], encoder: str, work: Path, directory: Path) -> ImportInfo:
-    """Write `vectors.npy`, `chunks.parquet`, `articles.parquet` and `import.json`.
+    """Write `vectors.npy`, `chunks.parquet`, `articles.parquet` and `import.json`; return what the last one says.
 
     Args:
         sources: by origin, `train` and perhaps `ood`, in the order of the bank.
         encoder: name of the encoder, for the record.
         work: folder where finished parts are kept.
         directory: to write into.
-
-    Returns:
-        What `import.json` says.
     """
-    check_windows(sources["train"])
+    _check_windows(sources["train"])
     ids = {origin: source.article_id for origin, source in sources.items()}
     if "ood" in sources:
-        ids["ood"] = check_apart(sources["train"], sources["ood"])
+        ids["ood"] = _ids_of_ood(sources["train"], sources["ood"])
     dtypes = {array.dtype for source in sources.values() for array in source.arrays}
     dtype = np.dtype(np.float16 if dtypes == {np.dtype(np.float16)} else np.float32)
     shape = (sum(len(source.row) for source in sources.values()), sources["train"].arrays[0].shape[-1])
@@ -124,8 +122,7 @@ def _unit_rows(source: SourceRows, part: slice, dtype: np.dtype) -> np.ndarray:
     out = np.empty((len(row), source.arrays[0].shape[-1]), dtype=dtype)
     for number in np.unique(array):
         chosen = np.flatnonzero(array == number)
-        held = source.arrays[number]
-        rows = held.take(row[chosen]) if len(held.shape) == 2 else held.flat_take(row[chosen])
+        rows = source.arrays[number].take(row[chosen])
         norms = row_norms(rows)
         unit = np.abs(norms - 1) <= UNIT_TOLERANCE[rows.dtype.itemsize]
         out[chosen[unit]] = rows[unit]
@@ -172,15 +169,7 @@ BLOCK = 16 * 2**20
 
 
 def file_identities(value: str, key: str) -> list[str]:
-    """One text for each file that a parameter names, ids beside an .npy file included.
-
-    Args:
-        value: of the parameter.
-        key: its dotted name.
-
-    Raises:
-        LvmError: there is no such file, or it cannot be read.
-    """
+    """One text for each file that the parameter `key` names, ids beside an .npy file included."""
     identities = []
     for path in vector_paths(value, key):
         beside = [path.with_suffix(suffix) for suffix in (".csv", ".parquet")] if path.suffix == ".npy" else []

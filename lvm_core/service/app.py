@@ -105,7 +105,7 @@ def _add_reports(app: FastAPI, service: Service) -> None:
     @app.get("/health", response_model=Health, responses={503: {"model": Health}}, summary="State, and why")
     async def _health() -> Response:
         state = service.health()
-        return JSONResponse(state, status_code=200 if state["status"] in ("ready", "degraded") else 503)
+        return JSONResponse(state.model_dump(), 200 if state.answers else 503)
 
     @app.get("/info", responses={503: FAILURES[503]}, summary="Model, figures, encoder, bank, limits")
     async def _info() -> dict[str, Any]:

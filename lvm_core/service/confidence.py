@@ -63,8 +63,7 @@ def lead(cosines: np.ndarray) -> np.ndarray:
         return np.zeros(len(cosines), dtype=np.float32)
     last = np.maximum(np.isfinite(cosines).sum(axis=1), 1) - 1
     best, crowd = cosines[:, 0], cosines[np.arange(len(cosines)), last]
-    scores: np.ndarray = np.where(np.isfinite(best), best, 0.0) - np.where(np.isfinite(best), crowd, 0.0)
-    return scores
+    return np.where(np.isfinite(best), best, 0.0) - np.where(np.isfinite(best), crowd, 0.0)
 
 
 class Curve(Group):
@@ -92,8 +91,7 @@ class Curve(Group):
     def rate(self, scores: np.ndarray) -> np.ndarray:
         """[W] observed rates of [W] scores; below the first step its rate."""
         at = np.searchsorted(np.asarray(self.scores), scores, side="right") - 1
-        rates: np.ndarray = np.asarray(self.rates)[np.maximum(at, 0)]
-        return rates
+        return np.asarray(self.rates)[np.maximum(at, 0)]
 
 
 def fit_curve(scores: np.ndarray, hits: np.ndarray, *, fill: str, given: int, step: int) -> Curve:

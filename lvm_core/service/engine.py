@@ -225,8 +225,7 @@ def timed() -> Iterator[Spent]:
 def _unit(vectors: np.ndarray) -> np.ndarray:
     """Rows of unit length; rows of zeros stay."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit: np.ndarray = vectors / np.where(norms > 0, norms, 1.0)
-    return unit
+    return vectors / np.where(norms > 0, norms, 1.0)
 
 
 def _source(candidate: Candidate) -> dict[str, Any]:

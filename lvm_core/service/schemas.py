@@ -33,27 +33,18 @@ VECTORS = 64
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line and params.yaml set.
-
-    Attributes:
-        fill: strategy for contexts of fewer than five chunks, unless a request names one.
-        steps: most chunks ahead.
-        min_chars: of a chunk, as in the corpus the model was trained on.
-        max_chars: of a chunk, likewise.
-        threads: of the numeric libraries.
-        queue: requests that may wait; the next one is answered with 429.
-        max_batch: requests that are worked on together.
-        patience: seconds after which a waiting request is answered with 503.
-    """
+    """What the command line (see its --help) and params.yaml set."""
 
     fill: Fill = "repeat"
     steps: int = 5
     min_chars: int = 120
+    """Of a chunk, as in the corpus the model was trained on; `max_chars` likewise."""
     max_chars: int = 800
     threads: int = 2
     queue: int = 64
     max_batch: int = 16
     patience: float = 30.0
+    """Seconds after which a waiting request is answered with 503."""
 
 
 def _has_text(text: str) -> str:

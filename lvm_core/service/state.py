@@ -6,6 +6,7 @@ Requests wait in a bounded queue; one worker takes what waits and works on it to
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sys
 import threading
@@ -14,14 +15,14 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from fastapi import HTTPException
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from lvm_core.runtime.errors import LvmError
-from lvm_core.service.schemas import ChatRequest, PredictRequest, RetrieveRequest, Settings
+from lvm_core.service.schemas import ChatRequest, Health, PredictRequest, RetrieveRequest, Settings
 
 RECENT_SECONDS = 60.0
 """For so long a failure of ours shows in /health."""
@@ -92,20 +93,14 @@ class Batcher:
         self._thread.join()
 
     def _run(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            taken = [first]
-            last = False
-            while len(taken) < self._max_batch and not last:
-                try:
-                    job = self._waiting.get_nowait()
-                except queue.Empty:
-                    break
-                last = job is None
-                if job is not None:
-                    taken.append(job)
-            self._do(taken)
-            if last:
-                return
+        ended = False
+        while not ended:
+            taken = [self._waiting.get()]
+            with contextlib.suppress(queue.Empty):
+                while len(taken) < self._max_batch and taken[-1] is not None:
+                    taken.append(self._waiting.get_nowait())
+            ended = taken[-1] is None
+            self._do([job for job in taken if job is not None])
 
     def _do(self, taken: list[Job]) -> None:
         now = time.perf_counter()
@@ -191,31 +186,25 @@ class Service:
         self._failed_at = time.monotonic()
         traceback.print_exception(error, file=sys.stderr)
 
-    def health(self) -> dict[str, Any]:
+    def health(self) -> Health:
         """What /health answers."""
-        reasons: list[str] = []
+        uptime = round(time.monotonic() - self._begun, 3)
         if self._stopping:
-            status = "stopping"
-        elif self._batcher is None:
-            status, reasons = "starting", ["model, bank and encoder are being loaded"]
-        else:
-            reasons = list(self._engine.parts.reasons)
-            if self.waiting >= self.settings.queue:
-                reasons.append(f"the queue is full: {self.settings.queue} requests wait")
-            if time.monotonic() - self._failed_at < RECENT_SECONDS:
-                reasons.append("a request failed within the last minute; the log says why")
-            status = "degraded" if reasons else "ready"
-        return {
-            "status": status,
-            "reasons": reasons,
-            "model": self._name,
-            "uptime_s": round(time.monotonic() - self._begun, 3),
-        }
+            return Health(status="stopping", reasons=[], model=self._name, uptime_s=uptime)
+        if self._batcher is None:
+            reasons = ["model, bank and encoder are being loaded"]
+            return Health(status="starting", reasons=reasons, model=self._name, uptime_s=uptime)
+        reasons = list(self._engine.parts.reasons)
+        if self.waiting >= self.settings.queue:
+            reasons.append(f"the queue is full: {self.settings.queue} requests wait")
+        if time.monotonic() - self._failed_at < RECENT_SECONDS:
+            reasons.append("a request failed within the last minute; the log says why")
+        status: Literal["degraded", "ready"] = "degraded" if reasons else "ready"
+        return Health(status=status, reasons=reasons, model=self._name, uptime_s=uptime)
 
     def info(self) -> dict[str, Any]:
         """What /info answers."""
-        told: dict[str, Any] = self._parts().info(self.settings)
-        return told
+        return self._parts().info(self.settings)
 
     def _check(self, asked: ChatRequest | PredictRequest | RetrieveRequest) -> None:
         """Refuse what this model cannot answer: too many steps, text without an encoder, vectors that do not fit."""
@@ -230,8 +219,7 @@ class Service:
         elif parts.encoder is None:
             raise Refused(422, "text cannot be encoded: the bank holds imported vectors; send vectors to /predict")
         for where, vector in vectors.items():
-            if len(vector) != parts.bank.info.dimension:
-                dimension = parts.bank.info.dimension
+            if len(vector) != (dimension := parts.bank.info.dimension):
                 raise Refused(422, f"{where}: has {len(vector)} values, the model reads {dimension}")
             if not np.linalg.norm(vector) > 1e-6:
                 raise Refused(422, f"{where}: has length 0, so no direction")
@@ -246,12 +234,7 @@ class Service:
         return self._batcher
 
     async def answer(self, kind: str, request: ChatRequest | PredictRequest | RetrieveRequest) -> Any:
-        """Queue a request and wait for its answer.
-
-        Raises:
-            Refused: 422 for what this model cannot answer, 429 when the queue is full, 503 when the service is starting
-                or stopping, or it took too long.
-        """
+        """Queue a request that this model can answer, and wait; 503 where that takes too long."""
         self._check(request)
         future = self._running().submit(kind, request)
         try:
@@ -261,7 +244,6 @@ class Service:
 
 
 SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.3, 0.6, 1.2, 5.0, 30.0)
-
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -270,17 +252,14 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "lvm_requests_total", "Requests by route and status", ["route", "status"], registry=self.registry
-        )
+        here: Any = {"registry": self.registry}
+        self.requests = Counter("lvm_requests_total", "Requests by route and status", ["route", "status"], **here)
         self.seconds = Histogram(
-            "lvm_request_seconds", "Time from request to answer", ["route"], buckets=SECONDS, registry=self.registry
+            "lvm_request_seconds", "Time from request to answer", ["route"], buckets=SECONDS, **here
         )
-        self.batches = Histogram(
-            "lvm_batch_size", "Requests worked on together", ["kind"], buckets=SIZES, registry=self.registry
-        )
-        self.waiting = Gauge("lvm_queue_depth", "Requests that wait", registry=self.registry)
-        self.ready = Gauge("lvm_ready", "1 when requests are answered", registry=self.registry)
+        self.batches = Histogram("lvm_batch_size", "Requests worked on together", ["kind"], buckets=SIZES, **here)
+        self.waiting = Gauge("lvm_queue_depth", "Requests that wait", **here)
+        self.ready = Gauge("lvm_ready", "1 when requests are answered", **here)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count an answer."""
