@@ -11,10 +11,10 @@ from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import sha256_of
 from lvm_core.service.confidence import (
     CROWD,
+    KINDS,
     Calibration,
     calibration_figures,
     fit_curve,
-    kinds,
     lead,
     load_calibration,
     measure,
@@ -165,7 +165,7 @@ def test_an_oracle_is_found_always_and_one_that_is_late_never(bank):
     whole = [one for one in found if one.fill == "given"]
     assert [(one.step, one.hits.mean()) for one in whole] == [(1, 1.0), (2, 1.0), (3, 1.0)]
     assert all(one.cosines == pytest.approx(1, abs=1e-5) for one in whole)
-    assert {(one.fill, one.given) for one in found} == set(kinds())
+    assert {(one.fill, one.given) for one in found} == set(KINDS)
     (late,) = measure_kind(
         Oracle(bank, ahead=0).predict, bank, Index.of(bank), "dev", 1
     )  # predicts the last chunk of the context

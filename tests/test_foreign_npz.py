@@ -47,7 +47,7 @@ def test_what_numpy_writes_is_read(tmp_path):
             assert [name for name in file.names if file.header(name).dtype.kind == "O"] == ["metadata"]
             assert file.values("metadata") == metadata.tolist()
             for name in [*ids, "zero", "fortran"]:
-                assert file.values(name).dtype == expected[name].dtype.newbyteorder("=")
+                assert np.asarray(file.values(name)).dtype == expected[name].dtype.newbyteorder("=")
                 np.testing.assert_array_equal(file.values(name), expected[name])
             assert "metadata: holds Python objects" in message_of(file.array, "metadata")
             assert "u: holds values of type <U2" in message_of(file.array, "u")

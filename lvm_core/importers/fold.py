@@ -39,19 +39,18 @@ class Folded:
     """What was found, to be shown to the user."""
 
 
+@dataclass(eq=False)
 class FoldConflict(Exception):
-    """Two windows hold different rows for one chunk; the caller, who knows files and names, words the message.
+    """Two windows hold different rows for one chunk; the caller, who knows files and names, words the message."""
 
-    Args:
-        first: (window, slot) of one row: the window with the lower target index or, where these are equal, the earlier.
-        second: (window, slot) of the other row.
-        article: article code of both windows.
-        chunk_index: position in the article that both rows claim.
-    """
-
-    def __init__(self, first: tuple[int, int], second: tuple[int, int], article: int, chunk_index: int) -> None:
-        super().__init__(f"article {article}, chunk {chunk_index}: (window, slot) {first} and {second} differ")
-        self.first, self.second, self.article, self.chunk_index = first, second, article, chunk_index
+    first: tuple[int, int]
+    """(window, slot) of one row: the window with the lower target index or, where these are equal, the earlier."""
+    second: tuple[int, int]
+    """(window, slot) of the other row."""
+    article: int
+    """Article code of both windows."""
+    chunk_index: int
+    """Position in the article that both rows claim."""
 
 
 class _Sorted(NamedTuple):
@@ -205,12 +204,8 @@ def _conflict(windows: _Sorted, at: int) -> FoldConflict:
     """
     step = int(windows.step[at])
     slot = int(np.flatnonzero(windows.rows[at, : SLOTS - step] != windows.rows[at - 1, step:])[-1])
-    return FoldConflict(
-        first=(int(windows.window[at - 1]), slot + step),
-        second=(int(windows.window[at]), slot),
-        article=int(windows.article[at]),
-        chunk_index=int(windows.target_index[at]) - CONTEXT + slot,
-    )
+    first, second = (int(windows.window[at - 1]), slot + step), (int(windows.window[at]), slot)
+    return FoldConflict(first, second, int(windows.article[at]), int(windows.target_index[at]) - CONTEXT + slot)
 
 
 FEWEST_GROUPS = 4

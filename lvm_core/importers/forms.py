@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,9 +204,8 @@ def _check_length(where_rows: str, rows: int, what: str, length: int) -> None:
         raise LvmError(f"{where_rows}: has {rows:,} rows, {what} {length:,}; they must agree")
 
 
-def _find(there: Iterable[str], names: Sequence[str]) -> str | None:
-    known = set(there)
-    return next((name for name in names if name in known), None)
+def _find(there: Container[str], names: Sequence[str]) -> str | None:
+    return next((name for name in names if name in there), None)
 
 
 def _check_vectors(array: DiskArray, dimensions: int, wanted: str) -> DiskArray:

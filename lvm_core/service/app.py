@@ -59,8 +59,7 @@ def make_app(service: Service) -> FastAPI:
     )
     app.router.route_class = _Route
     _add_refusals(app, service)
-    _add_reports(app, service)
-    _add_work(app, service)
+    _add_routes(app, service)
     return app
 
 
@@ -94,7 +93,7 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
         return JSONResponse({"error": sentences.get(error.status_code, error.detail)}, error.status_code, headers)
 
 
-def _add_reports(app: FastAPI, service: Service) -> None:
+def _add_routes(app: FastAPI, service: Service) -> None:
     page = files("lvm_core.service").joinpath("page.html").read_text(encoding="utf-8")
     headers = {"Content-Security-Policy": content_policy(page), "Referrer-Policy": "no-referrer"}
 
@@ -115,8 +114,6 @@ def _add_reports(app: FastAPI, service: Service) -> None:
     async def _metrics() -> Response:
         return Response(service.telemetry.text(service.waiting), media_type="text/plain; version=0.0.4")
 
-
-def _add_work(app: FastAPI, service: Service) -> None:
     @app.post("/chat", response_model=ChatAnswer, responses=FAILURES)
     async def _chat(asked: ChatRequest) -> Response:
         """Real text in: the chunks predicted to come next, with their sources and a calibrated confidence."""

@@ -23,7 +23,6 @@ from lvm_core.windows import CONTEXT
 A = TypeVar("A", bound=BaseModel)
 
 ADDRESS = "http://127.0.0.1:9007"
-
 TIMEOUT = 60.0
 """Seconds without a byte after which a request is given up; the service itself answers within its patience."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -39,14 +39,17 @@ CROWD = 50
 FEWEST = 100
 """Windows below which no rate is told: its own uncertainty would be a tenth or more."""
 
-FILLS: tuple[Fill, ...] = ("neighbours", "repeat")
-"""Every strategy; `given` stands for contexts that need none."""
+KINDS = (("given", CONTEXT), *((fill, given) for fill in get_args(Fill) for given in range(1, CONTEXT)))
+"""Every kind of context: strategy (`given` stands for contexts that need none) and number of given chunks."""
 
 EVERY = 4
 """Further steps of filled contexts are measured on every so many windows: they are 32 of 45 curves."""
 
 BINS = 10
 """Groups of equally many windows in which stated confidence and observed rate are compared."""
+
+Predict = Callable[[np.ndarray], np.ndarray]
+"""[B, 5, D] unit rows, oldest first -> [B, D] float32 unit rows."""
 
 Score = Annotated[float, Field(ge=0.0, le=2.01)]
 
@@ -173,35 +176,22 @@ class Outcomes:
         return fit_curve(self.scores, self.hits, fill=self.fill, given=self.given, step=self.step)
 
 
-def kinds() -> list[tuple[str, int]]:
-    """Every kind of context: strategy and number of given chunks."""
-    return [("given", CONTEXT), *((fill, given) for fill in FILLS for given in range(1, CONTEXT))]
-
-
-def measure(
-    predict: Callable[[np.ndarray], np.ndarray], bank: Bank, index: Index, split: str, steps: int
-) -> Iterator[Outcomes]:
+def measure(predict: Predict, bank: Bank, index: Index, split: str, steps: int) -> Iterator[Outcomes]:
     """The outcomes of every kind of context and every step up to `steps`, on the windows of a split."""
-    progress = Progress(f"calibrate {split}", len(kinds()), "kinds of context")
-    for fill, given in kinds():
+    progress = Progress(f"calibrate {split}", len(KINDS), "kinds of context")
+    for fill, given in KINDS:
         yield from measure_kind(predict, bank, index, split, steps, fill, given)
         progress.update(1)
     progress.close()
 
 
 def measure_kind(
-    predict: Callable[[np.ndarray], np.ndarray],
-    bank: Bank,
-    index: Index,
-    split: str,
-    steps: int,
-    fill: str = "given",
-    given: int = CONTEXT,
+    predict: Predict, bank: Bank, index: Index, split: str, steps: int, fill: str = "given", given: int = CONTEXT
 ) -> Iterator[Outcomes]:
     """The outcomes of one kind of context for every step, as long as there are windows that reach so far.
 
     Args:
-        predict: [B, 5, D] unit rows, oldest first -> [B, D] float32 unit rows.
+        predict: a model, or anything that predicts like one.
         bank: whose chunks are the candidates; `index` has all its rows.
         split: whose windows are asked.
         steps: most chunks ahead.

@@ -34,7 +34,6 @@ class Chat:
     """A chat request being worked on."""
 
     request: ChatRequest
-    """What was asked."""
     chunks: list[str]
     """All chunks of its text, oldest first."""
     times: dict[str, float]
@@ -46,9 +45,8 @@ class Chat:
     left_out: list[int]
     """Bank rows that are no answer."""
     steps: list[dict[str, Any]] = field(default_factory=list)
-    """The answer's steps."""
+    """Of the answer, with their texts apart."""
     texts: list[str] = field(default_factory=list)
-    """Of the steps."""
     similarities: list[float] = field(default_factory=list)
     """[5] cosine of the first prediction with each place."""
 
@@ -127,17 +125,17 @@ class Engine:
         cut: list[list[str]] = []
         each: list[dict[str, float]] = []
         for job in jobs:
-            with timed() as chunking:
+            each.append({"queue_ms": job.waited_ms})
+            with timed(each[-1], "chunking_ms"):
                 cut.append(self.chunks_of(job.request))
-            each.append({"queue_ms": job.waited_ms, "chunking_ms": chunking.ms})
-        with timed() as encoding:
+        spent: dict[str, float] = {}
+        with timed(spent, "encoding_ms"):
             given = [chunks[-CONTEXT:] for chunks in cut]
             vectors = self._encode([chunk for chunks in given for chunk in chunks])
             parts = np.split(vectors, np.cumsum([len(chunks) for chunks in given])[:-1])
-        with timed() as building:
+        with timed(spent, "context_build_ms"):
             same = self.parts.index.same_as_each(parts)
             contexts = self.parts.filler.fill(parts, [job.request.fill or self.settings.fill for job in jobs])
-        spent = {"encoding_ms": encoding.ms, "context_build_ms": building.ms}
         spent |= {"lvm_inference_ms": 0.0, "decoding_ms": 0.0}
         return [
             Chat(job.request, chunks, own | spent, context, context.vectors, [*context.bank_rows, *rows])
@@ -146,10 +144,10 @@ class Engine:
 
     def _predict_step(self, chats: list[Chat], step: int) -> None:
         """One step ahead for all that go so far; the prediction then takes the last place, as in the rollout."""
-        with timed() as inference:
-            contexts = np.stack([chat.reading for chat in chats])
-            predicted = self.parts.model.predict(contexts)
-        with timed() as decoding:
+        spent: dict[str, float] = {}
+        with timed(spent, "inference"):
+            predicted = self.parts.model.predict(np.stack([chat.reading for chat in chats]))
+        with timed(spent, "decode"):
             most = max(CROWD, *(chat.request.candidates + step for chat in chats))
             found = self.parts.chunks.nearest(predicted, [chat.left_out for chat in chats], most)
             texts = self.parts.decoder.decode(predicted, found, [chat.texts for chat in chats])
@@ -161,12 +159,12 @@ class Engine:
                     "step": step,
                     "confidence": self._confidence(chat, candidates, step),
                     "candidates": [_source(one) for one in candidates[: chat.request.candidates]],
-                    "latency_ms": {"inference": round(inference.ms, 3), "decode": round(decoding.ms, 3)},
+                    "latency_ms": {key: round(value, 3) for key, value in spent.items()},
                 }
             )
             chat.texts.append(text)
-            chat.times["lvm_inference_ms"] += inference.ms
-            chat.times["decoding_ms"] += decoding.ms
+            chat.times["lvm_inference_ms"] += spent["inference"]
+            chat.times["decoding_ms"] += spent["decode"]
             chat.reading = np.concatenate([chat.reading[1:], vector[None]])
 
     def _confidence(self, chat: Chat, candidates: list[Candidate], step: int) -> float | None:
@@ -207,19 +205,12 @@ class Engine:
         return [{**slot, "similarity": round(value, 4)} for slot, value in zip(slots, chat.similarities, strict=True)]
 
 
-@dataclass
-class Spent:
-    """Milliseconds that a block took; 0 until it ends."""
-
-    ms: float = 0.0
-
-
 @contextmanager
-def timed() -> Iterator[Spent]:
-    """Take the time of the block."""
-    spent, begun = Spent(), time.perf_counter()
-    yield spent
-    spent.ms = (time.perf_counter() - begun) * 1e3
+def timed(times: dict[str, float], key: str) -> Iterator[None]:
+    """Note the milliseconds that the block takes."""
+    begun = time.perf_counter()
+    yield
+    times[key] = (time.perf_counter() - begun) * 1e3
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -35,15 +35,11 @@ class Parts:
     index: Index
     """Of all its rows."""
     filler: ContextFiller
-    """Fills contexts from it."""
     chunks: ChunkSearch
-    """The bank's chunks by their vectors."""
     decoder: Decoder
-    """Turns predictions into texts."""
     encoder: Encoder | None
     """None for a bank of imported vectors."""
     calibration: Calibration | None
-    """None if there is none."""
     directory: Path
     """Of the model."""
     figures: dict[str, Any] = field(default_factory=dict)
@@ -89,11 +85,8 @@ class Parts:
                 "queue": settings.queue,
             },
             "fill": settings.fill,
-            "versions": {
-                "lvm-lab": metadata.version("lvm-lab"),
-                "torch": metadata.version("torch"),
-                "python": platform.python_version(),
-            },
+            "versions": {name: metadata.version(name) for name in ("lvm-lab", "torch")}
+            | {"python": platform.python_version()},
         }
 
 

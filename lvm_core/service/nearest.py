@@ -130,8 +130,7 @@ class ContextFiller:
 
         Args:
             given: of each request, [G, D] float32 unit rows, oldest first; of more than five, the last five are read.
-            strategies: of each request.
-            leave_out: of each request, bank rows that are no match.
+            strategies: of each request, as `leave_out`: bank rows that are no match.
         """
         last = [vectors[-CONTEXT:] for vectors in given]
         missing = [CONTEXT - len(vectors) for vectors in last]
@@ -159,17 +158,14 @@ def _context(given: np.ndarray, bank_vectors: np.ndarray, rows: tuple[int, ...])
 
 @dataclass(frozen=True)
 class Candidate:
-    """A chunk of the bank that a predicted vector may stand for."""
+    """A chunk of the bank that a predicted vector may stand for, with its article's title, id and source."""
 
     row: int
     """Of the bank."""
     text: str
     title: str
-    """Of its article."""
     article_id: str
-    """Of its article."""
     source: str
-    """Corpus of its article."""
     chunk_index: int
     """Position in its article, from 0."""
     score: float

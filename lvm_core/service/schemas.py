@@ -12,21 +12,14 @@ from lvm_core.windows import CONTEXT
 
 BODY_BYTES = 4 << 20
 """Enough for the most contexts of 768 dimensions, written in full."""
-
 BODY_SECONDS = 10.0
-
 DIGITS = 400
 """Of a whole number in a body."""
-
 MESSAGES = 5
-
 CHARACTERS = 20_000
 """Of a paragraph, a message or a text."""
-
 CANDIDATES = 20
-
 RETRIEVED = 50
-
 VECTORS = 64
 """Contexts of one /predict."""
 
