@@ -11,13 +11,13 @@ from lvm_core.comparison.as_published import beside_ours
 from lvm_core.comparison.rows import COPYING
 from lvm_core.config.figures import MORE, SPLITS
 from lvm_core.config.gates import GatesParams
-from lvm_core.fivecat.statistics import Judgement, judge_both_ways, read_judgements, read_summary
+from lvm_core.fivecat.statistics import Judgement, judge_both_ways, read_judgements
 from lvm_core.runtime.files import AFTER_B, REFERENCES, REVERSED, evaluation_directory, seed_variant
 from lvm_core.selection import to_json
 from lvm_core.selection.gates_text import stopped_note
 from lvm_core.selection.judge import judge_gates
 
-Summaries = dict[str, dict[str, Any]]
+Summaries = dict[str, Mapping[str, Any]]
 """By row and split."""
 
 
@@ -73,12 +73,8 @@ def build_comparison(
         for name, (own, others) in repeats.items()
         if name not in stopped
     }
-    summaries = {name: read_summary(final / name) for name in about}
-    summaries |= {name: read_summary(evaluation_directory("references") / name) for name in REFERENCES}
-    after = {
-        "a": {name: read_summary(evaluation_directory("a") / name) for name in about},
-        "b": {name: read_summary(final / name / AFTER_B) for name in about},
-    }
+    summaries = {name: judgement.summary for name, judgement in judgements.items()}
+    after = {phase: {name: judged[name].summary for name in about} for phase, judged in early.items()}
     table = rows.comparison_rows({name: summaries[name] for name in about}, {x: summaries[x] for x in REFERENCES})
     table = rows.with_gates(rows.with_intervals(table, judgements), judgements, results)
     table = rows.with_spread(table, spread)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,8 @@ class Judgement:
     draws: Mapping[str, np.ndarray]
     """[B] float64 by the same keys, NaN where undefined, or defined in a single article. Predictors judged on the same
     windows share the draws, so that their values can be subtracted draw by draw."""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    """By split, what `figures.summarise` says; empty where the judgement was not read from an evaluation's folder."""
 
     def interval(self, key: str) -> tuple[float | None, float | None]:
         """Ends of the 95 % interval of a figure, None where it is undefined."""
@@ -141,7 +143,7 @@ def read_judgements(directory: str | Path, names: Sequence[str], within: str = "
 
 
 def _read_judgement(folder: Path) -> Judgement:
-    summary = read_summary(folder)
+    summary = _read_summary(folder / "summary.json")
     value = {f"{split}_{name}": summary[split][name] for split in SPLITS for name in FIGURES}
     draws: dict[str, np.ndarray] = {}
     for split in SPLITS:
@@ -150,23 +152,17 @@ def _read_judgement(folder: Path) -> Judgement:
         if drawn.shape != (len(FIGURES), RESAMPLES) or drawn.dtype != np.float64:
             raise LvmError(f"{path}: holds {drawn.dtype} {list(drawn.shape)}, no draws of these figures; {AGAIN}")
         draws |= {f"{split}_{name}": values for name, values in zip(FIGURES, drawn, strict=True)}
-    return Judgement(value, draws)
+    return Judgement(value, draws, {split: summary[split] for split in SPLITS})
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
-    """The figures of an evaluation by split (`figures.summarise`), from its `summary.json`.
-
-    Raises:
-        LvmError: the file is missing, damaged, or lacks a figure (names it).
-    """
-    path = folder / "summary.json"
+def _read_summary(path: Path) -> dict[str, Any]:
     summary = read_json(path)
     for split in SPLITS:
         found = summary.get(split) if isinstance(summary, dict) else None
         missing = [name for name in FIGURES if name not in found] if isinstance(found, dict) else FIGURES
         if missing:
             raise LvmError(f"{path}: {split} has no {missing[0]}; {AGAIN}")
-    return dict(summary)
+    return summary
 
 
 def judge_both_ways(directory: str | Path, names: Sequence[str], seed: int) -> dict[str, Judgement]:
