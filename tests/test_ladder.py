@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lvm_core.config.figures import HEADLINE, MORE
-from lvm_core.config.gates import GatesParams
+from lvm_core.config.gates import GatesParams, rivals_of
 from lvm_core.config.groups import Rule
 from lvm_core.config.ladder import LadderParams, raised_recipe
 from lvm_core.config.params import load_group, read_params, validate
@@ -16,7 +16,7 @@ from lvm_core.curriculum import score_windows
 from lvm_core.fivecat.statistics import Judgement
 from lvm_core.report.ladder_text import metric_sentence
 from lvm_core.runtime.errors import LvmError
-from lvm_core.selection.attempts import counted_on_dev, dev_form, not_asked, rivals_in
+from lvm_core.selection.attempts import counted_on_dev, dev_form, not_asked
 from lvm_core.selection.check import after_phase_a, best_on_dev, check_metric, compare_scores, figures_at
 from lvm_core.selection.judge import judge_gates
 from lvm_core.selection.ladder import plan_attempts, skipped_rungs
@@ -143,8 +143,8 @@ def test_on_dev_nothing_is_asked_of_ood_or_of_distances():
 
 def test_rivals_wanted_on_dev_are_those_of_conditions_asked_there():
     params = shipped_gates()
-    assert "copy_last" in rivals_in(dev_form(params, "certified"))
-    assert rivals_in(dev_form(params, "stage_a")) == []
+    assert "copy_last" in rivals_of(dev_form(params, "certified"), "certified")
+    assert rivals_of(dev_form(params, "stage_a"), "stage_a") == []
     assert not_asked(params, "certified") == ["transfers"]
 
 

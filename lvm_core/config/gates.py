@@ -209,19 +209,21 @@ def check_set(where: str, name: str, sets: Iterable[str]) -> None:
         )
 
 
-def rivals_of(params: GatesParams, name: str) -> list[str]:
-    """Reference predictors whose figures a set needs, its counted sets included, in the order of the tables."""
-    sets = [params.sets[one] for one in (name, *counted_sets(params.sets[name]))]
-    conditions = [condition for gates in sets for gate in gates.values() for condition in gate.all_of]
-    needed = {rival for condition in conditions if condition.minus for rival in condition.minus.best_of}
+def rivals_of(params: GatesParams, *names: str) -> list[str]:
+    """Reference predictors whose figures sets need, those that they count included, in the order of the tables."""
+    needed = {rival for one in _conditions(params, names) if one.minus for rival in one.minus.best_of}
     return [rival for rival in REFERENCES if rival in needed]
+
+
+def _conditions(params: GatesParams, names: Iterable[str]) -> list[Condition]:
+    """Of these sets and of those that they count."""
+    sets = {other: params.sets[other] for name in names for other in (name, *counted_sets(params.sets[name]))}
+    return [condition for gates in sets.values() for gate in gates.values() for condition in gate.all_of]
 
 
 def unread_tests(params: GatesParams, sets: Iterable[str]) -> list[str]:
     """The `COSTLY_TESTS` whose figures no condition of these sets, or of the sets they count, reads in any frame."""
-    names = {other for name in sets for other in (name, *counted_sets(params.sets[name]))}
-    conditions = [condition for name in names for gate in params.sets[name].values() for condition in gate.all_of]
-    read = {figure for one in conditions for figure in (one.figure, one.published) if figure is not None}
+    read = {figure for one in _conditions(params, sets) for figure in (one.figure, one.published) if figure is not None}
     return [test for test, begins in COSTLY_TESTS.items() if not any(figure.startswith(begins) for figure in read)]
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import PARAMS_FILE, Device, Group, reason, shown
 from lvm_core.config.recipe import Recipe
 from lvm_core.config.settings import WholeSettings
@@ -75,6 +76,7 @@ class LadderSettings(WholeSettings):
     stage = "ladder"
     of_recipes = ("about", "gates")
     ladder: LadderParams
+    evaluate: EvaluateParams
     device: Device
 
 

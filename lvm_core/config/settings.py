@@ -63,7 +63,6 @@ class WholeSettings(Settings):
     """Of a stage that looks at all recipes."""
 
     gates: GatesParams
-    evaluate: EvaluateParams
     recipes: dict[str, dict[str, Any]]
     names: list[str]
 

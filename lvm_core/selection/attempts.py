@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from lvm_core.bank import Bank
-from lvm_core.config.gates import CERTIFIED, Condition, Gate, GatesParams, counted_sets
+from lvm_core.config.gates import CERTIFIED, Condition, Gate, GatesParams, counted_sets, frames_of, rivals_of
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.ladder import CRITERIA
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS, Evaluation, evaluate_splits, judgement_of
@@ -21,7 +21,7 @@ from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.files import evaluation_directory
 from lvm_core.selection import ConditionResult, GateResult, RowResult
 from lvm_core.selection.gates_text import limit_text, number_text
-from lvm_core.selection.judge import holds, judge_gates, status_of
+from lvm_core.selection.judge import holds, judge_gates, judge_row, status_of
 
 Gates = Mapping[str, Gate]
 
@@ -72,12 +72,6 @@ def counted_on_dev(params: GatesParams, name: str) -> dict[str, dict[str, int]]:
         in_part = sum(len(gate.all_of) < len(gates[key].all_of) for key, gate in left.items())
         found[other] = {"of": len(gates), "asked": len(left), "in_part": in_part}
     return found
-
-
-def rivals_in(params: GatesParams) -> list[str]:
-    """Reference predictors that some condition of the sets needs."""
-    conditions = [one for gates in params.sets.values() for gate in gates.values() for one in gate.all_of]
-    return list(dict.fromkeys(rival for one in conditions if one.minus is not None for rival in one.minus.best_of))
 
 
 DEV = "dev"
@@ -141,23 +135,19 @@ ROW = "attempt"
 def dev_answers(judge_: Judge, name: str, own: Judgement) -> RowResult:
     """What a model answers to the gates of a set that are asked on `dev`."""
     form = dev_form(judge_.gates, name)
-    judgements = {ROW: own, **judge_.dev_rivals(rivals_in(form))}
-    return judge_gates(form, judgements)[name].corrected[ROW]
+    return judge_row(form, name, ROW, {ROW: own, **judge_.dev_rivals(rivals_of(form, name))})
 
 
 def reported_answers(judge_: Judge, name: str, own: Judgement) -> dict[str, RowResult]:
     """What it answers to the whole set on `val` and `ood`, in each frame that the set has."""
-    sets = {one: judge_.gates.sets[one] for one in (name, *counted_sets(judge_.gates.sets[name]))}
-    params = judge_.gates.model_copy(update={"sets": sets})
-    judgements = {ROW: own, **judge_.reported_rivals(rivals_in(params))}
-    result = judge_gates(params, judgements)[name]
-    frames = {"corrected": result.corrected, "published": result.published}
-    return {frame: rows[ROW] for frame, rows in frames.items() if rows}
+    gates = judge_.gates
+    judgements = {ROW: own, **judge_.reported_rivals(rivals_of(gates, name))}
+    return {frame: judge_row(gates, name, ROW, judgements, frame) for frame in frames_of(gates, name)}
 
 
 def final_standing(judge_: Judge, own: Judgement) -> dict[str, Any]:
     """Status word and certified gates of a final model on `val` and `ood`, for the report alone; json values."""
-    names = list(dict.fromkeys([*STATUS_NEEDS, *rivals_in(judge_.gates)]))
+    names = list(dict.fromkeys([*STATUS_NEEDS, *rivals_of(judge_.gates, *judge_.gates.sets)]))
     judgements = {ROW: own, **judge_.reported_rivals(names)}
     results = judge_gates(judge_.gates, judgements)
     return {"status": status_of(ROW, judgements, results), CERTIFIED: counts(results[CERTIFIED].corrected[ROW])}
