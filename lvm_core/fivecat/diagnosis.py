@@ -14,7 +14,6 @@ import pandas as pd
 from lvm_core.bank import Bank, lag_similarities, row_norms
 from lvm_core.config.figures import MARGIN_OFFSETS, UNSEEN_OFFSETS
 from lvm_core.config.groups import DiagnosisParams, EvaluateParams
-from lvm_core.fivecat.windows import has_offset, judged_windows
 from lvm_core.windows import CONTEXT
 
 SPLITS = ("train", "val", "ood")
@@ -149,6 +148,8 @@ FIGURES = {
 
 def defined_windows(bank: Bank, split: str, params: EvaluateParams) -> dict[str, int]:
     """Number of windows of a split over which each kind of figure is a mean, by the keys of `FIGURES`."""
+    from lvm_core.fivecat.windows import has_offset, judged_windows  # torch, which takes seconds to load
+
     windows = judged_windows(bank, split, params)
     position, length = windows.position, windows.n_chunks[windows.article]
 
