@@ -185,3 +185,28 @@ def test_a_service_that_is_not_loaded_says_so():
     with pytest.raises(Refused, match="starting") as told:
         asyncio.run(_ask(service))
     assert (told.value.status_code, told.value.headers) == (503, {"Retry-After": "2"})
+
+
+def test_a_defect_in_reading_the_body_is_a_failure_of_ours(monkeypatch, capsys):
+    import asyncio
+
+    from lvm_core.service import app
+
+    async def ask_it():
+        sent: list[dict] = []
+
+        async def receive():
+            return {"type": "http.request", "body": b'{"steps": 2}', "more_body": False}
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/chat", "query_string": b"", "root_path": ""}
+        await application({**scope, "headers": [(b"content-type", b"application/json")]}, receive, send)
+        return sent[0]["status"], sent[1]["body"]
+
+    monkeypatch.setattr(app, "_whole_number", lambda digits: {}[digits])
+    application = app.make_app(Service(lambda: None, Settings(), "small"))
+    status, body = asyncio.run(ask_it())
+    assert (status, b"its log says why" in body) == (500, True)
+    assert "KeyError" in capsys.readouterr().err

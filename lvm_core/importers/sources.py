@@ -281,8 +281,9 @@ def _bank_rows(name: str, files: Sequence[VectorFile], digests: np.ndarray, not_
         group=article_id,
         texts=np.array(texts, dtype=object)[order] if any(file.texts for file in files) else None,
         counts={
-            **{"rows": len(order), "articles": len(names)},
-            **{"index_gaps": int((same_article & (np.diff(index) > 1)).sum())},
-            **{"rows_not_unit": int(not_unit.sum())},
+            "rows": len(order),
+            "articles": len(names),
+            "index_gaps": int((same_article & (np.diff(index) > 1)).sum()),
+            "rows_not_unit": int(not_unit.sum()),
         },
     )

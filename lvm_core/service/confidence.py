@@ -118,7 +118,6 @@ class Calibration(Group):
     """What a score means, for one model and one bank."""
 
     format_version: Literal[1] = 1
-    """Of the file."""
     model: str
     """Name of the model's recipe."""
     model_sha256: str
@@ -126,7 +125,6 @@ class Calibration(Group):
     bank_sha256: str
     """Content hash of the bank."""
     curves: list[Curve]
-    """See `Curve`."""
 
     def confidence(self, score: float, given: int, step: int, fill: Fill) -> float | None:
         """The observed rate of a prediction with this `lead`; None where none was measured.
@@ -148,20 +146,16 @@ class Calibration(Group):
 
 def load_calibration(path: str | Path) -> Calibration:
     """Read a calibration."""
-    loaded: Calibration = validate(read_json(path), Calibration, "calibration", path)
-    return loaded
+    return validate(read_json(path), Calibration, "calibration", path)
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What came of the windows of one kind of context, one step ahead or further."""
+    """What came of the windows of one kind of context, one step ahead or further (see `Curve`)."""
 
     fill: str
-    """Strategy, or `given`."""
     given: int
-    """Number of given chunks."""
     step: int
-    """Chunks ahead."""
     scores: np.ndarray
     """[W] float32 `lead` of the prediction."""
     nearest: np.ndarray

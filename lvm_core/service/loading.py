@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ BATCH = 32
 class Parts:
     """A model with the bank it was trained on, the encoder of both, and what its scores mean."""
 
+    name: str
+    """Of the model's recipe."""
     model: LoadedModel
     """On the processor."""
     bank: Bank
@@ -42,15 +44,10 @@ class Parts:
     calibration: Calibration | None
     directory: Path
     """Of the model."""
-    figures: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, Any]
     """Its main held-out figures by split."""
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[str]
     """What is missing, in words."""
-
-    @property
-    def name(self) -> str:
-        """The model's recipe."""
-        return str(self.model.info.recipe.get("name", self.directory.name))
 
     def info(self, settings: Settings) -> dict[str, Any]:
         """What /info answers."""
@@ -109,7 +106,9 @@ def load_parts(
     if encoder is None:
         reasons.append("the bank holds imported vectors and names no encoder: only vectors can be sent, not text")
     index = Index.of(bank)
-    parts = Parts(
+    name = str(model.info.recipe.get("name", model_directory.name))
+    return Parts(
+        name=name,
         model=model,
         bank=bank,
         index=index,
@@ -119,9 +118,9 @@ def load_parts(
         encoder=encoder,
         calibration=calibration,
         directory=model_directory,
+        figures=_figures(metrics, name),
         reasons=reasons,
     )
-    return replace(parts, figures=_figures(metrics, parts.name))
 
 
 def find_calibration(model_directory: str | Path) -> Path | None:

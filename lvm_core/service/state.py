@@ -130,7 +130,7 @@ class Service:
     """One model being served."""
 
     def __init__(self, load: Callable[[], Any], settings: Settings, name: str) -> None:
-        self.settings, self.telemetry, self._name = settings, Telemetry(), name
+        self.settings, self.telemetry, self._name = settings, Telemetry(lambda: self.waiting), name
         self._load, self._begun = load, time.monotonic()
         self._loader: threading.Thread | None = None
         self._engine: Any = None
@@ -250,7 +250,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64)
 class Telemetry:
     """Counters of one service (a registry of its own, so that tests can start several)."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: Callable[[], float]) -> None:
         self.registry = CollectorRegistry()
         here: Any = {"registry": self.registry}
         self.requests = Counter("lvm_requests_total", "Requests by route and status", ["route", "status"], **here)
@@ -258,7 +258,7 @@ class Telemetry:
             "lvm_request_seconds", "Time from request to answer", ["route"], buckets=SECONDS, **here
         )
         self.batches = Histogram("lvm_batch_size", "Requests worked on together", ["kind"], buckets=SIZES, **here)
-        self.waiting = Gauge("lvm_queue_depth", "Requests that wait", **here)
+        Gauge("lvm_queue_depth", "Requests that wait", **here).set_function(waiting)
         self.ready = Gauge("lvm_ready", "1 when requests are answered", **here)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
@@ -270,7 +270,6 @@ class Telemetry:
         """Count a batch."""
         self.batches.labels(kind).observe(size)
 
-    def text(self, waiting: int) -> bytes:
+    def text(self) -> bytes:
         """Everything, as /metrics answers it."""
-        self.waiting.set(waiting)
         return generate_latest(self.registry)
