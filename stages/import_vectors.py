@@ -21,15 +21,14 @@ def main() -> None:
         return
 
     # Not before they are needed: imports and their errors cost time.
-    from lvm_core.importers.sources import check_same_dimension, open_source, read_rows
+    from lvm_core.importers.sources import open_sources, read_rows
     from lvm_core.importers.write import file_identities, write_import
 
     named = {"train": data.train} | ({"ood": data.ood} if data.ood else {})
     identities = {origin: file_identities(value, f"data.{origin}") for origin, value in named.items()}
     key = fingerprint(identities, source_sha256())
     with progress_folder("import_vectors", key, keep_after_error=False) as work:
-        opened = {origin: open_source(value, f"data.{origin}", work) for origin, value in named.items()}
-        check_same_dimension({f"data.{origin}": files for origin, files in opened.items()})
+        opened = open_sources(named, work)
         sources = {origin: read_rows(files, Path(named[origin]).stem, origin, work) for origin, files in opened.items()}
         with atomic_directory(DIRECTORY) as directory:
             info = write_import(sources, data.encoder or "", work, directory)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("forked")
 # The stage with small parts, made slowly enough to be hit between them; at its end it tells how many it made.
 SLOW = """
 import runpy, sys, time
-import lvm_core.importers.sources as scan, lvm_core.importers.write as write
+import lvm_core.importers.sources as sources
 made = []
 def slowly(saved_array):
     def call(path, make):
@@ -29,8 +29,8 @@ def slowly(saved_array):
             return make()
         return saved_array(path, counted)
     return call
-scan.BLOCK_BYTES = write.BLOCK_BYTES = 20_000
-scan.saved_array, write.saved_array = slowly(scan.saved_array), slowly(write.saved_array)
+sources.BLOCK_BYTES = 20_000
+sources.saved_array = slowly(sources.saved_array)
 sys.argv = ["stages.import_vectors"]
 runpy.run_module("stages.import_vectors", run_name="__main__")
 print("made", len(made))

@@ -67,6 +67,11 @@ class VectorFile:
     where_ids: str = ""
     """Name of the ids of the rows, for messages."""
 
+    @property
+    def dimension(self) -> int:
+        """D of the vectors."""
+        return self.arrays[0].shape[-1]
+
 
 def open_vector_file(path: Path, unpack_to: Path) -> VectorFile:
     """Open an .npz, .npy (with ids in a .csv or .parquet of the same name beside it) or .parquet file."""

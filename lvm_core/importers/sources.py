@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
@@ -87,31 +88,25 @@ def vector_paths(value: str, key: str) -> list[Path]:
     return chosen
 
 
-def open_source(value: str, key: str, work: Path) -> list[VectorFile]:
-    """Open the files that the parameter `key` names, checking shapes and ids; `work` is for unpacked arrays.
+def open_sources(named: Mapping[str, str], work: Path) -> dict[str, list[VectorFile]]:
+    """Open the files that data.train and data.ood name, by `train` and `ood`; `work` is for unpacked arrays.
 
     Raises:
         LvmError: a file is damaged or lacks something, or the files do not fit together (names file and member).
     """
-    files = [open_vector_file(path, work) for path in vector_paths(value, key)]
-    for file in files:
-        if file.form != files[0].form:
-            raise LvmError(
-                f"{file.path}: holds {file.form}, {files[0].path} {files[0].form}; the files of a folder must be of "
-                "one form"
-            )
-    return files
-
-
-def check_same_dimension(sources: Mapping[str, Sequence[VectorFile]]) -> None:
-    """Make sure that all files of all sources (by the name of their parameter) hold vectors of one dimension."""
-    files = [(key, file) for key, of_source in sources.items() for file in of_source]
-    (_, first), wanted = files[0], files[0][1].arrays[0].shape[-1]
-    for key, file in files:
-        if (dimension := file.arrays[0].shape[-1]) != wanted:
-            raise LvmError(
-                f"{file.path}: {key} has {dimension}-d vectors, {first.path} {wanted}-d; all must come from one encoder"
-            )
+    opened: dict[str, list[VectorFile]] = {}
+    for origin, value in named.items():
+        files = opened[origin] = [open_vector_file(path, work) for path in vector_paths(value, f"data.{origin}")]
+        for file in files:
+            if file.form != files[0].form:
+                there = f"{files[0].path} {files[0].form}; the files of a folder must be of one form"
+                raise LvmError(f"{file.path}: holds {file.form}, {there}")
+    first = opened["train"][0]
+    for origin, file in ((origin, file) for origin, files in opened.items() for file in files):
+        if file.dimension != first.dimension:
+            there = f"{first.path} {first.dimension}-d; all must come from one encoder"
+            raise LvmError(f"{file.path}: data.{origin} has {file.dimension}-d vectors, {there}")
+    return opened
 
 
 def read_rows(files: Sequence[VectorFile], name: str, origin: str, work: Path) -> SourceRows:
@@ -134,16 +129,22 @@ def _scan(file: VectorFile, saved: Path) -> np.ndarray:
         [W, 6, 2] or [N, 1, 2] uint64.
     """
     arrays, rows = file.arrays, len(file.arrays[0])
-    step = max(BLOCK_BYTES // sum(math.prod(array.shape[1:]) * array.dtype.itemsize for array in arrays), 1)
+    row_bytes = sum(math.prod(array.shape[1:]) * array.dtype.itemsize for array in arrays)
     progress = Progress(f"import: check {arrays[0].where.split(': ')[0]}", rows, "rows")
     parts = []
-    for start in range(0, rows, step):
-        stop = min(start + step, rows)
-        path = saved.with_name(f"{saved.name}-{start:09d}.npy")
-        parts.append(saved_array(path, lambda: np.hstack([_measure(array, start, stop) for array in arrays])))  # noqa: B023 - called at once
-        progress.update(stop - start)
+    for part in saved_parts(saved, rows, row_bytes, lambda *ends: np.hstack([_measure(one, *ends) for one in arrays])):
+        parts.append(part)
+        progress.update(len(part))
     progress.close()
     return np.concatenate(parts)
+
+
+def saved_parts(saved: Path, rows: int, row_bytes: int, make: Callable[[int, int], np.ndarray]) -> Iterator[np.ndarray]:
+    """What `make` gives for the rows from one number up to another, each kept at `saved`-<number>.npy."""
+    step = max(BLOCK_BYTES // row_bytes, 1)
+    for start in range(0, rows, step):
+        part = partial(make, start, min(start + step, rows))
+        yield saved_array(saved.with_name(f"{saved.name}-{start:09d}.npy"), part)
 
 
 def _measure(array: DiskArray, start: int, stop: int) -> np.ndarray:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from lvm_core.bank import start_content_sha256
 from lvm_core.bank.imported import ImportInfo
-from lvm_core.importers.sources import BLOCK_BYTES, UNIT_TOLERANCE, SourceRows, row_norms, vector_paths
+from lvm_core.importers.sources import UNIT_TOLERANCE, SourceRows, row_norms, saved_parts, vector_paths
 from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import READ_ERRORS, LvmError
 from lvm_core.runtime.files import write_npy_blocks, write_parquet
-from lvm_core.runtime.resume import fingerprint, saved_array
+from lvm_core.runtime.resume import fingerprint
 from lvm_core.windows import CONTEXT
 
 TABLE_ROWS = 50_000
@@ -90,7 +91,8 @@ def write_import(sources: dict[str, SourceRows], encoder: str, work: Path, direc
     def hashed() -> Iterator[np.ndarray]:
         progress = Progress("import: write vectors", shape[0], "rows")
         for origin, source in sources.items():
-            for block in _blocks(source, dtype, work / f"rows-{origin}"):
+            make = partial(_unit_rows, source, dtype)
+            for block in saved_parts(work / f"rows-{origin}", len(source.row), shape[1] * dtype.itemsize, make):
                 digest.update(np.ascontiguousarray(block).data)
                 yield block
                 progress.update(len(block))
@@ -107,18 +109,9 @@ def write_import(sources: dict[str, SourceRows], encoder: str, work: Path, direc
     return info
 
 
-def _blocks(source: SourceRows, dtype: np.dtype, saved: Path) -> Iterator[np.ndarray]:
-    """The rows of a source in parts, each kept under a path that begins with `saved`."""
-    step = max(BLOCK_BYTES // (source.arrays[0].shape[-1] * dtype.itemsize), 1)
-    for start in range(0, len(source.row), step):
-        part = slice(start, start + step)
-        path = saved.with_name(f"{saved.name}-{start:09d}.npy")
-        yield saved_array(path, lambda: _unit_rows(source, part, dtype))  # noqa: B023 - called at once
-
-
-def _unit_rows(source: SourceRows, part: slice, dtype: np.dtype) -> np.ndarray:
+def _unit_rows(source: SourceRows, dtype: np.dtype, start: int, stop: int) -> np.ndarray:
     """[n, D] rows of the bank, divided by their norms unless they are of unit length already."""
-    array, row = source.array[part], source.row[part]
+    array, row = source.array[start:stop], source.row[start:stop]
     out = np.empty((len(row), source.arrays[0].shape[-1]), dtype=dtype)
     for number in np.unique(array):
         chosen = np.flatnonzero(array == number)

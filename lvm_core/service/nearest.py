@@ -85,7 +85,7 @@ class Index:
 
     @torch.inference_mode()
     def same_as_each(self, groups: Sequence[np.ndarray]) -> list[list[int]]:
-        """For each group [G, D] of vectors, the bank rows that are these very chunks: of cosine `SAME` or more."""
+        """For each group of [G, D] float32 unit rows, the bank rows of cosine `SAME` or more: these very chunks."""
         given = torch.from_numpy(np.ascontiguousarray(np.concatenate(groups), dtype=np.float32))
         found: list[set[int]] = [set() for _ in groups]
         group_of = np.repeat(np.arange(len(groups)), [len(vectors) for vectors in groups])
@@ -180,7 +180,7 @@ class ChunkSearch:
         self._articles = bank.articles[["title", "article_id", "source", "first_row"]].to_dict("records")
 
     def nearest(self, vectors: np.ndarray, leave_out: Sequence[Sequence[int]], count: int) -> list[list[Candidate]]:
-        """The chunks nearest to each vector [B, D], best first; fewer than asked for where there are no more."""
+        """The chunks nearest to each of [B, D] float32 unit rows, best first; fewer where there are no more."""
         rows, scores = self._index.nearest(vectors, count, leave_out)
         return [
             [self.candidate(row, score) for row, score in zip(of_one, scored, strict=True) if row >= 0]
@@ -200,7 +200,7 @@ class Decoder(Protocol):
     def decode(
         self, predicted: np.ndarray, candidates: Sequence[Sequence[Candidate]], said: Sequence[Sequence[str]]
     ) -> list[str]:
-        """The text of each prediction [B, D]; empty where there is nothing to say."""
+        """The text of each prediction ([B, D] float32 unit rows); empty where there is nothing to say."""
 
 
 class NearestChunk:
