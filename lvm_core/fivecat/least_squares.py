@@ -105,12 +105,9 @@ def choose_on_dev(
     batch_size: int,
     label: str,
 ) -> tuple[float, dict[str, float], Tensor, Tensor]:
-    """The strength whose solution has the best mean cosine on dev, the first of equals.
+    """The strength whose solution has the best mean cosine on dev, the first of equals; dev is not looked at for one.
 
-    Args:
-        strengths: dev is not looked at if there is one only.
-        solve: from a strength to coefficients [5D, D] float64 for the first right-hand side.
-        label: of the progress.
+    `solve` goes from a strength to the coefficients [5D, D] float64 for the first right-hand side.
 
     Returns:
         The strength, the cosines by strength, and coefficients [5D, D] and bias [D], float32.

@@ -20,6 +20,7 @@ from lvm_core.fivecat.figures import mean_or_none
 from lvm_core.fivecat.least_squares import Equations, Sums, choose_on_dev, pairs, require_windows
 from lvm_core.fivecat.tests import Predictor, from_callable, mean_chunk
 from lvm_core.fivecat.windows import (
+    FEWEST_CANDIDATES,
     article_keys,
     article_scores,
     canonical_windows,
@@ -35,16 +36,10 @@ from lvm_core.windows import CONTEXT
 
 
 def fit_references(bank: Bank, params: EvaluateParams, seed: int, names: Sequence[str] = REFERENCES) -> list[Predictor]:
-    """The ten reference predictors of a bank, or the named ones of them.
-
-    Args:
-        bank: with training windows, and `dev` windows if there are several ridge strengths.
-        params: batch size and ridge strengths.
-        seed: of the `random` directions.
-        names: which to fit, in this order.
+    """The ten reference predictors of a bank, or the named ones of them; `seed` is that of the `random` directions.
 
     Raises:
-        LvmError: the train split has no window, or dev has none and is needed.
+        LvmError: the train split has no window, or dev has none and there are several ridge strengths.
     """
     size = params.batch_size
     fits: dict[str, Callable[[], Predictor]] = {
@@ -79,9 +74,6 @@ def context_mean() -> Predictor:
 
 DECAYS = tuple(step / 10 for step in range(10))
 """Weights of a chunk over that of the next newer one, to choose from; 0 is the last chunk alone."""
-
-FEWEST_CANDIDATES = 6
-"""With five or fewer, R@5 is 1 whatever the prediction."""
 
 
 def fit_decay(bank: Bank, batch_size: int = 512, *, centred: bool = False) -> Predictor:

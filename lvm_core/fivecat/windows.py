@@ -214,6 +214,9 @@ def iterate_batches(bank: Bank, windows: Windows, batch_size: int, device: torch
 TIE = 1e-6
 """Scores (cosines) this close are tied."""
 
+FEWEST_CANDIDATES = 6
+"""With five or fewer, R@5 is 1 whatever the prediction."""
+
 
 def article_scores(predictions: Tensor, batch: Batch) -> Tensor:
     """[B, ..., L] float32 cosines of unit predictions [B, ..., D] with all chunks of their article.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import jinja2
@@ -107,6 +108,11 @@ def answer(frontier: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
     everyone = linear + recipes
     undefined = [name for name in criteria if all(one.figures[name] is None for one in everyone)]
     text = _template().render(
+        words=_WORDS,
+        value=_value,
+        limit=_limit,
+        joined=_joined,
+        left_out=LEFT_OUT,
         criteria=criteria,
         strength=frontier["strength"],
         linear=linear,
@@ -158,10 +164,5 @@ def _joined(words: Sequence[str]) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    """answer.txt.j2, of plain text: nothing is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lvm_core.frontier", "."), undefined=jinja2.StrictUndefined, autoescape=False
-    )
-    environment.filters["joined"] = _joined
-    environment.globals |= {"words": _WORDS, "value": _value, "limit": _limit, "left_out": LEFT_OUT}
-    return environment.get_template("answer.txt.j2")
+    source = files("lvm_core.frontier").joinpath("answer.txt.j2").read_text(encoding="utf-8")
+    return jinja2.Template(source, undefined=jinja2.StrictUndefined)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -105,7 +106,7 @@ class LatentModel(nn.Module):
 
     def forward(self, contexts: torch.Tensor) -> torch.Tensor:
         """[B, 5, D] -> [B, D]."""
-        return self.denormalised(self.predict(self.normalised(contexts)))
+        return self.within(self.predict, contexts)
 
     def predict(self, contexts: torch.Tensor) -> torch.Tensor:
         """[B, 5, D] -> [B, D], both as the normaliser leaves them."""
@@ -124,13 +125,11 @@ class LatentModel(nn.Module):
             if isinstance(module, RampedValue):
                 module.set_epoch(epoch)
 
-    def normalised(self, vectors: torch.Tensor) -> torch.Tensor:
-        """[..., D] -> [..., D], as `predict` reads them."""
-        return vectors if self.normaliser is None else self.normaliser.normalise(vectors)
-
-    def denormalised(self, vectors: torch.Tensor) -> torch.Tensor:
-        """[..., D] -> [..., D], the inverse of `normalised`."""
-        return vectors if self.normaliser is None else self.normaliser.denormalise(vectors)
+    def within(self, function: Callable[[torch.Tensor], torch.Tensor], contexts: torch.Tensor) -> torch.Tensor:
+        """What a function from contexts to predictions gives in the space of the normaliser."""
+        if self.normaliser is None:
+            return function(contexts)
+        return self.normaliser.denormalise(function(self.normaliser.normalise(contexts)))
 
 
 class Plain(nn.Sequential):

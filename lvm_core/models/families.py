@@ -63,9 +63,10 @@ class Transformer(LatentModel):
 
     def samples(self, contexts: torch.Tensor, n: int) -> torch.Tensor:
         """[B, 5, D] -> [B, n, D]."""
-        if not isinstance(self.head, Energy):
+        head = self.head
+        if not isinstance(head, Energy):
             return super().samples(contexts, n)
-        return self.denormalised(self.head.samples(self.state(self.normalised(contexts)), n))
+        return self.within(lambda normalised: head.samples(self.state(normalised), n), contexts)
 
     def state(self, contexts: torch.Tensor) -> torch.Tensor:
         """[B, 5, D] -> [B, d], what the head reads: the last position of the last layer."""

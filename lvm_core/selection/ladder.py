@@ -20,7 +20,6 @@ from lvm_core.config.ladder import CRITERIA, LadderParams, number_at, raised_rec
 from lvm_core.config.recipe import Recipe, read_recipe
 from lvm_core.curriculum import read_rules
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS
-from lvm_core.fivecat.statistics import Judgement
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import phase_directory, sha256_of
@@ -177,15 +176,23 @@ def run_ladder(settings: LadderParams, sets: Mapping[str, str], judge: Judge, wr
     with progress_folder("ladder", ladder_key(here, judge.bank, windows)) as folder:
         trainer = AttemptTrainer(judge.bank, windows, stopped, folder)
         tried: Found = {}
-        selected = None
         for attempt in plan:
-            tried[attempt.name], final = _try(attempt, sets[attempt.recipe.name], judge, trainer)
+            name = attempt.recipe.name
+            tried[attempt.name], final = _try(attempt, sets[name], judge, trainer)
             if final is not None:
-                selected = _select_attempt(attempt, final, candidates, judge, stopped)
+                chosen = {"recipe": name, "attempt": attempt.name, "by": "gates", "criterion": None}
+                trained = final if attempt in here else None
+                # The pipeline has another final model of a recipe that was stopped: its name must not stand for both.
+                model = f"{name}-completed" if trained and not attempt.retry else attempt.name
+                selected = _select(chosen, model, trained, candidates, judge)
                 break
+        else:
+            name, decides = best_on_dev(candidates, settings.criterion)
+            chosen = {"recipe": name, "model": name, "attempt": None, "by": "fallback", "criterion": decides}
+            selected = _select(chosen, name, None, candidates, judge)
         found = {
             "policy": judge.gates.policy,
-            "selected": selected or _select_fallback(settings, candidates, judge),
+            "selected": selected,
             "candidates": candidates,
             "attempts": tried,
             "not_tried": {attempt.name: attempt.step for attempt in plan if attempt.name not in tried},
@@ -242,40 +249,21 @@ def _try(attempt: Attempt, set_name: str, judge: Judge, trainer: AttemptTrainer)
         return {**found, "diverged": str(error)}, None
 
 
-def _select_attempt(
-    attempt: Attempt, directory: Path, candidates: Mapping[str, Found], judge: Judge, stopped: frozenset[str]
-) -> Found:
-    """The final model of an attempt that passed, copied; json values."""
-    recipe = attempt.recipe.name
-    chosen = {"recipe": recipe, "attempt": attempt.name, "by": "gates", "criterion": None}
-    if not trained_here(attempt, stopped):
-        return {**chosen, "model": recipe, "completed_here": False, **_copied_from_pipeline(recipe, candidates, judge)}
-    info = load_model(directory).info
-    figures = {"epoch": info.epoch, "phase": info.phase, **figures_in(info.history, info.epoch)}
-    # The pipeline has another final model of a recipe that was stopped: its name must not stand for both.
-    model = attempt.name if attempt.retry else f"{recipe}-completed"
-    own = judge.reported(directory, model)
+def _select(chosen: Found, model: str, trained: Path | None, candidates: Mapping[str, Found], judge: Judge) -> Found:
+    """Copy the final model of the recipe chosen, the one `trained` here or the pipeline's; json values."""
+    recipe = chosen["recipe"]
+    directory = trained or phase_directory(recipe, PHASES[-1])
+    info = load_model(directory).info  # whole, or one line that says what is wrong with it
+    if trained:
+        figures = {"epoch": info.epoch, "phase": info.phase, **figures_in(info.history, info.epoch)}
+        own = judge.reported(directory, model)
+    else:
+        figures, own = candidates[recipe], judge.reported_by(PHASES[-1], recipe)
     copy_model(directory, SELECTED)
-    return {**chosen, "model": model, "completed_here": True, **_selected_json(figures, own, judge)}
-
-
-def _select_fallback(settings: LadderParams, candidates: Mapping[str, Found], judge: Judge) -> Found:
-    """The best final model of the pipeline on `dev`, copied; json values."""
-    recipe, decides = best_on_dev(candidates, settings.criterion)
-    chosen = {"recipe": recipe, "model": recipe, "attempt": None, "by": "fallback", "criterion": decides}
-    return {**chosen, "completed_here": False, **_copied_from_pipeline(recipe, candidates, judge)}
-
-
-def _copied_from_pipeline(recipe: str, candidates: Mapping[str, Found], judge: Judge) -> Found:
-    directory = phase_directory(recipe, PHASES[-1])
-    load_model(directory)  # whole, or one line that says what is wrong with it
-    own = judge.reported_by(PHASES[-1], recipe)
-    copy_model(directory, SELECTED)
-    return _selected_json(candidates[recipe], own, judge)
-
-
-def _selected_json(figures: Mapping[str, Any], own: Judgement, judge: Judge) -> Found:
     return {
+        **chosen,
+        "model": model,
+        "completed_here": trained is not None,
         "epoch": figures["epoch"],
         "phase": figures["phase"],
         "dev": {key: figures[key] for key in CRITERIA},

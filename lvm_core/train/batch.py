@@ -110,11 +110,9 @@ class TrainingWindows:
         """Gather the windows, corrupt them as the recipe says, and run the model.
 
         Args:
-            model: in training.
             rows: [B] int64 on the device, from `batches`, or this process's part of them.
             weighted: names of the losses in force.
-            at: point in training, in epochs, from 0.
-            step: of the epoch, from 0.
+            at: point in training, in epochs, from 0; `step` is that of the epoch, from 0.
             share: which part of the batch `rows` are; None: all of it.
         """
         needs = {need for name in weighted for need in LOSSES[name].needs}

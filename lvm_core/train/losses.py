@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -72,15 +72,12 @@ class Batch:
         """[] sum of values [B, ...] over the whole batch, as `mean`."""
         return values.sum() if self.share is None else self.share.total(values)
 
-
-Part = TypeVar("Part")
-
-
-def needed(value: Part | None, name: str) -> Part:
-    """`value`, which the trainer puts into the batch for losses that declare it."""
-    if value is None:
-        raise ValueError(f"this loss needs {name}, which the batch does not have")
-    return value
+    def need(self, name: str) -> Any:
+        """A part that the trainer puts into the batch for losses that declare it (`Loss.needs`)."""
+        value = getattr(self, name)
+        if value is None:
+            raise ValueError(f"this loss needs {name}, which the batch does not have")
+        return value
 
 
 def mse(batch: Batch) -> torch.Tensor:
@@ -98,7 +95,7 @@ def mse_normalised(batch: Batch) -> torch.Tensor:
     There every dimension weighs the same; a dimension of unit variance that is predicted by its mean costs 1/2. (Large
     Concept Model, arXiv 2412.08821, section 2.4.1, which sums over dimensions; anchors, section 1.1.)
     """
-    return 0.5 * batch.mean(((batch.raw - batch.targets) / needed(batch.scale, "scale")).square())
+    return 0.5 * batch.mean(((batch.raw - batch.targets) / batch.need("scale")).square())
 
 
 def cosine(batch: Batch) -> torch.Tensor:
@@ -151,7 +148,7 @@ def article_softmax(batch: Batch, *, temperature: float) -> torch.Tensor:
     The logits are cosines with the prediction over the temperature: what masked R@5 ranks by (InfoNCE, van den Oord et
     al. 2018, with all negatives from the article; sentence order as a choice among sentences: Logeswaran and Lee 2018).
     """
-    candidates = needed(batch.candidates, "candidates")
+    candidates = batch.need("candidates")
     logits = (batch.unit / temperature) @ candidates.chunks.T  # [B, P]
     allowed = logits.masked_fill(~candidates.allowed, -math.inf)
     return batch.mean(F.cross_entropy(allowed, candidates.target, reduction="none"))
@@ -164,8 +161,8 @@ def rollout(batch: Batch, *, steps: int) -> torch.Tensor:
     A step counts the windows whose article has its true chunk; if there are none it is 0. What the earlier work meant
     to have (prior results, section 3.1); what it ran is `smoothness`.
     """
-    future, has_future = needed(batch.future, "future"), needed(batch.has_future, "has_future")
-    predict = needed(batch.predict, "predict")
+    future, has_future = batch.need("future"), batch.need("has_future")
+    predict = batch.need("predict")
     contexts, last = batch.contexts, batch.unit
     loss = 1.0 - batch.mean((last * batch.targets).sum(dim=1))
     for step in range(steps - 1):
@@ -192,7 +189,7 @@ def smoothness(batch: Batch, *, steps: int, slope: float, limit: float) -> torch
       published weight, and training is blown off it.
     - The published mean over H has the MSE of step 1 as its first member; a recipe says that with `cosine`.
     """
-    predict = needed(batch.predict, "predict")
+    predict = batch.need("predict")
     contexts, last = batch.contexts, batch.unit
     penalty = batch.raw.new_zeros(())
     for _ in range(steps - 1):
@@ -210,7 +207,7 @@ def energy(batch: Batch, *, samples: int | None = None) -> torch.Tensor:
     Strictly proper: its expectation is least for samples from the true distribution of the target (Gneiting and Raftery
     2007, section 4.3; as a training loss: CALM, arXiv 2510.27688; anchors, section 1.3).
     """
-    drawn = needed(batch.samples, "samples")[:, :samples]  # [B, S, D]
+    drawn = batch.need("samples")[:, :samples]  # [B, S, D]
     count = drawn.shape[1]
     to_target = batch.mean(torch.linalg.vector_norm(drawn - batch.targets[:, None], dim=2))
     left, right = torch.triu_indices(count, count, offset=1, device=drawn.device)

@@ -192,10 +192,7 @@ def pass_on(work: str, stop: Stop, phase: str, info: BankInfo, before: Path, dir
 
     Args:
         work: name of the training that this is in place of: not while another process is at it.
-        stop: the reason.
-        phase: `b` or `c`.
-        info: of the bank.
-        before: folder that the phase before left.
+        before: folder that the phase before left; of the bank of `info`.
         directory: to write; the weights in it are those in `before`, byte for byte.
 
     Raises:
@@ -223,10 +220,6 @@ def train_variant(trainer: Trainer, variant: str, windows: Mapping[str, np.ndarr
     Args:
         variant: `reversed` or `seed-<n>`.
         windows: [W] int64 target rows of each phase's windows.
-
-    Raises:
-        LvmError: as `run_phase`.
-        KeyboardInterrupt: after the state was saved.
     """
     name = trainer.recipe.name
     work = f"train-{name}-{variant}"
@@ -246,10 +239,6 @@ def train_phases(
         windows: [W] int64 target rows of each phase's windows.
         folder: of progress, kept by the caller until what is made of it is written; under a name that has
             `training_key` in it.
-
-    Raises:
-        LvmError: as `run_phase`.
-        KeyboardInterrupt: after the state was saved.
     """
     for phase in PHASES[: PHASES.index(last) + 1]:
         before = folder / PREVIOUS[phase] if phase in PREVIOUS else None

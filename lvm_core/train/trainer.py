@@ -13,7 +13,14 @@ from torch.nn import functional as F
 
 from lvm_core.bank import Bank
 from lvm_core.config.recipe import Recipe
-from lvm_core.fivecat.windows import article_scores, canonical_windows, column, iterate_batches, retrieval_columns
+from lvm_core.fivecat.windows import (
+    FEWEST_CANDIDATES,
+    article_scores,
+    canonical_windows,
+    column,
+    iterate_batches,
+    retrieval_columns,
+)
 from lvm_core.models import build_model
 from lvm_core.models.layers import draw_masks
 from lvm_core.runtime.cli import Progress
@@ -146,10 +153,6 @@ class Trainer:
             shown = ", ".join(f"{name} {number:.4f}" for name, number in figures.items())
             place = f"train {self.recipe.name} phase {phase}: epoch {epoch}/{self.recipe.train.epochs.total}"
             print(f"{place}, lr {lr:.2g}, {shown}", flush=True)
-
-
-FEWEST_CANDIDATES = 6
-"""With five or fewer, R@5 is 1 whatever the prediction."""
 
 
 def dev_metrics_on(bank: Bank, device: torch.device, best_by: str = "cosine") -> DevMetrics:
