@@ -19,7 +19,7 @@ from lvm_core.runtime.errors import LvmError
 from lvm_core.selection.attempts import counted_on_dev, dev_form, not_asked
 from lvm_core.selection.check import after_phase_a, best_on_dev, check_metric, compare_scores, figures_at
 from lvm_core.selection.judge import judge_gates
-from lvm_core.selection.ladder import plan_attempts, skipped_rungs
+from lvm_core.selection.ladder import plan_attempts
 from tests.paths import ROOT
 from tests.training import small_bank, small_recipe
 
@@ -53,7 +53,6 @@ def test_rungs_are_tried_in_order_with_their_retries_and_raised_numbers():
 def test_rungs_whose_recipe_is_not_trained_are_skipped():
     settings = ladder({"recipe": "gone", "step": "Option 2", "retries": 1, "raise": RAISE}, {"recipe": "one"})
     assert [attempt.name for attempt in plan_attempts(settings, recipes_named("one"))] == ["one"]
-    assert skipped_rungs(settings, recipes_named("one")) == {"gone": "Option 2"}
     assert plan_attempts(ladder(), recipes_named("one")) == []
 
 

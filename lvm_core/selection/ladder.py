@@ -64,19 +64,12 @@ def plan_attempts(params: LadderParams, recipes: Mapping[str, Recipe]) -> list[A
         for retry in range(rung.retries + 1) if rung.recipe in recipes else ():
             name, recipe = rung.recipe, recipes[rung.recipe]
             if retry:
-                name, recipe = (
-                    f"{name}-retry-{retry}",
-                    raised_recipe(recipe, rung.raised, retry, f"ladder.rungs.{place}.raise"),
-                )
+                name = f"{name}-retry-{retry}"
+                recipe = raised_recipe(recipe, rung.raised, retry, f"ladder.rungs.{place}.raise")
             numbers = {key: number_at(recipe, key) for key in keys}
             known = {key: number for key, number in numbers.items() if number is not None}
             attempts.append(Attempt(name, recipe, retry, rung.step, known))
     return attempts
-
-
-def skipped_rungs(params: LadderParams, recipes: Mapping[str, Recipe]) -> dict[str, str | None]:
-    """Recipes of rungs that are not among `recipes`, in order, and what the summary calls them."""
-    return {rung.recipe: rung.step for rung in params.rungs if rung.recipe not in recipes}
 
 
 class Diverged(Exception):
@@ -150,7 +143,6 @@ def run_ladder(settings: LadderParams, sets: Mapping[str, str], judge: Judge, wr
     """Go up the ladder, copy the selected model to `SELECTED`, and say what happened.
 
     Args:
-        settings: the ladder.
         sets: name of the set of gates that each recipe in `names` is judged by, in the order of `names`.
         judge: of the bank in data/bank.
         write: given what is returned; only when it is done are the models trained here removed, so that a failure in
@@ -196,7 +188,7 @@ def run_ladder(settings: LadderParams, sets: Mapping[str, str], judge: Judge, wr
             "candidates": candidates,
             "attempts": tried,
             "not_tried": {attempt.name: attempt.step for attempt in plan if attempt.name not in tried},
-            "skipped": skipped_rungs(settings, recipes),
+            "skipped": {rung.recipe: rung.step for rung in settings.rungs if rung.recipe not in recipes},
             "check": check,
         }
         write(found)

@@ -215,7 +215,7 @@ def train_variant(trainer: Trainer, variant: str, windows: Mapping[str, np.ndarr
 
     Variants are not gated: they go through all phases under either policy. (So where the gates stop the recipe itself,
     its figures beside theirs are those of a shorter training.) Finished phases, and the one in progress, survive an
-    interruption.
+    interruption. Fails as `run_phase`.
 
     Args:
         variant: `reversed` or `seed-<n>`.
@@ -232,7 +232,7 @@ def train_variant(trainer: Trainer, variant: str, windows: Mapping[str, np.ndarr
 def train_phases(
     trainer: Trainer, work: str, windows: Mapping[str, np.ndarray], folder: Path, last: str = PHASES[-1]
 ) -> Path:
-    """Train the phases up to `last` that are not finished in `folder`; the directory of that phase.
+    """Train the phases up to `last` that are not finished in `folder`, or fail as `run_phase`; the directory of `last`.
 
     Args:
         work: name of this training, for saved progress and messages.
