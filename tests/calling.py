@@ -21,6 +21,12 @@ from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.sources import stage_scripts
 from tests.paths import ROOT
 
+COMMON = {
+    **{"profile": "default", "profiles": {"default": {}}, "seed": 3, "threads": 1},
+    **{"precision": "auto", "device": "cpu", "launch": "python", "pos_scalar": 0.0},
+}
+"""Values of params.yaml that every stage checks."""
+
 
 @dataclass
 class Done:

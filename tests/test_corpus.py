@@ -14,16 +14,13 @@ import pytest
 import yaml
 
 from lvm_core.bank import SPLITS
-from lvm_core.config.params import TOP_LEVEL
 from lvm_core.corpus.packages import open_source, package_files
 from lvm_core.runtime.errors import LvmError
-from tests.calling import Done, run_stage
+from tests.calling import COMMON, Done, run_stage
 
 OUTPUTS = ("data/bank/chunks.parquet", "data/bank/articles.parquet", "metrics/corpus.json")
 
-PARAMS: dict[str, Any] = {key: {} for key in TOP_LEVEL} | {
-    "profile": "full",
-    "profiles": {"full": {}},
+PARAMS: dict[str, Any] = COMMON | {
     "seed": 7,
     "data": {"kind": "text", "train": "mine", "ood": "other", "encoder": None},
     "corpus": {

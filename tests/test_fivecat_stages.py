@@ -19,7 +19,7 @@ from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import AFTER_B, REFERENCES
 from lvm_core.runtime.readers import read_json, read_parquet
-from tests.calling import Done, run_stage, settle
+from tests.calling import COMMON, Done, run_stage, settle
 from tests.synthetic import make_bank, write_bank
 from tests.training import write_untrained
 
@@ -44,9 +44,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write_params(folder: Path, **changes: Any) -> None:
-    params: dict[str, Any] = {"profile": "default", "profiles": {"default": {}}, "seed": 3, "threads": 1}
-    params |= {"precision": "auto", "device": "cpu", "launch": "python", "pos_scalar": 0.0}
-    params |= {"names": ["p1", "p5"], "evaluate": {"batch_size": 32}, "recipes": {"p1": {}, "p5": {}}, "gates": GATES}
+    params: dict[str, Any] = COMMON | {"names": ["p1", "p5"], "evaluate": {"batch_size": 32}}
+    params |= {"recipes": {"p1": {}, "p5": {}}, "gates": GATES}
     params["train"] = {"threads": 1}
     (folder / "params.yaml").write_text(yaml.safe_dump(params | changes), encoding="utf-8")
     settle(folder, "evaluate")

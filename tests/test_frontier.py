@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from lvm_core.bank import Bank
 from lvm_core.config.figures import headline
 from lvm_core.config.groups import EvaluateParams
-from lvm_core.config.params import TOP_LEVEL
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.references import copy_last, fit_linear5
 from lvm_core.frontier import CRITERIA
@@ -39,7 +38,7 @@ from lvm_core.frontier.measure import FIGURES, MARGINS, describe, measure, trace
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import nan_to_none
 from lvm_core.runtime.readers import read_json
-from tests.calling import run_stage
+from tests.calling import COMMON, run_stage
 from tests.synthetic import PUBLISHED_LAGS, bank_of, make_bank, published_articles, unit, write_bank
 
 PARAMS = EvaluateParams(batch_size=64)
@@ -486,9 +485,7 @@ def test_table(traced: tuple[Bank, dict[str, Any]]) -> None:
 
 def test_stage(tmp_path: Path) -> None:
     write_bank(make_bank(LENGTHS), tmp_path / "data" / "bank")
-    params: dict[str, Any] = dict.fromkeys(TOP_LEVEL, 0)
-    params |= {"profile": "default", "profiles": {"default": {}}, "threads": 1, "device": "cpu"}
-    params |= {"evaluate": {"batch_size": 32}}
+    params: dict[str, Any] = COMMON | {"evaluate": {"batch_size": 32}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     done = run_stage(["stages.frontier"], tmp_path)
     assert done.returncode == 0, done.stderr

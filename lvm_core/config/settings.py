@@ -29,6 +29,7 @@ class Settings(Group):
     """What every such stage reads. The fields are keys of params.yaml."""
 
     stage: ClassVar[str]
+    """Its name, and that of its file or folder in `SETTINGS`."""
     of_recipes: ClassVar[tuple[str, ...]] = ()
     """Keys of each recipe in `recipes`: what shapes the training is in data/recipes/."""
     seed: Seed
