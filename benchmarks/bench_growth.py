@@ -14,7 +14,7 @@ from benchmarks.published_size import ARTICLE, write_vectors
 from benchmarks.report import Line, for_information
 from benchmarks.subprocesses import run_fresh
 from lvm_core.bank import BankInfo, content_sha256
-from lvm_core.report.figures import drawing
+from lvm_core.report.drawing import drawing, write_svg
 from lvm_core.runtime.files import write_csv, write_parquet
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -82,9 +82,12 @@ def draw(folder: Path, points: list[Point]) -> None:
     """Write growth.csv, and growth.svg: both against the number of windows, on logarithmic axes."""
     table = pd.DataFrame([asdict(point) for point in points])
     write_csv(folder / "growth.csv", table)
-    with drawing(folder / "growth.svg", 8.0, 3.4, columns=2) as (_, axes):
-        for panel, column, label in ((axes[0], "seconds", "seconds"), (axes[1], "peak_mb", "peak memory, MB")):
+    with drawing("growth", "Seconds and memory of each step by the number of windows", 8.0, 3.4, columns=2) as done:
+        for panel, column, label in zip(
+            done.panels, ("seconds", "peak_mb"), ("seconds", "peak memory, MB"), strict=True
+        ):
             for what, part in table.groupby("what", sort=False):
                 panel.plot(part["windows"], part[column], marker="o", label=str(what))
             panel.set(xscale="log", yscale="log", xlabel="training windows", ylabel=label)
-        axes[0].legend()
+        done.axes.legend()
+    write_svg(folder / "growth.svg", done.svg)

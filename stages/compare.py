@@ -8,14 +8,13 @@ from lvm_core.config.figures import measured_headlines
 from lvm_core.config.gates import sets_of
 from lvm_core.config.settings import CompareSettings, read_settings
 from lvm_core.frontier.answer import frontier_table
-from lvm_core.report.figures import comparison_figure, offset_profile_figure
+from lvm_core.report.drawing import write_svg
 from lvm_core.report.page import comparison_text
+from lvm_core.report.pictures import profile_picture, ranking_picture
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import atomic_directory, write_csv, write_json, write_text
 from lvm_core.runtime.hardware import set_threads
 from lvm_core.runtime.readers import read_csv, read_json
-
-PROFILED = ("oracle", "copy_last", "context_mean", "ridge")
 
 
 def main() -> None:
@@ -43,9 +42,8 @@ def main() -> None:
     write_csv("plots/offset_profile.csv", stack_tables(profiles))
     write_csv("plots/training.csv", curves)
     write_csv("plots/frontier.csv", frontier_table(frontier, rows))
-    comparison_figure(rows, "plots/comparison.svg")
-    shown = {name: profiles[name]["val"] for name in (*names, *PROFILED)}
-    offset_profile_figure(shown, "plots/offset_profile.svg")
+    write_svg("plots/comparison.svg", ranking_picture(rows, ("recall_at_5", "cosine")).svg)
+    write_svg("plots/offset_profile.svg", profile_picture(rows).svg)
     print(table[["name", "status", "val_recall_at_5", "val_cosine", "ood_recall_at_5"]].to_string(index=False))
 
 

@@ -6,7 +6,8 @@ from lvm_core.bank import load_bank
 from lvm_core.config.groups import DiagnosisParams, EvaluateParams
 from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.fivecat.diagnosis import diagnose, diagnosis_text
-from lvm_core.report.figures import lag_similarity_figure
+from lvm_core.report.drawing import write_svg
+from lvm_core.report.pictures import lag_picture
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import write_csv, write_json, write_text
@@ -27,9 +28,8 @@ def main() -> None:
     write_json("metrics/diagnosis.json", report)
     write_text("metrics/diagnosis.md", diagnosis_text(report, settings.near_duplicate, evaluation))
     write_csv("plots/lag_similarity.csv", curve)
-    lag_similarity_figure(
-        curve, {split: report[split]["between_articles"] for split in report}, "plots/lag_similarity.svg"
-    )
+    between = {split: found["between_articles"] for split, found in report.items()}
+    write_svg("plots/lag_similarity.svg", lag_picture(curve, between).svg)
     for split, figures in report.items():
         print(
             f"diagnose {split}: {figures['windows']:,} windows, temporal signal {figures['temporal_signal']:+.4f} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -37,7 +38,8 @@ from lvm_core.fivecat.references import copy_last, fit_references, oracle
 from lvm_core.fivecat.statistics import has_five_after, judge, judge_both_ways
 from lvm_core.fivecat.tests import from_callable
 from lvm_core.report import tables
-from lvm_core.report.figures import comparison_figure
+from lvm_core.report.drawing import write_svg
+from lvm_core.report.pictures import ranking_picture
 from lvm_core.report.tables import markdown
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.readers import read_parquet
@@ -134,8 +136,10 @@ def test_without_p1_and_with_articles_of_one_window(tmp_path):
             assert (row[figure], row[f"{figure}_lo"], row[f"{figure}_hi"]) == (None, None, None)
     assert "nan" not in comparison_csv(rows, SETS).to_csv(index=False)
     assert "| `tiny` | weak | - | - | - | - | - | - |" in page(rows, summaries)
-    comparison_figure(rows, tmp_path / "comparison.svg")
-    assert (tmp_path / "comparison.svg").stat().st_size > 0
+    write_svg(tmp_path / "comparison.svg", ranking_picture(rows, ("recall_at_5", "cosine")).svg)
+    drawn = ElementTree.parse(tmp_path / "comparison.svg").getroot()
+    assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "var(" not in (tmp_path / "comparison.svg").read_text()
 
 
 def test_two_rows_of_one_name_are_refused(usual):

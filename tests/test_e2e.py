@@ -104,7 +104,7 @@ def test_metrics_pictures_and_the_graph_are_shown(clone):
 
 
 def test_an_edit_to_a_figure_does_not_retrain(clone):
-    figures = clone / "lvm_core/report/figures.py"
+    figures = clone / "lvm_core/report/drawing.py"
     with edited(figures, "\nimport ", "\n# another colour\nimport "):
         sh("dvc repro resolve", clone)
         assert stages_run(sh("dvc repro --dry", clone)) == {"diagnose", "compare", "report"}

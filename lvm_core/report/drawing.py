@@ -1,4 +1,4 @@
-"""Pictures as SVG that lives in the page: its colours follow the page's, its ids are its own, it names no address."""
+"""Pictures as SVG: in the page their colours follow its own, their ids are theirs alone; in a file they are light."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lvm_core.report.figures import STYLE
+from lvm_core.runtime.files import write_text
+
+mpl.use("Agg")
+
+STYLESHEET = files("lvm_core.report").joinpath("report.css").read_text(encoding="utf-8")
 
 # Colours that no picture would use stand for the page's; `_as_variables` puts the page's variables in their place.
 INK, MUTED, GRID, SHADE = "#010101", "#010102", "#010103", "#010104"
@@ -32,7 +39,12 @@ PIXELS = 1.65
 """Largest size of a picture on the screen, pixels a point; on a phone it shrinks to the width of the page."""
 
 _STYLE: dict[Any, Any] = {
-    **STYLE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
     "svg.fonttype": "none",  # text stays text: it can be searched, and takes the page's font
     "text.parse_math": False,  # a recipe may be called $x$
     "font.size": 10.0,
@@ -52,32 +64,35 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the page.
+    """A picture of the page."""
 
-    key: prefix of its ids. svg: the element, to be put into the page as it is. title and caption: for everybody;
-    label: what a reader who cannot see it is told.
-    """
-
-    key: str
     svg: str
+    """The element, to be put into the page as it is."""
     title: str
     caption: str
-    label: str
 
 
 class Drawing:
-    """A figure being drawn; `svg` is there when the `with` block of `drawing` has ended."""
+    """A figure being drawn, with its panels; `svg` is there when the `with` block of `drawing` has ended."""
 
-    def __init__(self, key: str, figure: Figure, axes: Axes) -> None:
-        self.key, self.figure, self.axes, self.svg = key, figure, axes, ""
+    def __init__(self, figure: Figure, panels: list[Axes]) -> None:
+        self.figure, self.panels, self.axes, self.svg = figure, panels, panels[0], ""
 
 
 @contextmanager
-def drawing(key: str, label: str, width: float = 4.6, height: float = 3.4) -> Iterator[Drawing]:
-    """Yield a drawing with one panel in the page's style."""
+def drawing(key: str, label: str, width: float = 4.6, height: float = 3.4, columns: int = 1) -> Iterator[Drawing]:
+    """Yield a drawing in the page's style; the same bytes for the same data.
+
+    Args:
+        key: prefix of its ids.
+        label: what a reader who cannot see it is told.
+        width: of all panels together, inches.
+        height: likewise.
+        columns: number of panels, side by side.
+    """
     with plt.rc_context(_STYLE | {"svg.hashsalt": f"lvm-{key}"}):
-        figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
-        done = Drawing(key, figure, axes)
+        figure, axes = plt.subplots(1, columns, figsize=(width, height), layout="constrained", squeeze=False)
+        done = Drawing(figure, list(axes[0]))
         try:
             yield done
             raw = io.StringIO()
@@ -85,6 +100,15 @@ def drawing(key: str, label: str, width: float = 4.6, height: float = 3.4) -> It
         finally:
             plt.close(figure)
     done.svg = inline_svg(raw.getvalue(), key, label)
+
+
+def write_svg(path: str | Path, svg: str) -> None:
+    """Write a drawing as a file that stands alone, in the page's light colours on white."""
+    light = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6})", STYLESHEET.partition("}")[0]))
+    text = re.sub(r"var\((--[\w-]+)\)", lambda found: light[found[1]], svg)
+    head, _, rest = text.partition(">")
+    head = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" font-family="sans-serif"', 1)
+    write_text(path, f'{head}><rect width="100%" height="100%" fill="#ffffff"/>{rest}\n')
 
 
 def inline_svg(text: str, key: str, label: str) -> str:

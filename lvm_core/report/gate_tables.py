@@ -13,6 +13,7 @@ from lvm_core.report.drawing import BASELINE, RECIPE, Picture, drawing
 from lvm_core.report.ladder_text import (
     attempt_text,
     beside_text,
+    final_models,
     metric_sentence,
     parameters_text,
     standing_text,
@@ -160,24 +161,11 @@ def _attempts(attempts: Mapping[str, Any]) -> Table | None:
 
 
 def _candidates(ladder: Mapping[str, Any]) -> Table:
-    chosen = ladder["selected"]
-    rows = dict(ladder["candidates"])
-    if chosen["model"] not in rows:
-        rows = {chosen["model"]: {**chosen["dev"], "epoch": chosen["epoch"]}, **rows}
-    lines = [
-        Line(
-            name,
-            "recipe",
-            None,
-            [
-                Cell(number(one["recall_at_5"])),
-                Cell(number(one["cosine"])),
-                Cell(count(one["epoch"])),
-                Cell("selected" if name == chosen["model"] else ""),
-            ],
-        )
-        for name, one in rows.items()
-    ]
+    chosen, lines = ladder["selected"]["model"], []
+    for name, one in final_models(ladder).items():
+        texts = [number(one["recall_at_5"]), number(one["cosine"]), count(one["epoch"])]
+        texts.append("selected" if name == chosen else "")
+        lines.append(Line(name, "recipe", None, [Cell(text) for text in texts]))
     columns = ["final model", "R@5, dev", "cosine, dev", "epoch kept", "choice"]
     return Table("All final models on dev, which decides", columns, lines)
 
@@ -231,7 +219,7 @@ def _picture(groups: pd.DataFrame) -> Picture:
         "Each point is a tenth of the windows, with the 95 % Wilson interval of its rate (windows of one article are "
         "not independent: the true interval is wider). On the dashed line stated and observed agree."
     )
-    return Picture("reliability", done.svg, title, caption, f"{title}: {len(groups)} groups of windows.")
+    return Picture(done.svg, title, caption)
 
 
 def _fills(dev: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 import pandas as pd
@@ -12,9 +11,9 @@ from markupsafe import Markup, escape
 from lvm_core.comparison.claims import measure_claims
 from lvm_core.fivecat.statistics import RESAMPLES
 from lvm_core.report import pictures, render, tables
-from lvm_core.report.drawing import Picture
+from lvm_core.report.drawing import STYLESHEET, Picture
 from lvm_core.report.gate_tables import confidence, gate_tables, phases_table, selection
-from lvm_core.report.numbers import count, with_minus
+from lvm_core.report.numbers import count, is_defined, with_minus
 from lvm_core.report.verdict import few_articles, reach, verdict
 from lvm_core.selection import AfterPhases
 from lvm_core.selection.gates_text import POLICIES
@@ -51,18 +50,19 @@ def report_html(
     """
     rows: Sequence[Mapping[str, Any]] = comparison["rows"]
     recipes = [str(row["name"]) for row in rows if row["kind"] == "recipe"]
+    ranked = any(is_defined(row["val_recall_at_5"]) for row in rows)
     found = _tables(comparison, frontier, diagnosis, training)
     reached = found["reach"]
     return render(
         "report.html.j2",
         {"minus": with_minus, "soft": soft_breaks},
         **found,
-        style=Markup(files("lvm_core.report").joinpath("report.css").read_text(encoding="utf-8")),
+        style=Markup(STYLESHEET),
         verdict=verdict(rows, reached, comparison.get("best_two")),
         selected=selection(ladder),
         confidence=confidence(calibration, reliability),
         references=[row for row in rows if row["kind"] == "reference"],
-        ranking_picture=pictures.ranking_picture(rows),
+        ranking_picture=pictures.ranking_picture(rows) if ranked else None,
         frontier_pictures=_frontier_pictures(rows, reached.curves, reached.limits),
         frontier_table=tables.frontier_table(rows, reached.marked),
         profile=pictures.profile_picture(rows),

@@ -1,4 +1,4 @@
-"""Names beside points, none over another: points whose name finds no free place go without."""
+"""Every picture of the page and of plots/."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ PLACES = ((6, -3), (-6, -3), (0, 6), (0, -12), (6, 5), (-6, 5), (6, -11), (-6, -
 
 
 def place_labels(axes: Axes, points: Sequence[tuple[float, float, str, str]], size: float = 9.0) -> list[str]:
-    """Write names beside their points where there is room; the first ones choose first."""
+    """Write names beside their points where there is room, none over another; the first ones choose first.
+
+    Returns: those that found no place.
+    """
     figure = axes.get_figure()
     assert figure is not None
     figure.canvas.draw()  # settles the layout, so that places on the paper are known
@@ -72,35 +75,36 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return {name: SERIES[place] if place < len(SERIES) else REST for place, name in enumerate(names)}
 
 
-def ranking_picture(rows: Sequence[Row]) -> Picture | None:
-    """R@5 of every row with its interval, val filled and ood hollow, against copy_last's; None where undefined."""
-    if not any(is_defined(row["val_recall_at_5"]) for row in rows):
-        return None
+def ranking_picture(rows: Sequence[Row], figures: Sequence[str] = ("recall_at_5",)) -> Picture:
+    """Figures of every row with their intervals, a panel each, val filled and ood hollow, against copy_last's."""
     baseline: Row = next((row for row in rows if row["name"] == "copy_last"), {})
-    label = "R@5 with 95 % intervals. " + "; ".join(
+    titles = " and ".join(AXES_TITLES[figure] for figure in figures)
+    label = f"{titles} with 95 % intervals. " + "; ".join(
         f"{row['name']} {number(row['val_recall_at_5'])}" for row in rows if is_defined(row["val_recall_at_5"])
     )
-    with drawing("ranking", label, height=1.0 + 0.27 * len(rows)) as done:
-        axes = done.axes
-        if is_defined(baseline.get("val_recall_at_5")):
-            axes.axvline(baseline["val_recall_at_5"], color=BASELINE, linewidth=1.2, linestyle="--")
-        for place, row in enumerate(rows):
-            colour = RECIPE if row["kind"] == "recipe" else REFERENCE
-            for split, shift, fill in (("ood", 0.17, "none"), ("val", -0.08, colour)):
-                _with_interval(axes, row, f"{split}_recall_at_5", place + shift, colour, fill)
-        axes.set_yticks(range(len(rows)), [str(row["name"]) for row in rows])
-        for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
-            recipe = row["kind"] == "recipe"
-            tick.set(color=RECIPE if recipe else MUTED, fontweight="bold" if recipe else "normal")
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlim(left=0.0)
-        axes.grid(axis="y", visible=False)
-        axes.set_xlabel("R@5 (dashed: copy_last on val)")
+    size = {"width": 4.6 * len(figures), "height": 1.0 + 0.27 * len(rows)}
+    with drawing("ranking", label, columns=len(figures), **size) as done:
+        for axes, figure in zip(done.panels, figures, strict=True):
+            if is_defined(baseline.get(f"val_{figure}")):
+                axes.axvline(baseline[f"val_{figure}"], color=BASELINE, linewidth=1.2, linestyle="--")
+            for place, row in enumerate(rows):
+                colour = RECIPE if row["kind"] == "recipe" else REFERENCE
+                for split, shift, fill in (("ood", 0.17, "none"), ("val", -0.08, colour)):
+                    _with_interval(axes, row, f"{split}_{figure}", place + shift, colour, fill)
+            axes.set_yticks(range(len(rows)), [str(row["name"]) for row in rows])
+            for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
+                recipe = row["kind"] == "recipe"
+                tick.set(color=RECIPE if recipe else MUTED, fontweight="bold" if recipe else "normal")
+            axes.tick_params(labelleft=axes is done.axes)
+            axes.set_ylim(len(rows) - 0.4, -0.6)
+            axes.set_xlim(left=min(0.0, axes.get_xlim()[0]) if figure == "cosine" else 0.0)
+            axes.grid(axis="y", visible=False)
+            axes.set_xlabel(f"{AXES_TITLES[figure]} (dashed: copy_last on val)")
     caption = (
         "Filled: val, hollow: ood; lines: 95 % intervals; orange: recipes, grey: reference predictors. A recipe is "
         "worth something when it lies to the right of the dashed line."
     )
-    return Picture("ranking", done.svg, "R@5 of every recipe and reference", caption, label)
+    return Picture(done.svg, "R@5 of every recipe and reference", caption)
 
 
 def _with_interval(axes: Axes, row: Row, figure: str, height: float, colour: str, fill: str) -> None:
@@ -149,7 +153,7 @@ def frontier_picture(
     if unnamed:
         which = f"{len(unnamed)} points" if len(unnamed) > 4 else ", ".join(unnamed)
         caption += f" Without a name for want of room: {which}; the table has all."
-    return Picture(done.key, done.svg, title, caption, label)
+    return Picture(done.svg, title, caption)
 
 
 def _shade_criteria(axes: Axes, figure: str, limits: Mapping[str, float]) -> None:
@@ -186,7 +190,7 @@ def profile_picture(rows: Sequence[Row]) -> Picture:
     caption = (
         "A predictor of the next chunk peaks in the shaded column; one that copies peaks at 0. Dashed: references."
     )
-    return Picture("profile", done.svg, "Offset profiles on val", caption, label)
+    return Picture(done.svg, "Offset profiles on val", caption)
 
 
 def _legend(done: Drawing, recipes: Sequence[str]) -> None:
@@ -221,9 +225,7 @@ def training_picture(training: pd.DataFrame, names: Sequence[str], column: str, 
             text = f"{left.upper()} | {right.upper()}"
             axes.text(border, 1.01, text, transform=axes.get_xaxis_transform(), ha="center", size=9, color=MUTED)
         _legend(done, names)
-    return Picture(
-        done.key, done.svg, title, "Dashed: where a phase of the curriculum ends and the next begins.", label
-    )
+    return Picture(done.svg, title, "Dashed: where a phase of the curriculum ends and the next begins.")
 
 
 def phase_borders(training: pd.DataFrame) -> list[tuple[float, str, str]]:
@@ -248,10 +250,8 @@ def lag_picture(lags: pd.DataFrame, between: Mapping[str, float | None]) -> Pict
                 done.axes.axhline(level, color=colour, linestyle=":", linewidth=1)
         done.axes.set_xlabel("distance between the two chunks")
         done.axes.set_ylabel("mean cosine")
-        done.axes.set_ylim(bottom=0.0)
+        done.axes.set_ylim(bottom=min(0.0, float(lags["similarity"].min())))
         done.axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         done.axes.grid(color=GRID)
         done.figure.legend(loc="outside lower center", ncols=3, fontsize=9)
-    return Picture(
-        "lags", done.svg, "How fast similarity falls within an article", "Dotted: different articles.", label
-    )
+    return Picture(done.svg, "How fast similarity falls within an article", "Dotted: different articles.")
