@@ -82,7 +82,7 @@ def draw(folder: Path, points: list[Point]) -> None:
     """Write growth.csv, and growth.svg: both against the number of windows, on logarithmic axes."""
     table = pd.DataFrame([asdict(point) for point in points])
     write_csv(folder / "growth.csv", table)
-    with drawing("growth", "Seconds and memory of each step by the number of windows", 8.0, 3.4, columns=2) as done:
+    with drawing("growth", "Seconds and memory of each step by the number of windows", 9.0, 4.2, columns=2) as done:
         for panel, column, label in zip(
             done.panels, ("seconds", "peak_mb"), ("seconds", "peak memory, MB"), strict=True
         ):
