@@ -118,14 +118,13 @@ class Bank:
 def require_content(bank: Bank) -> None:
     """Compare the vectors, which must be of length 1, and the number of texts with bank.json: `load_bank` does not."""
     directory = bank.directory or Path()
+    where = directory / "vectors.npy"
     if content_sha256(bank.vectors) != bank.info.content_sha256:
-        raise LvmError(
-            f"{directory / 'vectors.npy'}: is not what bank.json says; delete the folder and run `dvc repro`"
-        )
+        raise LvmError(f"{where}: is not what bank.json says; delete the folder and run `dvc repro`")
     norms = row_norms(bank.vectors)
     odd = np.flatnonzero(~(np.abs(norms - 1) < UNIT_WITHIN))
     if len(odd):
-        raise LvmError(f"{directory / 'vectors.npy'}: row {odd[0]} has the length {norms[odd[0]]:.6g}, must be 1")
+        raise LvmError(f"{where}: row {odd[0]} has the length {norms[odd[0]]:.6g}, must be 1")
     if (texts := len(bank.texts())) != bank.info.n_chunks:
         raise LvmError(f"{directory / 'chunks.parquet'}: has {texts} chunks, bank.json says {bank.info.n_chunks}")
 
@@ -141,22 +140,18 @@ def row_norms(vectors: np.ndarray, block: int = 65_536) -> np.ndarray:
 def load_bank(directory: str | Path) -> Bank:
     """Open a bank folder, vectors memory-mapped, and check that its parts fit together."""
     directory = Path(directory)
-    raw = read_json(directory / "bank.json")
+    path = directory / "bank.json"
+    raw = read_json(path)
     if not isinstance(raw, dict) or raw.get("format_version") != FORMAT_VERSION:
-        raise LvmError(
-            f"{directory / 'bank.json'}: format_version must be {FORMAT_VERSION}; delete the folder and run `dvc repro`"
-        )
-    info: BankInfo = validate(raw, BankInfo, "", directory / "bank.json")
+        raise LvmError(f"{path}: format_version must be {FORMAT_VERSION}; delete the folder and run `dvc repro`")
+    info: BankInfo = validate(raw, BankInfo, "", path)
     vectors = read_npy(directory / "vectors.npy", mmap=True)
     articles = read_parquet(directory / "articles.parquet")
+    where, wanted = directory / "vectors.npy", (info.n_chunks, info.dimension)
     if vectors.ndim != 2 or vectors.dtype not in (np.float32, np.float16):
-        raise LvmError(
-            f"{directory / 'vectors.npy'}: holds {vectors.dtype} {vectors.shape}, need float32 or float16 [N, D]"
-        )
-    if vectors.shape != (info.n_chunks, info.dimension):
-        raise LvmError(
-            f"{directory / 'vectors.npy'}: has shape {vectors.shape}, bank.json says {(info.n_chunks, info.dimension)}"
-        )
+        raise LvmError(f"{where}: holds {vectors.dtype} {vectors.shape}, need float32 or float16 [N, D]")
+    if vectors.shape != wanted:
+        raise LvmError(f"{where}: has shape {vectors.shape}, bank.json says {wanted}")
     _check_articles(articles, len(vectors), directory / "articles.parquet")
     return Bank(vectors, articles, info, directory)
 

@@ -144,10 +144,7 @@ def _words(text: str) -> str:
 
 
 def spread_order(count: int) -> list[int]:
-    """0 .. count - 1 in the order of their reversed bits: any first part of it lies evenly over the whole.
-
-    `spread_order(8)` is `[0, 4, 2, 6, 1, 5, 3, 7]`.
-    """
+    """0 .. count - 1 by reversed bits (of 8: 0, 4, 2, 6, 1, 5, 3, 7): any first part lies evenly over the whole."""
     bits = max(count - 1, 0).bit_length()
     return sorted(range(count), key=lambda position: f"{position:0{bits}b}"[::-1])
 

@@ -77,10 +77,7 @@ def progress_folder(name: str, key: str, root: Path = ROOT, *, keep_after_error:
 
 @contextmanager
 def shared_folder(ranks: Ranks, name: str, key: str, root: Path = ROOT) -> Iterator[Path]:
-    """`progress_folder` for several processes at one work: the first one holds it, all get its path.
-
-    The folder goes when all have left the block.
-    """
+    """`progress_folder` for several processes at one work: the first one holds it until all have left the block."""
     if ranks.first:
         with progress_folder(name, key, root) as folder:
             ranks.broadcast(str(folder))
