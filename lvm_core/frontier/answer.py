@@ -12,7 +12,7 @@ import jinja2
 import pandas as pd
 
 COLUMNS = ("name", "kind", "margin", "cosine", "recall_at_5")
-"""Columns of plots/frontier.csv."""
+"""Columns of plots/frontier.csv; NaN where undefined."""
 
 LEFT_OUT = "the last one, 3 of the 5 gates of the published 5CAT, is left out of the question"
 """The criterion of the summary that is not asked about: it counts gates and is no limit to a figure."""
@@ -23,12 +23,7 @@ _WORDS = {"margin": "margin", "cosine": "cosine", "recall_at_1": "R@1", "recall_
 def frontier_table(frontier: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """What plots/frontier.csv holds: all recipes and references, then both families along their curves; val figures.
 
-    Args:
-        frontier: metrics/frontier.json.
-        rows: of metrics/comparison.json.
-
-    Returns:
-        `COLUMNS`; `kind` is recipe, reference or frontier; NaN where undefined.
+    From metrics/frontier.json and the rows of metrics/comparison.json; `kind` is recipe, reference or frontier.
     """
     lines = [(row["name"], row["kind"], *(row[f"val_{figure}"] for figure in COLUMNS[2:])) for row in rows]
     for family, points in frontier["families"].items():
@@ -81,9 +76,7 @@ class _Candidate:
 def answer(frontier: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     """In two to six sentences of plain text: can the criteria be met together here, and what is the evidence?
 
-    Args:
-        frontier: metrics/frontier.json.
-        rows: of metrics/comparison.json.
+    From metrics/frontier.json and the rows of metrics/comparison.json.
     """
     criteria, curves = frontier["criteria"], frontier["families"]
 
