@@ -166,8 +166,8 @@ def trace_frontier(bank: Bank, params: EvaluateParams, device: torch.device | st
 
     Deterministic, and the same for any batch size up to the rounding of float32 sums.
 
-    The affine family's penalty is chosen from `ridge_strengths`. Predictions are computed on `device`; the equations are
-    solved on the processor.
+    The affine family's penalty is chosen from `ridge_strengths`. Predictions are computed on `device`, the equations
+    are solved on the processor.
 
     Returns:
         json values. `families`: by name the points, from copying towards the largest margin; each has its `FIGURES` on
