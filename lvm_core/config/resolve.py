@@ -57,7 +57,7 @@ MATRICES = ("names", "time_direction", "train.seeds", "train.repeat", "service.m
 
 
 class Params(Common):
-    """Every key of params.yaml. A stage loads what it reads (`params.load_group`), and imports no other types."""
+    """Every key of params.yaml. A stage loads what it reads (`load_group`), and imports no other types."""
 
     names: Annotated[list[str], Field(min_length=1, description="of the recipes to train and compare")]
     recipes: dict[str, dict[str, Any]]
