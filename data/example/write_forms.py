@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from lvm_core.config.data import CorpusParams, EncoderParams
+from lvm_core.config.groups import CorpusParams, EncoderParams
 
 from lvm_core.bank.encoder import Encoder
 from lvm_core.config.params import Threads, load_group, read_params
