@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from lvm_core.config.groups import CorpusParams, EncoderParams
 
 from lvm_core.bank.encoder import Encoder
-from lvm_core.config.params import Threads, load_group, read_params
+from lvm_core.config.groups import CorpusParams, EncoderParams
+from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.corpus.build import chunk_source
 from lvm_core.corpus.packages import open_source
 from lvm_core.runtime.cli import run_stage
@@ -121,9 +121,9 @@ def write_sequences(path: Path, data: Sample, targets: np.ndarray) -> None:
 def main(folder: Path) -> None:
     """Chunk and encode the articles (under a minute), then write all files."""
     params = read_params()
-    corpus: CorpusParams = load_group(params, "corpus", CorpusParams)
-    settings: EncoderParams = load_group(params, "encoder", EncoderParams)
-    use_threads(load_group(params, "threads", Threads))
+    corpus = load_group(params, "corpus", CorpusParams)
+    settings = load_group(params, "encoder", EncoderParams)
+    use_threads(load_common(params).threads)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
