@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lvm_core.bank import split_sizes
 from lvm_core.bank.imported import DIRECTORY, read_import_info, split_imported
-from lvm_core.config.groups import CorpusParams, DataParams, SplitParams
+from lvm_core.config.data import CorpusParams, DataParams, SplitParams
 from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.corpus.build import build_corpus
 from lvm_core.runtime.cli import run_stage

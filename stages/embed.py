@@ -5,7 +5,7 @@ from __future__ import annotations
 from lvm_core.bank import BankInfo
 from lvm_core.bank.encoder import Encoder, encode_bank
 from lvm_core.bank.imported import DIRECTORY, read_import_info
-from lvm_core.config.groups import EncoderParams
+from lvm_core.config.data import EncoderParams
 from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.distributed import joined, speaks

@@ -1,4 +1,4 @@
-"""Evaluate a recipe after phase A and hold it against its set of gates: `python -m stages.gate RECIPE`."""
+"""Evaluate a recipe after phase A and judge it by its set of gates: `python -m stages.gate RECIPE`."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lvm_core.bank.imported import DIRECTORY, ImportInfo
-from lvm_core.config.groups import DataParams
+from lvm_core.config.data import DataParams
 from lvm_core.config.params import load_group, read_params
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import atomic_directory

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lvm_core.config.groups import CorpusParams
+from lvm_core.config.data import CorpusParams
 from lvm_core.config.params import validate
 from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs, is_boilerplate, sentence_ends, split_long
 

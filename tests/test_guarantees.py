@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lvm_core.bank import SPLITS
-from lvm_core.config.groups import SCORES, CurriculumParams, Rule, SplitParams
+from lvm_core.config.data import SplitParams
+from lvm_core.config.groups import SCORES, CurriculumParams, Rule
 from lvm_core.corpus.build import ChunkedArticle, ChunkedSource, bank_frames, split_articles
 from lvm_core.curriculum import reversed_windows, score_windows, select_phases
 from lvm_core.fivecat.evaluate import evaluate

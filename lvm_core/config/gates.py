@@ -179,12 +179,7 @@ class GatesParams(Group):
 
 
 def set_of(recipe: Mapping[str, object], params: GatesParams) -> str:
-    """Name of the set that a recipe is judged by: its own (key `gates`), else the one in force.
-
-    Args:
-        recipe: as it stands in params.yaml.
-        params: `gates` of params.yaml.
-    """
+    """Name of the set that a recipe (as it stands in params.yaml) is judged by: its own, else the one in force."""
     return str(recipe.get("gates", params.in_force))
 
 

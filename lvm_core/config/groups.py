@@ -1,97 +1,13 @@
-"""The groups of params.yaml that shape the bank, the curriculum, the evaluation and the service."""
+"""The groups of params.yaml that shape the curriculum, the evaluation, the diagnosis and the service."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lvm_core.config.params import Group
 from lvm_core.windows import CONTEXT
-
-Text = Annotated[str, Field(min_length=1)]
-
-
-class DataParams(Group):
-    """Where the data come from."""
-
-    kind: Literal["text", "vectors"]
-    """`text` (chunked and encoded here) or `vectors` (brought by the user)."""
-    train: Text
-    """Source of the splits train, dev and val. Text: a name of `READERS`, or a folder. Vectors: a file, or a folder of
-    files."""
-    ood: Text | None
-    """Source of the split ood, another one; null, with vectors, for none."""
-    encoder: Text | None
-    """Name of the encoder of the vectors brought, for the record; null if unknown."""
-
-    @field_validator("train", "ood")
-    @classmethod
-    def _is_a_path(cls, value: str | None) -> str | None:
-        if value is not None and "\0" in value:
-            raise ValueError("holds a null character, which no path has")
-        return value
-
-    @field_validator("ood", "encoder")
-    @classmethod
-    def _fits_the_kind(cls, value: str | None, info: ValidationInfo) -> str | None:
-        text = info.data.get("kind") == "text"
-        if text and info.field_name == "ood" and value is None:
-            raise ValueError("must be another source than data.train when data.kind is 'text'")
-        if text and info.field_name == "encoder" and value is not None:
-            raise ValueError("is for data.kind 'vectors'; of text set encoder.model")
-        return value
-
-
-class CorpusParams(Group):
-    """How articles become chunks."""
-
-    min_chars: Annotated[int, Field(ge=1, description="shortest chunk")]
-    max_chars: Annotated[int, Field(ge=3, le=1_000_000)]
-    """Longest chunk; more than twice `min_chars`, so that any longer text divides into allowed pieces."""
-    min_chunks: Annotated[int, Field(ge=CONTEXT + 1)]
-    """Articles with fewer chunks are left out; at least one window's worth."""
-    short: Literal["join", "drop"]
-    """What happens to a paragraph under `min_chars`: `join` it to the next one, or `drop` it."""
-    max_train_articles: Annotated[int, Field(ge=3)] | None
-    """Take this many articles of the training source, spread evenly; null for all. At least three, because train, dev
-    and val need one each."""
-    max_ood_articles: Annotated[int, Field(ge=1)] | None
-    """The same for the other source."""
-
-    @field_validator("max_chars")
-    @classmethod
-    def _room_for_two(cls, value: int, info: ValidationInfo) -> int:
-        shortest = info.data.get("min_chars")
-        if shortest is not None and value <= 2 * shortest:
-            raise ValueError(
-                f"must be more than twice corpus.min_chars = {shortest}, so that a longer text divides into chunks"
-            )
-        return value
-
-
-class SplitParams(Group):
-    """Shares of the training source's articles; the rest is `train`."""
-
-    dev: Annotated[float, Field(gt=0, lt=1, description="share for `dev`, which chooses")]
-    val: Annotated[float, Field(gt=0, lt=1, description="share for `val`, which only reports")]
-
-    @field_validator("val")
-    @classmethod
-    def _leaves_some(cls, value: float, info: ValidationInfo) -> float:
-        dev = info.data.get("dev")
-        if dev is not None and dev + value >= 1:
-            raise ValueError(f"leaves nothing to train on with split.dev = {dev}")
-        return value
-
-
-class EncoderParams(Group):
-    """Parameters of the encoder (`encoder` in params.yaml)."""
-
-    model: Annotated[str, Field(min_length=1, description="name of a packaged or locally cached model, or a folder")]
-    batch_size: Annotated[int, Field(ge=1, le=4096, description="chunks a forward pass")]
-    dtype: Annotated[Literal["float32", "float16"], Field(description="of the bank's vectors")]
-
 
 Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field
 
+from lvm_core.config import data as sources
 from lvm_core.config import groups
 from lvm_core.config.gates import GatesParams, check_set, sets_of, unread_tests
 from lvm_core.config.groups import Rule
@@ -61,11 +62,11 @@ class Params(Common):
 
     names: Annotated[list[str], Field(min_length=1, description="of the recipes to train and compare")]
     recipes: dict[str, dict[str, Any]]
-    """Laid over `model` and `train`, each is a `Recipe`."""
-    data: groups.DataParams
-    corpus: groups.CorpusParams
-    split: groups.SplitParams
-    encoder: groups.EncoderParams
+    """With `model` and `train` as defaults, each is a `Recipe`."""
+    data: sources.DataParams
+    corpus: sources.CorpusParams
+    split: sources.SplitParams
+    encoder: sources.EncoderParams
     diagnosis: groups.DiagnosisParams
     score: groups.ScoreParams
     curriculum: groups.CurriculumParams

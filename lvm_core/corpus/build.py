@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lvm_core.config.groups import CorpusParams, DataParams, SplitParams
+from lvm_core.config.data import CorpusParams, DataParams, SplitParams
 from lvm_core.config.params import PARAMS_FILE
 from lvm_core.corpus import Article, Source
 from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs

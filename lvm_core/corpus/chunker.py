@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lvm_core.config.groups import CorpusParams
+from lvm_core.config.data import CorpusParams
 
 # Words after which a full stop does not end a sentence, ...
 _ABBREVIATION = re.compile(

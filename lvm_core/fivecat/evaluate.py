@@ -265,12 +265,7 @@ class ModelJudge:
         return cls(reversed_bank(bank) if kind == REVERSED else bank, params, seed, found)
 
     def evaluate(self, directory: Path, name: str, leave_out: Collection[str] = ()) -> dict[str, Evaluation]:
-        """Evaluations by split of the model in a directory.
-
-        Args:
-            directory: of the model.
-            name: of it, for messages.
-            leave_out: tests that are not made (`figures.COSTLY_TESTS`).
+        """Evaluations by split of the model in a directory, without the named `COSTLY_TESTS`.
 
         Raises:
             LvmError: the model is missing, damaged, of another dimension than the bank, or predicts no numbers.
@@ -292,16 +287,9 @@ def write_evaluations(
     within: Mapping[str, Mapping[str, Evaluation]] | None = None,
 ) -> None:
     """Replace `directory` as a whole by `<split>.parquet` (windows) and `<split>.npy` (draws) of each split, and
-    `summary.json` (figures by split).
+    `summary.json` (figures by split, and under `fit` what the predictor fitted, if there is any).
 
-    Args:
-        directory: to write.
-        evaluations: by split.
-        fit: what the predictor fitted; put under `fit` in the summary if there is any.
-        within: further evaluations, by the name of a folder in this one.
-
-    Raises:
-        LvmError: the folder cannot be written to.
+    `within`: further evaluations, by the name of a folder in this one.
     """
     with atomic_directory(directory) as temporary:
         _write(temporary, evaluations, {"fit": dict(fit)} if fit else {})

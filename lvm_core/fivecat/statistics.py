@@ -38,15 +38,7 @@ def draw_articles(articles: int, resamples: int = RESAMPLES, seed: int | Sequenc
 
 
 def article_totals(article: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and number of the values that are not NaN, by article.
-
-    Args:
-        article: [W] int, number of each window's article, 0 .. A-1, each occurring.
-        values: [W, M] float, one column a measure.
-
-    Returns:
-        [A, M] float64 sums and [A, M] float64 counts.
-    """
+    """Sum and number of the values [W, M] that are not NaN by article [W] (0 .. A-1, each occurring): [A, M] each."""
     articles = int(article.max(initial=-1)) + 1
     there = ~np.isnan(values)
     sums, counts = np.zeros((articles, values.shape[1])), np.zeros((articles, values.shape[1]))
@@ -60,10 +52,7 @@ def article_totals(article: np.ndarray, values: np.ndarray) -> tuple[np.ndarray,
 def weighted_means(weights: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """[B, M] float64 means over the windows of the drawn articles, NaN where no drawn window has the measure.
 
-    Args:
-        weights: [B, A] from `draw_articles`; a row of ones gives the plain means.
-        sums: [A, M] from `article_totals`.
-        counts: [A, M] from `article_totals`.
+    `weights` [B, A] is from `draw_articles` (a row of ones gives the plain means), the others from `article_totals`.
     """
     total, number = weights @ sums, weights @ counts
     return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)

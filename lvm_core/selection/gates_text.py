@@ -67,12 +67,7 @@ def decide(params: GatesParams, name: str, row: RowResult) -> Decision:
     """Whether a recipe goes on after phase A.
 
     Under `report` the answer is always the same, so that another threshold trains nothing anew. Under `enforce` a
-    recipe stops at every gate of its set that is failed, or that applies but cannot be told.
-
-    Args:
-        params: policy and sets.
-        name: of the set.
-        row: what the recipe reached in it.
+    recipe stops at every gate of the named set that is failed, or that applies but cannot be told.
     """
     if params.policy == "report" or not row.outcome.missed:
         return Decision(goes_on=True, why=None)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from lvm_core.config.gates import CERTIFIED, FRAMES, Condition, Gate, GatesParams, definition_of, frames_of
-from lvm_core.fivecat.statistics import interval
+from lvm_core.fivecat.statistics import Judgement, interval
 from lvm_core.selection import ConditionResult, GateResult, RowResult, SetResult
-
-if TYPE_CHECKING:
-    from lvm_core.fivecat.statistics import Judgement
-
 
 Status = Literal["forward", "copies", "blurs", "weak"]
 
@@ -25,15 +21,9 @@ Figure = tuple[float, np.ndarray]
 
 
 def judge_gates(params: GatesParams, judgements: Mapping[str, Judgement]) -> dict[str, SetResult]:
-    """Hold every row against every set, in each frame that the set has.
+    """Judge every row by every set, in each frame that the set has; all judgements are from the same draws of articles.
 
-    Args:
-        params: the sets.
-        judgements: of recipes and reference predictors by name, all from the same draws of articles.
-
-    Returns:
-        Answers by set, in the order of the sets, and by row, in the order of `judgements` (`selection.to_json` for the
-        file). A gate whose figures, or whose rivals' figures, are missing or undefined has the answer None.
+    A gate whose figures, or whose rivals' figures, are missing or undefined has the answer None.
     """
 
     def rows(name: str, frame: str) -> dict[str, RowResult]:
@@ -51,15 +41,7 @@ def judge_gates(params: GatesParams, judgements: Mapping[str, Judgement]) -> dic
 def judge_row(
     params: GatesParams, name: str, row: str, judgements: Mapping[str, Judgement], frame: str = FRAMES[0]
 ) -> RowResult:
-    """Hold one row against one set in one frame.
-
-    Args:
-        params: the sets.
-        name: of the set.
-        row: to be judged.
-        judgements: as for `judge_gates`; of the row and of the set's rivals (`params.rivals_of`) at least.
-        frame: `corrected` or `published`.
-    """
+    """Judge a row by the named set in a frame, from the judgements of the row and of the set's rivals (`rivals_of`)."""
     gates = params.sets[name].items()
     return RowResult(gates={key: _gate(params, gate, row, judgements, frame) for key, gate in gates})
 
@@ -71,11 +53,6 @@ def status_of(name: str, judgements: Mapping[str, Judgement], results: Mapping[s
     2. `forward`: passes every gate of the set `certified` that applies to it; none of them is undefined.
     3. `blurs`: on val, masked R@5 below that of `context_mean`, which predicts no order of things at all.
     4. `weak`: none of these, or undefined.
-
-    Args:
-        name: of the row.
-        judgements: as for `judge_gates`.
-        results: from `judge_gates`.
     """
     copied, right = (_figure(judgements, name, f"val_{figure}") for figure in ("cosine_last", "cosine"))
     if copied is not None and right is not None and copied[0] >= COPIES and copied[0] > right[0]:

@@ -74,7 +74,8 @@ def _settings(asked: argparse.Namespace) -> Settings:
     """The command line over params.yaml (where there is one) over the defaults."""
     values: dict[str, Any] = {"threads": asked.threads, "queue": asked.queue, "max_batch": asked.max_batch}
     if PARAMS_FILE.is_file():
-        from lvm_core.config.groups import CorpusParams, ServiceParams
+        from lvm_core.config.data import CorpusParams
+        from lvm_core.config.groups import ServiceParams
 
         params = read_params()
         service = load_group(params, "service", ServiceParams)

@@ -15,7 +15,7 @@ import yaml
 
 from lvm_core.bank import load_bank, require_content
 from lvm_core.bank.encoder import Encoder
-from lvm_core.config.groups import CorpusParams
+from lvm_core.config.data import CorpusParams
 from lvm_core.config.params import read_params
 from lvm_core.config.recipe import read_recipe, write_recipe
 from lvm_core.config.resolve import resolve_recipes
