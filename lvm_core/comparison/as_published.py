@@ -71,10 +71,7 @@ def beside_ours(
 ) -> dict[str, Any]:
     """The published table for comparison.json: `note`, and `rows` with our figures.
 
-    Args:
-        final: summaries of the recipes by name and split.
-        after_a: the same after phase A.
-        stopped: recipes that the gates stopped after phase A.
+    `final` and `after_a` are summaries of recipes by name and split; `stopped` are those that the gates stopped after A.
     """
     table, by_phase, shown = published_table(), {"a": after_a, "c": final}, []
     for row in table.rows:

@@ -173,14 +173,7 @@ def judge_phases(
     judgements: Mapping[str, Mapping[str, Judgement]],
     decisions: Mapping[str, Decision],
 ) -> dict[str, AfterPhases]:
-    """Judge each recipe by its own set after phases A and B, in the corrected frame.
-
-    Args:
-        params: the sets.
-        sets: name of the set of each recipe.
-        judgements: of recipes and references, by phase.
-        decisions: after phase A, by recipe.
-    """
+    """Judge each recipe by its own set (`sets`) after phases A and B (`judgements`), in the corrected frame."""
     found = {}
     for name, chosen in sets.items():
         reached = {phase: judge_row(params, chosen, name, judgements[phase]).outcome for phase in ("a", "b")}

@@ -132,12 +132,7 @@ def figures_of(terms: Terms) -> dict[str, float | None]:
 
 
 def summarise(windows: pd.DataFrame, params: EvaluateParams) -> dict[str, Any]:
-    """The figures of a split by name, and beside them numbers of windows, profiles, rollout steps, coherence bins.
-
-    Args:
-        windows: `Evaluation.windows`.
-        params: rollout steps and coherence cuts.
-    """
+    """The figures of a split by name, and beside them numbers of windows, profiles, rollout steps, coherence bins."""
     terms = window_terms(windows, params.coherence_cuts)
     counts = {name: _count(terms[term]) for name, term in COUNTED.items()}
     by_step = {
