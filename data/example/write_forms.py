@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from lvm_core.bank.encoder import Encoder
-from lvm_core.config.groups import CorpusParams, EncoderParams
+from lvm_core.config.data import CorpusParams, EncoderParams
 from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.corpus.build import chunk_source
 from lvm_core.corpus.packages import open_source

@@ -71,7 +71,7 @@ def beside_ours(
 ) -> dict[str, Any]:
     """The published table for comparison.json: `note`, and `rows` with our figures.
 
-    `final` and `after_a` are summaries of recipes by name and split; `stopped` are those that the gates stopped after A.
+    `final` and `after_a`: summaries of recipes by name and split; `stopped`: those that the gates stopped after A.
     """
     table, by_phase, shown = published_table(), {"a": after_a, "c": final}, []
     for row in table.rows:
