@@ -15,8 +15,15 @@ from lvm_core.fivecat.statistics import RESAMPLES
 from lvm_core.models.checkpoint import load_model
 from lvm_core.report.ladder_text import ladder_text
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import evaluation_directory, phase_directory, write_json, write_npy, write_text
-from lvm_core.runtime.readers import read_json
+from lvm_core.runtime.files import (
+    evaluation_directory,
+    phase_directory,
+    write_json,
+    write_npy,
+    write_parquet,
+    write_text,
+)
+from lvm_core.runtime.readers import read_json, read_parquet
 from lvm_core.runtime.resume import ROOT as PROGRESS
 from lvm_core.selection.ladder import SELECTED
 from lvm_core.train import phases
