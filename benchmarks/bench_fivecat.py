@@ -20,9 +20,10 @@ from lvm_core.bank import Bank
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.models import TransformerParams
 from lvm_core.fivecat.evaluate import evaluate
+from lvm_core.fivecat.measures import Predictor, from_callable, leave_one_out_orders
+from lvm_core.fivecat.ranking import article_scores
 from lvm_core.fivecat.references import fit_linear5
-from lvm_core.fivecat.tests import Predictor, from_callable, leave_one_out_orders
-from lvm_core.fivecat.windows import article_scores, canonical_windows, iterate_batches, shuffled_orders
+from lvm_core.fivecat.windows import canonical_windows, iterate_batches, shuffled_orders
 from lvm_core.models import build_model
 from lvm_core.runtime.hardware import use_threads
 from tests.synthetic import bank_of, published_articles, write_bank

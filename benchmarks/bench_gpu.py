@@ -23,7 +23,7 @@ from benchmarks.timing import in_turn
 from lvm_core.bank import Bank, load_bank
 from lvm_core.config.recipe import Recipe
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.tests import from_callable
+from lvm_core.fivecat.measures import from_callable
 from lvm_core.runtime.hardware import resolve_device, resolve_precision
 from lvm_core.train.trainer import Trainer
 

@@ -12,7 +12,7 @@ from benchmarks.published_size import CHUNKS, DIMENSION, article_numbers, target
 from benchmarks.report import Line, at_least, at_most
 from benchmarks.subprocesses import run_fresh
 from benchmarks.timing import in_turn
-from lvm_core.curriculum import score_windows
+from lvm_core.curriculum.phases import score_windows
 from lvm_core.runtime.hardware import set_threads
 
 THREADS = 2
@@ -21,7 +21,7 @@ ALLOWED_MB = 400
 MEMORY = """
 import numpy as np
 from benchmarks.published_size import article_numbers, targets_of
-from lvm_core.curriculum import score_windows
+from lvm_core.curriculum.phases import score_windows
 vectors = np.load({path!r}, mmap_mode="r")
 score_windows(vectors, targets_of(len(vectors)), article_numbers(len(vectors)), {threads})
 """

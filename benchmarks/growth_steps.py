@@ -9,9 +9,9 @@ from benchmarks.bench_training import recipe_of
 from lvm_core.bank import Bank, load_bank
 from lvm_core.config.groups import CurriculumParams, Rule
 from lvm_core.config.params import load_group, read_params, validate
-from lvm_core.curriculum import score_windows, select_phases
+from lvm_core.curriculum.phases import score_windows, select_phases
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.tests import from_callable
+from lvm_core.fivecat.measures import from_callable
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.train.trainer import Trainer
 

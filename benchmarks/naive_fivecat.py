@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from lvm_core.bank import Bank
 from lvm_core.config.groups import EvaluateParams
-from lvm_core.fivecat.tests import Predictor
+from lvm_core.fivecat.measures import Predictor
 from lvm_core.fivecat.windows import canonical_windows, foreign_rows, shuffled_orders
 
 TIE = 1e-6

@@ -8,8 +8,14 @@ from __future__ import annotations
 from lvm_core.bank import load_bank
 from lvm_core.config.groups import CurriculumParams
 from lvm_core.config.params import load_common, load_group, read_params
-from lvm_core.curriculum import read_rules, reversed_windows, select_phases, without_near_duplicates
-from lvm_core.curriculum.report import add_measures, curriculum_check
+from lvm_core.curriculum.phases import (
+    add_measures,
+    curriculum_check,
+    read_rules,
+    reversed_windows,
+    select_phases,
+    without_near_duplicates,
+)
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import atomic_directory, write_json, write_npy, write_text
 from lvm_core.runtime.readers import read_parquet

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lvm_core.bank import load_bank
 from lvm_core.config.groups import SCORES
 from lvm_core.config.params import load_common, read_params
-from lvm_core.curriculum import score_windows
+from lvm_core.curriculum.phases import score_windows
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import write_parquet

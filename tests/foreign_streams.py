@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lvm_core.importers.object_arrays import read_object_array
+from lvm_core.importers.pickle_reader import read_object_array
 from lvm_core.runtime.errors import LvmError
 
 WHERE = "train.npz: metadata"

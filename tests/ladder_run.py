@@ -12,10 +12,10 @@ from lvm_core.config.gates import GatesParams
 from lvm_core.config.groups import EvaluateParams, Rule
 from lvm_core.config.ladder import LadderParams
 from lvm_core.config.params import read_params, validate
-from lvm_core.curriculum import score_windows
+from lvm_core.curriculum.phases import score_windows
 from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations
+from lvm_core.fivecat.measures import from_callable
 from lvm_core.fivecat.references import fit_references
-from lvm_core.fivecat.tests import from_callable
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.files import (
     evaluation_directory,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lvm_core.bank import Bank
-from lvm_core.fivecat.tests import Predictor, from_callable
+from lvm_core.fivecat.measures import Predictor, from_callable
 from tests.synthetic import Article, bank_of, unit
 
 

@@ -13,9 +13,9 @@ from lvm_core.config.gates import GatesParams
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_group, read_params
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS, evaluate
+from lvm_core.fivecat.measures import Predictor, from_callable, mean_chunk
 from lvm_core.fivecat.references import copy_last, fit_references, oracle
 from lvm_core.fivecat.statistics import RESAMPLES, judge
-from lvm_core.fivecat.tests import Predictor, from_callable, mean_chunk
 from lvm_core.fivecat.windows import gather_chunks
 from lvm_core.report.gate_tables import TRIVIAL, gate_tables
 from lvm_core.report.tables import markdown

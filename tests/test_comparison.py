@@ -34,9 +34,9 @@ from lvm_core.config.params import load_group, read_params
 from lvm_core.config.recipe import write_recipe
 from lvm_core.config.resolve import resolve_recipes
 from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations
+from lvm_core.fivecat.measures import from_callable
 from lvm_core.fivecat.references import copy_last, fit_references, oracle
 from lvm_core.fivecat.statistics import has_five_after, judge, judge_both_ways
-from lvm_core.fivecat.tests import from_callable
 from lvm_core.report import tables
 from lvm_core.report.drawing import write_svg
 from lvm_core.report.pictures import ranking_picture

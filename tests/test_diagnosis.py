@@ -7,8 +7,7 @@ import pytest
 
 from lvm_core.bank import lag_similarities, load_bank
 from lvm_core.config.groups import CurriculumParams, DiagnosisParams, EvaluateParams, Rule
-from lvm_core.curriculum import score_windows, select_phases
-from lvm_core.curriculum.report import EXCERPT, add_measures, curriculum_check
+from lvm_core.curriculum.phases import EXCERPT, add_measures, curriculum_check, score_windows, select_phases
 from lvm_core.fivecat.diagnosis import (
     defined_windows,
     diagnose,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lvm_core.bank import lag_similarities
 from lvm_core.config.groups import SCORES, CurriculumParams, Rule, TopShares
-from lvm_core.curriculum import score_windows, select_phases
+from lvm_core.curriculum.phases import score_windows, select_phases
 from lvm_core.runtime.errors import LvmError
 from tests.synthetic import make_bank
 

@@ -11,6 +11,7 @@ from lvm_core.bank import Bank
 from lvm_core.config.figures import ABLATIONS
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.evaluate import Evaluation, evaluate
+from lvm_core.fivecat.measures import Predictor, from_callable
 from lvm_core.fivecat.references import (
     article_centroid,
     context_mean,
@@ -20,7 +21,6 @@ from lvm_core.fivecat.references import (
     oracle,
     random_directions,
 )
-from lvm_core.fivecat.tests import Predictor, from_callable
 from lvm_core.fivecat.windows import canonical_windows, foreign_rows, shuffled_orders
 from lvm_core.runtime.errors import LvmError
 from tests.synthetic import articles_in, bank_of, make_bank, permuted, published_articles

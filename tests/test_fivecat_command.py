@@ -14,8 +14,8 @@ from lvm_core.config.figures import HEADLINE, headline
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.models import TransformerParams
 from lvm_core.fivecat.evaluate import evaluate
+from lvm_core.fivecat.measures import from_callable
 from lvm_core.fivecat.references import context_mean, copy_last
-from lvm_core.fivecat.tests import from_callable
 from lvm_core.models import build_model
 from lvm_core.models.checkpoint import ModelInfo, load_model, save_model
 from lvm_core.runtime.readers import read_json

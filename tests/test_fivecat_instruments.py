@@ -8,6 +8,7 @@ import torch
 
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.evaluate import evaluate
+from lvm_core.fivecat.measures import contrastive_column, draw_targets, mean_chunk
 from lvm_core.fivecat.references import (
     article_centroid,
     context_mean,
@@ -16,7 +17,6 @@ from lvm_core.fivecat.references import (
     oracle,
     random_directions,
 )
-from lvm_core.fivecat.tests import contrastive_column, draw_targets, mean_chunk
 from lvm_core.fivecat.windows import canonical_windows
 from tests.synthetic import articles_in, bank_of, make_bank, permuted, unit
 
@@ -78,7 +78,7 @@ def test_the_drawn_targets_depend_on_the_seed_but_not_on_the_order_of_the_bank()
 @pytest.mark.parametrize("block", [4096, 17])
 @pytest.mark.parametrize("predictor", [copy_last(), context_mean(), article_centroid(BANK), oracle(BANK)])
 def test_retrieval_among_all_chunks_agrees_with_a_sort(monkeypatch, predictor, block):
-    monkeypatch.setattr("lvm_core.fivecat.tests.BLOCK", block)
+    monkeypatch.setattr("lvm_core.fivecat.measures.BLOCK", block)
     done = evaluate(BANK, "val", predictor, EvaluateParams(batch_size=13)).windows
     for place, (row, prediction) in enumerate(zip(done["row"], predictions_of(predictor, done), strict=True)):
         scores = BANK.vectors @ prediction

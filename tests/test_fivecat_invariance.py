@@ -14,8 +14,8 @@ from lvm_core.bank import Bank
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat import windows as windows_module
 from lvm_core.fivecat.evaluate import evaluate
+from lvm_core.fivecat.measures import Predictor
 from lvm_core.fivecat.references import context_mean, copy_last, fit_linear5, oracle
-from lvm_core.fivecat.tests import Predictor
 from lvm_core.fivecat.windows import canonical_windows, iterate_batches
 from tests.synthetic import articles_in, bank_of, make_bank, permuted, unit
 from tests.test_fivecat import assert_same

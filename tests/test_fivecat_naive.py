@@ -14,6 +14,7 @@ from lvm_core.bank import Bank
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.models import TransformerParams
 from lvm_core.fivecat.evaluate import evaluate
+from lvm_core.fivecat.measures import Predictor, from_callable
 from lvm_core.fivecat.references import (
     article_centroid,
     context_mean,
@@ -22,7 +23,6 @@ from lvm_core.fivecat.references import (
     oracle,
     random_directions,
 )
-from lvm_core.fivecat.tests import Predictor, from_callable
 from lvm_core.models import build_model
 from lvm_core.models.checkpoint import LoadedModel
 from tests.synthetic import articles_in, bank_of, make_bank, unit

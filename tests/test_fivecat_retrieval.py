@@ -14,15 +14,9 @@ from hypothesis import strategies as st
 from lvm_core.bank import Bank
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.tests import from_callable, leave_one_out_orders
-from lvm_core.fivecat.windows import (
-    canonical_windows,
-    foreign_rows,
-    rank_counts,
-    recall_at,
-    reciprocal_rank,
-    shuffled_orders,
-)
+from lvm_core.fivecat.measures import from_callable, leave_one_out_orders
+from lvm_core.fivecat.ranking import rank_counts, recall_at, reciprocal_rank
+from lvm_core.fivecat.windows import canonical_windows, foreign_rows, shuffled_orders
 from tests.synthetic import make_bank
 
 WEIGHTS = torch.tensor([0.1, 0.3, -0.2, 0.2, 0.9])

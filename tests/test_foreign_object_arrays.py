@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lvm_core.importers.object_arrays import MAX_DEPTH, read_object_array
+from lvm_core.importers.pickle_reader import MAX_DEPTH, read_object_array
 from lvm_core.runtime.errors import LvmError
 from tests.foreign_streams import DTYPE, EMPTY, WHERE, array_of, object_array, read, refused, text
 

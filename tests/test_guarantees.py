@@ -11,7 +11,7 @@ from lvm_core.bank import SPLITS
 from lvm_core.config.data import SplitParams
 from lvm_core.config.groups import SCORES, CurriculumParams, Rule
 from lvm_core.corpus.build import ChunkedArticle, ChunkedSource, bank_frames, split_articles
-from lvm_core.curriculum import reversed_windows, score_windows, select_phases
+from lvm_core.curriculum.phases import reversed_windows, score_windows, select_phases
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.references import context_mean
 from lvm_core.fivecat.windows import canonical_windows

@@ -12,14 +12,14 @@ from lvm_core.config.groups import Rule
 from lvm_core.config.ladder import LadderParams, raised_recipe
 from lvm_core.config.params import load_group, read_params, validate
 from lvm_core.config.resolve import resolve_recipes
-from lvm_core.curriculum import score_windows
+from lvm_core.curriculum.phases import score_windows
 from lvm_core.fivecat.statistics import Judgement
 from lvm_core.report.ladder_text import metric_sentence
 from lvm_core.runtime.errors import LvmError
 from lvm_core.selection.attempts import counted_on_dev, dev_form, not_asked
-from lvm_core.selection.check import after_phase_a, best_on_dev, check_metric, compare_scores, figures_at
 from lvm_core.selection.judge import judge_gates
-from lvm_core.selection.ladder import plan_attempts
+from lvm_core.selection.ladder import best_on_dev, figures_at, plan_attempts
+from lvm_core.selection.score_check import after_phase_a, check_metric, compare_scores
 from tests.paths import ROOT
 from tests.training import small_bank, small_recipe
 

@@ -12,8 +12,8 @@ from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_group, read_params, validate
 from lvm_core.config.resolve import settings_of
 from lvm_core.fivecat.evaluate import Evaluation, evaluate
+from lvm_core.fivecat.measures import from_callable
 from lvm_core.fivecat.statistics import judge
-from lvm_core.fivecat.tests import from_callable
 from tests.paths import ROOT
 from tests.synthetic import make_bank
 from tests.test_gates import ALWAYS, one_gate

@@ -11,7 +11,7 @@ from tests.paths import ROOT
 from tests.synthetic import make_bank, write_bank
 
 SCORE = """
-from lvm_core.curriculum import score_windows
+from lvm_core.curriculum.phases import score_windows
 before = peak()
 bank = load_bank("data/bank")
 scores = score_windows(bank.vectors, bank.targets("train"), bank.article_of_row)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lvm_core.config.groups import CurriculumParams, EvaluateParams, Rule
-from lvm_core.curriculum import score_windows, select_phases, without_near_duplicates
+from lvm_core.curriculum.phases import score_windows, select_phases, without_near_duplicates
 from lvm_core.fivecat.diagnosis import defined_windows
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.references import context_mean

@@ -7,8 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvm_core.config.models import Ramped, ramp
-from lvm_core.config.recipe import Constant, Cosine, Plateau
+from lvm_core.config.schedules import Constant, Cosine, Plateau, Ramped, ramp
 
 
 def cosine(epoch, total, warmup, floor):

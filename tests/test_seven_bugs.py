@@ -15,7 +15,7 @@ from lvm_core.config.models import TransformerParams
 from lvm_core.config.params import read_params
 from lvm_core.config.recipe import read_recipe
 from lvm_core.config.resolve import resolve_recipes
-from lvm_core.curriculum import score_windows, select_phases
+from lvm_core.curriculum.phases import score_windows, select_phases
 from lvm_core.models import build_model
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.errors import LvmError

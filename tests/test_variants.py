@@ -11,7 +11,7 @@ from lvm_core.bank import reversed_bank
 from lvm_core.config.groups import CurriculumParams, EvaluateParams, Rule
 from lvm_core.config.params import load_group, read_params
 from lvm_core.config.resolve import resolve_recipes
-from lvm_core.curriculum import reversed_windows, score_windows, select_phases
+from lvm_core.curriculum.phases import reversed_windows, score_windows, select_phases
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.errors import LvmError

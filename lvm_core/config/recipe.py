@@ -1,13 +1,12 @@
 """A recipe is data: model, corruption, losses and optimiser, resolved to one file that training depends on alone.
 
-The functions that belong to these schemas are in `lvm_core.models` and `lvm_core.train`; a test asserts that the names
+Losses and corruption are functions in `lvm_core.train`, models are in `lvm_core.models`; a test asserts that the names
 agree.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import GenericAlias
@@ -16,8 +15,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter, model_validator
 
-from lvm_core.config.models import ModelParams, Ramped, draws_samples
+from lvm_core.config.models import ModelParams, draws_samples
 from lvm_core.config.params import PARAMS_FILE, Device, Group, Precision, Seed, Threads, validate
+from lvm_core.config.schedules import Constant, Cosine, Plateau, Ramped
 from lvm_core.runtime.files import write_text
 from lvm_core.runtime.readers import read_yaml
 
@@ -37,55 +37,6 @@ class Epochs(Group):
     def before(self, phase: str) -> int:
         """Epochs before `phase` begins."""
         return {"a": 0, "b": self.a, "c": self.a + self.b}[phase]
-
-
-class Constant(Group):
-    """The base rate throughout."""
-
-    name: Literal["constant"]
-
-    def at(self, epoch: float, total: float, dev_losses: Sequence[float]) -> float:
-        """Factor on the base rate at a point in training.
-
-        `epoch` is fractional, from 0 over all phases, of `total`; `dev_losses` are 1 - the dev figure that chooses the
-        epoch, of each finished epoch.
-        """
-        return 1.0
-
-
-class Cosine(Group):
-    """Linear warm-up, then a half cosine down to `floor` at the end of the last phase."""
-
-    name: Literal["cosine"]
-    warmup_epochs: Annotated[float, Field(ge=0.0)]
-    floor: Annotated[float, Field(ge=0.0, le=1.0)]
-
-    def at(self, epoch: float, total: float, dev_losses: Sequence[float]) -> float:
-        """Factor on the base rate, as `Constant.at`."""
-        if epoch < self.warmup_epochs:
-            return epoch / self.warmup_epochs
-        done = min((epoch - self.warmup_epochs) / max(total - self.warmup_epochs, 1e-12), 1.0)
-        return self.floor + (1.0 - self.floor) * 0.5 * (1.0 + math.cos(math.pi * done))
-
-
-class Plateau(Group):
-    """Multiply by `factor` when the dev figure that chooses the epoch is no better for more than `patience` epochs."""
-
-    name: Literal["plateau"]
-    factor: Annotated[float, Field(gt=0.0, lt=1.0)]
-    patience: Annotated[int, Field(ge=0)]
-
-    def at(self, epoch: float, total: float, dev_losses: Sequence[float]) -> float:
-        """Factor on the base rate, as `Constant.at`: torch's `ReduceLROnPlateau` as a pure function of history."""
-        best, waited, scale = math.inf, 0, 1.0
-        for loss in dev_losses:
-            if loss < best * (1.0 - 1e-4):  # torch's threshold
-                best, waited = loss, 0
-            else:
-                waited += 1
-            if waited > self.patience:
-                scale, waited = scale * self.factor, 0
-        return scale
 
 
 Where = Literal["auto", "resident", "mapped"]

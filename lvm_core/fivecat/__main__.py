@@ -21,8 +21,8 @@ if TYPE_CHECKING:  # torch and pandas take seconds to load, which --help and a t
     from lvm_core.bank import Bank
     from lvm_core.config.groups import EvaluateParams
     from lvm_core.fivecat.evaluate import Evaluation
+    from lvm_core.fivecat.measures import Predictor
     from lvm_core.fivecat.statistics import Judgement
-    from lvm_core.fivecat.tests import Predictor
     from lvm_core.models.checkpoint import LoadedModel
 
 
@@ -35,8 +35,8 @@ def main(arguments: Sequence[str]) -> None:
 
     from lvm_core.bank import load_bank, require_content
     from lvm_core.fivecat.evaluate import evaluate_splits, judgement_of
+    from lvm_core.fivecat.measures import from_callable
     from lvm_core.fivecat.references import context_mean, copy_last
-    from lvm_core.fivecat.tests import from_callable
     from lvm_core.models.checkpoint import load_model
     from lvm_core.runtime.files import write_json
     from lvm_core.runtime.hardware import resolve_device, use_threads

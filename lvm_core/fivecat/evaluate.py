@@ -26,8 +26,7 @@ from lvm_core.config.figures import (
 )
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.figures import summarise
-from lvm_core.fivecat.statistics import Judgement, bootstrap
-from lvm_core.fivecat.tests import (
+from lvm_core.fivecat.measures import (
     Predictor,
     closeness_columns,
     coherence_of,
@@ -41,15 +40,15 @@ from lvm_core.fivecat.tests import (
     rollout_columns,
     unit_predictions,
 )
+from lvm_core.fivecat.ranking import article_scores, retrieval_columns
+from lvm_core.fivecat.statistics import Judgement, bootstrap
 from lvm_core.fivecat.windows import (
     Batch,
     Windows,
-    article_scores,
     foreign_rows,
     gather_chunks,
     iterate_batches,
     judged_windows,
-    retrieval_columns,
     shuffled_orders,
 )
 from lvm_core.models.checkpoint import load_model

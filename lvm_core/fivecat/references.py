@@ -18,16 +18,14 @@ from lvm_core.bank import Bank
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.figures import mean_or_none
 from lvm_core.fivecat.least_squares import Equations, Sums, choose_on_dev, pairs, require_windows
-from lvm_core.fivecat.tests import Predictor, from_callable, mean_chunk
+from lvm_core.fivecat.measures import Predictor, from_callable, mean_chunk
+from lvm_core.fivecat.ranking import FEWEST_CANDIDATES, article_scores, retrieval_columns
 from lvm_core.fivecat.windows import (
-    FEWEST_CANDIDATES,
     article_keys,
-    article_scores,
     canonical_windows,
     chunk_keys,
     gather_chunks,
     iterate_batches,
-    retrieval_columns,
     uniform,
 )
 from lvm_core.runtime.errors import LvmError

@@ -13,7 +13,7 @@ from torch import Tensor
 from lvm_core.bank import Bank
 from lvm_core.config.figures import MARGIN_OFFSETS
 from lvm_core.fivecat.least_squares import Equations, Sums, choose_on_dev, require_windows
-from lvm_core.fivecat.tests import Predictor, from_callable
+from lvm_core.fivecat.measures import Predictor, from_callable
 from lvm_core.fivecat.windows import Batch, canonical_windows, has_offset, iterate_batches
 from lvm_core.runtime.cli import Progress
 from lvm_core.windows import CONTEXT

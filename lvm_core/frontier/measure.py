@@ -13,15 +13,9 @@ from lvm_core.bank import Bank
 from lvm_core.config.figures import MARGIN_OFFSETS, offset_column
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.figures import margin_of
-from lvm_core.fivecat.tests import Predictor, profile_columns, unit_predictions
-from lvm_core.fivecat.windows import (
-    Batch,
-    article_scores,
-    has_offset,
-    iterate_batches,
-    judged_windows,
-    retrieval_columns,
-)
+from lvm_core.fivecat.measures import Predictor, profile_columns, unit_predictions
+from lvm_core.fivecat.ranking import article_scores, retrieval_columns
+from lvm_core.fivecat.windows import Batch, has_offset, iterate_batches, judged_windows
 from lvm_core.frontier import CRITERIA
 from lvm_core.frontier.families import (
     PLACES,

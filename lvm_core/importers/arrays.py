@@ -21,8 +21,8 @@ from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 
-from lvm_core.importers.object_arrays import read_object_array
-from lvm_core.importers.pickled_types import array_of_bytes
+from lvm_core.importers.pickle_reader import read_object_array
+from lvm_core.importers.pickle_types import array_of_bytes
 from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import AGAIN, LvmError, open_regular_file, printable, readable
 from lvm_core.runtime.files import atomic_path

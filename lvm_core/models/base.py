@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lvm_core.config.models import Barred, FamilyParams, FixedBias, HeadParams, LearnableBias, ramp
+from lvm_core.config.models import Barred, FamilyParams, FixedBias, HeadParams, LearnableBias
+from lvm_core.config.schedules import ramp
 from lvm_core.runtime.distributed import Share
 from lvm_core.windows import CONTEXT
 

@@ -14,9 +14,9 @@ from lvm_core.config.gates import CERTIFIED, Condition, Gate, GatesParams, count
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.ladder import CRITERIA
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS, Evaluation, evaluate_splits, judgement_of
+from lvm_core.fivecat.measures import Predictor, from_callable
 from lvm_core.fivecat.references import fit_references
 from lvm_core.fivecat.statistics import RESAMPLES, Judgement, judge, read_judgements
-from lvm_core.fivecat.tests import Predictor, from_callable
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.files import evaluation_directory
 from lvm_core.selection import ConditionResult, GateResult, RowResult

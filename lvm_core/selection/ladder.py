@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from lvm_core.bank import Bank
-from lvm_core.config.ladder import CRITERIA, LadderParams, number_at, raised_recipe
+from lvm_core.config.ladder import CRITERIA, Criterion, LadderParams, number_at, raised_recipe
 from lvm_core.config.recipe import Recipe, read_recipe
-from lvm_core.curriculum import read_rules
+from lvm_core.curriculum.phases import read_rules
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.errors import LvmError
@@ -27,7 +29,7 @@ from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.readers import read_csv, read_json, read_npy, read_parquet
 from lvm_core.runtime.resume import fingerprint, progress_folder
 from lvm_core.selection.attempts import Judge, attempt_json, dev_answers, final_standing, reported_answers
-from lvm_core.selection.check import after_phase_a, best_on_dev, check_metric, figures_at, figures_in, kept_epoch
+from lvm_core.selection.score_check import after_phase_a, check_metric
 from lvm_core.train.phases import PHASES, copy_model, train_phases, training_key
 from lvm_core.train.trainer import Trainer
 
@@ -262,3 +264,46 @@ def _select(chosen: Found, model: str, trained: Path | None, candidates: Mapping
         **{split: {key: own.value.get(f"{split}_{key}") for key in CRITERIA} for split in REPORTED_SPLITS},
         **final_standing(judge, own),
     }
+
+
+def kept_epoch(directory: Path) -> tuple[int, str]:
+    """Epoch whose weights a model directory holds, counted from 1, and the last phase it went through."""
+    path = directory / "model.json"
+    info = read_json(path)
+    try:
+        return int(info["epoch"]), str(info["phase"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise LvmError(f"{path}: has no epoch and phase ({error}); delete the folder and run `dvc repro`") from error
+
+
+def figures_at(curves: pd.DataFrame, epoch: int, path: str) -> dict[str, float | None]:
+    """The figures on `dev` of an epoch: `recall_at_5` and `cosine`, None where undefined."""
+    columns = {name: f"dev_{name}" for name in CRITERIA}
+    if epoch not in curves.index or not set(columns.values()) <= set(curves.columns):
+        raise LvmError(f"{path}: has no figures on dev of epoch {epoch}, which the model kept; run `dvc repro`")
+    return {name: _defined(curves.at[epoch, column]) for name, column in columns.items()}
+
+
+def figures_in(history: Sequence[Mapping[str, Any]], epoch: int) -> dict[str, float | None]:
+    """The same from the history in a model's own json."""
+    row = next(row for row in history if row["epoch"] == epoch)
+    return {name: _defined(row[f"dev_{name}"]) for name in CRITERIA}
+
+
+def _defined(value: Any) -> float | None:
+    return None if value is None or math.isnan(float(value)) else float(value)
+
+
+def best_on_dev(figures: Mapping[str, Mapping[str, float | None]], criterion: Criterion) -> tuple[str, Criterion]:
+    """Name of the recipe with the best figure on `dev`, the first of equals, and the figure that decided.
+
+    That is the criterion, or, where it is undefined for all recipes, the other figure.
+    """
+    wanted = (criterion, *(other for other in CRITERIA if other != criterion))
+    decides = next((one for one in wanted if any(found[one] is not None for found in figures.values())), criterion)
+
+    def value(name: str) -> float:
+        found = figures[name][decides]
+        return -math.inf if found is None else found
+
+    return max(figures, key=value), decides

@@ -13,14 +13,8 @@ from torch.nn import functional as F
 
 from lvm_core.bank import Bank
 from lvm_core.config.recipe import Recipe
-from lvm_core.fivecat.windows import (
-    FEWEST_CANDIDATES,
-    article_scores,
-    canonical_windows,
-    column,
-    iterate_batches,
-    retrieval_columns,
-)
+from lvm_core.fivecat.ranking import FEWEST_CANDIDATES, article_scores, column, retrieval_columns
+from lvm_core.fivecat.windows import canonical_windows, iterate_batches
 from lvm_core.models import build_model
 from lvm_core.models.layers import draw_masks
 from lvm_core.runtime.cli import Progress

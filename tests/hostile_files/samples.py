@@ -21,7 +21,7 @@ from lvm_core.config.recipe import read_recipe, write_recipe
 from lvm_core.config.resolve import resolve_recipes
 from lvm_core.corpus import read_folder
 from lvm_core.corpus.build import chunk_source
-from lvm_core.curriculum import read_rules
+from lvm_core.curriculum.phases import read_rules
 from lvm_core.models import build_model, count_parameters
 from lvm_core.models.checkpoint import ModelInfo, load_model, load_notes, save_model
 from lvm_core.runtime.errors import LvmError

@@ -59,7 +59,7 @@ def _restricted(event: str) -> bool:
     if event != "pickle.find_class":
         return False
     frame: FrameType | None = sys._getframe()
-    while frame and not frame.f_code.co_filename.endswith("lvm_core/importers/object_arrays.py"):
+    while frame and not frame.f_code.co_filename.endswith("lvm_core/importers/pickle_reader.py"):
         frame = frame.f_back
     return frame is not None
 

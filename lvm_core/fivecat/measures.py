@@ -24,17 +24,8 @@ from lvm_core.config.figures import (
     published_step_column,
     step_columns,
 )
-from lvm_core.fivecat.windows import (
-    TIE,
-    Batch,
-    Windows,
-    article_scores,
-    column,
-    gather_chunks,
-    has_offset,
-    rank_counts,
-    recall_at,
-)
+from lvm_core.fivecat.ranking import TIE, article_scores, column, rank_counts, recall_at
+from lvm_core.fivecat.windows import Batch, Windows, gather_chunks, has_offset
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.hardware import product
 from lvm_core.windows import CONTEXT

@@ -3,7 +3,7 @@
 numpy saves an array of Python objects as a pickle, and a pickle can call any function of any module. Here every
 operation that is not on a list is refused by name (extension codes, persistent ids, sets, making instances); a global
 is looked up in a constant table and gives no class or function but a `Global`, which only `load_reduce` can call;
-arrays and dtypes are stand-ins that check their state (pickled_types.py).
+arrays and dtypes are stand-ins that check their state (pickle_types.py).
 
 The base is pickle's Python implementation: the C one allocates 16 bytes times the largest memo index that a five-byte
 operation names (64 GB), and hashes dictionary keys before anyone can look at them, so that 1 MB of tuples nested into a
@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, ClassVar, NoReturn
 
 import numpy as np
 
-from lvm_core.importers.pickled_types import ADMITTED, Global, PickledArray, PickledDtype, Refused
+from lvm_core.importers.pickle_types import ADMITTED, Global, PickledArray, PickledDtype, Refused
 from lvm_core.runtime.errors import AGAIN, READ_ERRORS, LvmError, printable
 
 MAX_DEPTH = 64

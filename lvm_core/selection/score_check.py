@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,10 @@ import pandas as pd
 
 from lvm_core.bank import Bank
 from lvm_core.config.groups import Rule
-from lvm_core.config.ladder import CRITERIA, Criterion
+from lvm_core.config.ladder import CRITERIA
 from lvm_core.config.recipe import Recipe
-from lvm_core.curriculum.report import add_measures, phase_means
+from lvm_core.curriculum.phases import add_measures, phase_means
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.readers import read_json
 
 SCORE, ALTERNATIVE = "distinctness", "forward_gain"
 """The summary's score, 1 - cos(target, last), and what it asks about, cos(target, next) - cos(target, last)."""
@@ -131,46 +129,3 @@ def _minus(left: float | None, right: float | None) -> float | None:
 
 
 Figures = Mapping[str, float | None]
-
-
-def kept_epoch(directory: Path) -> tuple[int, str]:
-    """Epoch whose weights a model directory holds, counted from 1, and the last phase it went through."""
-    path = directory / "model.json"
-    info = read_json(path)
-    try:
-        return int(info["epoch"]), str(info["phase"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise LvmError(f"{path}: has no epoch and phase ({error}); delete the folder and run `dvc repro`") from error
-
-
-def figures_at(curves: pd.DataFrame, epoch: int, path: str) -> dict[str, float | None]:
-    """The figures on `dev` of an epoch: `recall_at_5` and `cosine`, None where undefined."""
-    columns = {name: f"dev_{name}" for name in CRITERIA}
-    if epoch not in curves.index or not set(columns.values()) <= set(curves.columns):
-        raise LvmError(f"{path}: has no figures on dev of epoch {epoch}, which the model kept; run `dvc repro`")
-    return {name: _defined(curves.at[epoch, column]) for name, column in columns.items()}
-
-
-def figures_in(history: Sequence[Mapping[str, Any]], epoch: int) -> dict[str, float | None]:
-    """The same from the history in a model's own json."""
-    row = next(row for row in history if row["epoch"] == epoch)
-    return {name: _defined(row[f"dev_{name}"]) for name in CRITERIA}
-
-
-def _defined(value: Any) -> float | None:
-    return None if value is None or math.isnan(float(value)) else float(value)
-
-
-def best_on_dev(figures: Mapping[str, Figures], criterion: Criterion) -> tuple[str, Criterion]:
-    """Name of the recipe with the best figure on `dev`, the first of equals, and the figure that decided.
-
-    That is the criterion, or, where it is undefined for all recipes, the other figure.
-    """
-    wanted = (criterion, *(other for other in CRITERIA if other != criterion))
-    decides = next((one for one in wanted if any(found[one] is not None for found in figures.values())), criterion)
-
-    def value(name: str) -> float:
-        found = figures[name][decides]
-        return -math.inf if found is None else found
-
-    return max(figures, key=value), decides
