@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from lvm_core.comparison import build_comparison
+from lvm_core.comparison.claims import measure_claims
 from lvm_core.comparison.rows import about_recipes, comparison_csv, pos_scalars, profile_table, stack_tables
 from lvm_core.config.figures import measured_headlines
 from lvm_core.config.gates import sets_of
 from lvm_core.config.settings import CompareSettings, read_settings
-from lvm_core.frontier.answer import frontier_table
+from lvm_core.frontier.answer import answer, frontier_table
 from lvm_core.report.drawing import write_svg
 from lvm_core.report.page import comparison_text
 from lvm_core.report.pictures import profile_picture, ranking_picture
@@ -36,9 +37,10 @@ def main() -> None:
         with atomic_directory(f"metrics/stage_{phase}") as directory:
             for name, summary in summaries.items():
                 write_json(directory / f"{name}.json", measured_headlines(summary))
+    claims = measure_claims(done.json, curves, read_json("metrics/diagnosis.json"))
+    done.json.update(can_be_reached=answer(frontier, rows), claims=[claim.model_dump() for claim in claims])
     write_json("metrics/comparison.json", done.json)
-    page = comparison_text(done.json, frontier, read_json("metrics/diagnosis.json"), curves)
-    write_text("metrics/comparison.md", page)
+    write_text("metrics/comparison.md", comparison_text(done.json, frontier))
     write_csv("plots/offset_profile.csv", stack_tables(profiles))
     write_csv("plots/training.csv", curves)
     write_csv("plots/frontier.csv", frontier_table(frontier, rows))

@@ -27,7 +27,7 @@ from lvm_core.runtime.files import (
     write_text,
 )
 from lvm_core.runtime.hardware import resolve_device
-from lvm_core.selection.attempts import Judge
+from lvm_core.selection.dev_gates import Judge
 from lvm_core.selection.ladder import run_ladder, threads
 from lvm_core.train.phases import PREVIOUS, run_phase
 from lvm_core.train.trainer import Trainer

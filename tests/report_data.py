@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from lvm_core.comparison.as_published import beside_ours
+from lvm_core.comparison.claims import measure_claims
 from lvm_core.comparison.rows import judge_phases
 from lvm_core.config.figures import HEADLINE, MORE
 from lvm_core.config.gates import GatesParams
 from lvm_core.config.params import load_group, read_params
 from lvm_core.fivecat.statistics import Judgement
+from lvm_core.frontier.answer import answer
 from lvm_core.report.page import comparison_text, report_html
 from lvm_core.selection import to_json
 from lvm_core.selection.judge import judge_gates, passed_of, status_of
@@ -267,8 +269,16 @@ def reliability() -> pd.DataFrame:
 
 def text(whole: Mapping[str, Any] | None = None, **others: Any) -> str:
     """metrics/comparison.md on the made-up figures, some of them replaced."""
-    parts: dict[str, Any] = {"frontier": frontier(), "diagnosis": diagnosis(), "training": training()}
-    return comparison_text({**(whole or comparison()), "as_published": beside_ours({}, {})}, **(parts | others))
+    found = said({**(whole or comparison()), "as_published": beside_ours({}, {})}, **others)
+    return comparison_text(found, others.get("frontier") or frontier())
+
+
+def said(whole: Mapping[str, Any], **others: Any) -> dict[str, Any]:
+    """A comparison with its claims and the frontier's answer, from the made-up figures, some of them replaced."""
+    parts: dict[str, Any] = {"frontier": frontier(), "diagnosis": diagnosis(), "training": training()} | others
+    claims = measure_claims(whole, parts["training"], parts["diagnosis"])
+    reached = "" if parts["frontier"] is None else answer(parts["frontier"], whole["rows"])
+    return {**whole, "can_be_reached": reached, "claims": [claim.model_dump() for claim in claims]}
 
 
 def page(**changed: Any) -> str:
@@ -283,4 +293,6 @@ def page(**changed: Any) -> str:
         "calibration": calibration(),
         "reliability": reliability(),
     }
-    return report_html(**(parts | changed))
+    parts |= changed
+    found = {key: parts[key] for key in ("frontier", "diagnosis", "training")}
+    return report_html(**parts | {"comparison": said(parts["comparison"], **found)})

@@ -16,7 +16,7 @@ from lvm_core.curriculum.phases import score_windows
 from lvm_core.fivecat.statistics import Judgement
 from lvm_core.report.ladder_text import metric_sentence
 from lvm_core.runtime.errors import LvmError
-from lvm_core.selection.attempts import counted_on_dev, dev_form, not_asked
+from lvm_core.selection.dev_gates import counted_on_dev, dev_form, not_asked
 from lvm_core.selection.judge import judge_gates
 from lvm_core.selection.ladder import best_on_dev, figures_at, plan_attempts
 from lvm_core.selection.score_check import after_phase_a, check_metric, compare_scores

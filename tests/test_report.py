@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 
 from lvm_core.config.gates import GatesParams, frames_of
 from lvm_core.config.params import load_group, read_params
+from lvm_core.frontier.answer import answer
 from lvm_core.report import numbers, tables
 from lvm_core.report.drawing import VARIABLES, drawing, inline_svg
 from lvm_core.report.pictures import phase_borders, place_labels
@@ -64,6 +65,11 @@ class Page(HTMLParser):
             self.text += data
         if {"td", "th"} & set(self.open):
             self.cells[-1] += data
+
+
+def reached(frontier, rows):
+    """The frontier as the page shows it, with its answer."""
+    return reach(frontier, "" if frontier is None else answer(frontier, rows))
 
 
 @pytest.fixture(scope="module")
@@ -185,11 +191,11 @@ def test_undefined_figures_are_dashes_with_a_note(bare):
 def test_the_verdict_names_the_best_and_whether_it_beats_copying(recall, says, tone):
     rows = made.comparison({"p1": (0.3, 0.5, -0.1, 0.6), "p9": (recall, 0.5, -0.1, 0.6)})["rows"]
     two = {"names": ["p9", "p1"], "difference": recall - 0.3, "lo": 0.01, "hi": 0.4}
-    found = verdict(rows, reach(made.frontier(), rows), two)
+    found = verdict(rows, reached(made.frontier(), rows), two)
     assert found.headline.startswith("p9 is the best recipe")
     assert "(paired difference" in found.sentences[0]
     for unclear in (None, two | {"lo": 0.0}, two | {"lo": None}, two | {"names": ["p9", "p2"]}):
-        assert verdict(rows, reach(made.frontier(), rows), unclear).headline.startswith(
+        assert verdict(rows, reached(made.frontier(), rows), unclear).headline.startswith(
             "p9 and p1 cannot be told apart"
         )
     assert says in found.headline
@@ -203,7 +209,7 @@ def test_an_interval_that_touches_zero_shows_nothing(low, high, tone):
     rows = made.comparison()["rows"]
     for row in rows:
         row |= {"val_r5_vs_copy_last_lo": low, "val_r5_vs_copy_last_hi": high}
-    assert verdict(rows, reach(None, rows)).tiles[1].tone == tone
+    assert verdict(rows, reach(None, "")).tiles[1].tone == tone
 
 
 def test_who_else_beats_copying_and_who_is_forward():
@@ -211,7 +217,7 @@ def test_who_else_beats_copying_and_who_is_forward():
     rows = made.comparison(recipes)["rows"]
     for row in rows:
         row["status"] = "forward" if row["name"] == "p1" else "weak"
-    found = verdict(rows, reach(made.frontier(reachable=True), rows))
+    found = verdict(rows, reached(made.frontier(reachable=True), rows))
     assert "p2 beats copy_last too." in found.sentences[1]
     assert "p1 is forward" in found.sentences[2]
     assert found.tiles[2].value == "1 of 3"
@@ -222,10 +228,10 @@ def test_what_is_tied_or_unknown_is_said_to_be():
     rows = made.comparison({"p1": (0.3, 0.5, -0.1, 0.6), "p9": (0.3, 0.5, -0.1, 0.6)})["rows"]
     for row in rows:
         row |= {"gates_certified": 1, "gates_certified_of": 4, "status": "weak"}
-    assert "p1 and p9 come closest with 1 of 4" in verdict(rows, reach(None, rows)).sentences[2]
+    assert "p1 and p9 come closest with 1 of 4" in verdict(rows, reach(None, "")).sentences[2]
     for row in rows:
         row |= {"gates_certified": 0, "gates_certified_of": 0, "val_r5_vs_copy_last_lo": None}
-    found = verdict(rows, reach(None, rows))
+    found = verdict(rows, reach(None, ""))
     assert "no certified gate can be told" in found.sentences[2]
     assert "Nothing else" not in found.sentences[1]
 
@@ -245,7 +251,7 @@ def test_few_articles_are_warned_of():
 
 @pytest.mark.parametrize("reachable", [True, False])
 def test_the_frontier_speaks_of_traced_predictors_and_names_what_is_left_out(reachable):
-    found = reach(made.frontier(reachable=reachable), made.comparison()["rows"])
+    found = reached(made.frontier(reachable=reachable), made.comparison()["rows"])
     for text in (found.tile.note, found.brief, found.sentences):
         assert not re.search(r"(?<!traced )linear predictor", text)
     assert "traced linear predictor" in found.tile.note
@@ -254,7 +260,7 @@ def test_the_frontier_speaks_of_traced_predictors_and_names_what_is_left_out(rea
 
 def test_nothing_is_known_without_a_frontier():
     for frontier in (None, made.frontier(empty=True)):
-        found = reach(frontier, made.comparison()["rows"])
+        found = reached(frontier, made.comparison()["rows"])
         assert (found.tile.value, found.tile.tone, dict(found.curves)) == ("–", "open", {})
 
 
@@ -380,7 +386,7 @@ def test_the_stage_writes_the_page(tmp_path, monkeypatch, usual):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(LvmError, match=r"comparison\.json: cannot be read"):
         stage.main()
-    write_json("metrics/comparison.json", made.comparison(time_direction=True, seeds=True))
+    write_json("metrics/comparison.json", made.said(made.comparison(time_direction=True, seeds=True)))
     write_json("metrics/frontier.json", made.frontier())
     write_json("metrics/diagnosis.json", made.diagnosis())
     write_json("metrics/ladder.json", made.ladder())

@@ -1,4 +1,4 @@
-"""The windows of an evaluation, their batches, and retrieval within the article (B): what dev figures need too."""
+"""The windows of an evaluation and their batches."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from lvm_core.comparison.claims import measure_claims
 from lvm_core.fivecat.statistics import RESAMPLES
 from lvm_core.report import pictures, render, tables
 from lvm_core.report.drawing import STYLESHEET, Picture
@@ -39,7 +38,7 @@ def report_html(
     """The whole report as one self-contained page; the same text for the same figures.
 
     Args:
-        comparison: metrics/comparison.json.
+        comparison: metrics/comparison.json, claims and the frontier's answer in it.
         frontier: metrics/frontier.json; None where there is none.
         diagnosis: metrics/diagnosis.json.
         training: plots/training.csv: columns name, phase, epoch, dev_recall_at_5, dev_cosine, dev_cosine_last.
@@ -51,7 +50,7 @@ def report_html(
     rows: Sequence[Mapping[str, Any]] = comparison["rows"]
     recipes = [str(row["name"]) for row in rows if row["kind"] == "recipe"]
     ranked = any(is_defined(row["val_recall_at_5"]) for row in rows)
-    found = _tables(comparison, frontier, diagnosis, training)
+    found = _tables(comparison, frontier)
     reached = found["reach"]
     return render(
         "report.html.j2",
@@ -72,15 +71,13 @@ def report_html(
     )
 
 
-def comparison_text(
-    comparison: Mapping[str, Any], frontier: Mapping[str, Any], diagnosis: Mapping[str, Any], training: pd.DataFrame
-) -> str:
+def comparison_text(comparison: Mapping[str, Any], frontier: Mapping[str, Any]) -> str:
     """metrics/comparison.md: the tables of the report and the words around them; arguments as of `report_html`."""
     rows = comparison["rows"]
     return render(
         "comparison.md.j2",
         {"md": tables.markdown, "cell": tables.escaped},
-        **_tables(comparison, frontier, diagnosis, training),
+        **_tables(comparison, frontier),
         in_force=comparison["gates_in_force"],
         stopped={name: one["why"] for name, one in comparison["after_phases"].items() if one["stopped_after"]},
         tape=tables.tape(rows),
@@ -88,12 +85,7 @@ def comparison_text(
     )
 
 
-def _tables(
-    comparison: Mapping[str, Any],
-    frontier: Mapping[str, Any] | None,
-    diagnosis: Mapping[str, Any],
-    training: pd.DataFrame,
-) -> dict[str, Any]:
+def _tables(comparison: Mapping[str, Any], frontier: Mapping[str, Any] | None) -> dict[str, Any]:
     """What both pages show."""
     rows: Sequence[Mapping[str, Any]] = comparison["rows"]
     left_out = comparison.get("left_out") or {}
@@ -104,7 +96,7 @@ def _tables(
         "windows": {split: _counts(rows, split) for split in ("val", "ood")},
         "recipes": [row for row in rows if row["kind"] == "recipe"],
         "ranking": {kind: tables.ranking(rows, kind) for kind in ("recipe", "reference")},
-        "reach": reach(frontier, rows),
+        "reach": reach(frontier, comparison["can_be_reached"]),
         "gates": gate_tables(comparison.get("gates") or {}, rows),
         "policy": POLICIES.get(comparison.get("gates_policy") or ""),
         "phases": phases_table(phases, rows),
@@ -112,7 +104,7 @@ def _tables(
         "seeds": tables.seeds(comparison.get("seeds") or {}),
         "each_seed": tables.each_seed(comparison.get("seeds") or {}),
         "left_out": {key: _left_out(left_out.get(key) or ()) for key in ("time_direction", "seeds")},
-        "claims": measure_claims(comparison, training, diagnosis),
+        "claims": comparison["claims"],
         "published": published,
         "published_table": tables.published((published or {}).get("rows") or []),
         "all_figures": [tables.all_figures(rows, split) for split in ("val", "ood")],

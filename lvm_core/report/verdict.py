@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lvm_core.fivecat.statistics import FEWEST_ARTICLES
-from lvm_core.frontier.answer import LEFT_OUT, answer
+from lvm_core.frontier.answer import LEFT_OUT
 from lvm_core.report.numbers import bracket, is_defined, number, with_interval
 
 Row = Mapping[str, Any]
@@ -67,11 +67,10 @@ class Reach:
     """The points of the table, on val, by name."""
 
 
-def reach(frontier: Mapping[str, Any] | None, rows: Sequence[Row]) -> Reach:
-    """What the frontier says about the summary's stage-A criteria."""
+def reach(frontier: Mapping[str, Any] | None, sentences: str) -> Reach:
+    """What the frontier says about the summary's stage-A criteria; `sentences`: the answer with its evidence."""
     if frontier is None:
         return Reach(*UNKNOWN, sentences=UNKNOWN[1], limits={}, curves={}, marked={})
-    sentences = answer(frontier, rows)
     curves = {
         f"{name} family": [point["val"] for point in points] for name, points in frontier["families"].items() if points
     }

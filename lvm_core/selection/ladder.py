@@ -1,6 +1,6 @@
 """The ladder: the summary's decision procedure, in its order, until a recipe passes its gates after phase A.
 
-`attempts` judges each attempt, `check` has the summary's Option 1 and the fallback. `dev` decides here; under
+`dev_gates` judges each attempt, `score_check` has the summary's Option 1. `dev` decides here; under
 `gates.policy: enforce` the gates on `val` and `ood` have decided before who is trained on.
 """
 
@@ -28,7 +28,7 @@ from lvm_core.runtime.files import phase_directory, sha256_of
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.readers import read_csv, read_json, read_npy, read_parquet
 from lvm_core.runtime.resume import fingerprint, progress_folder
-from lvm_core.selection.attempts import Judge, attempt_json, dev_answers, final_standing, reported_answers
+from lvm_core.selection.dev_gates import Judge, attempt_json, dev_answers, final_standing, reported_answers
 from lvm_core.selection.score_check import after_phase_a, check_metric
 from lvm_core.train.phases import PHASES, copy_model, train_phases, training_key
 from lvm_core.train.trainer import Trainer

@@ -126,6 +126,3 @@ def after_phase_a(
 
 def _minus(left: float | None, right: float | None) -> float | None:
     return None if left is None or right is None else left - right
-
-
-Figures = Mapping[str, float | None]

@@ -1,4 +1,4 @@
-"""One attempt of the ladder: its gates on dev, and what is written of it."""
+"""The gates of an attempt of the ladder as they are asked on `dev`, and what is written of it."""
 
 from __future__ import annotations
 
