@@ -22,7 +22,7 @@ def main() -> None:
 
     # Heavy imports come after the parameters are known to be good.
     from lvm_core.runtime.hardware import resolve_device, use_threads
-    from lvm_core.selection.attempts import Judge
+    from lvm_core.selection.dev_gates import Judge
     from lvm_core.selection.ladder import run_ladder
 
     use_threads(params.threads)
