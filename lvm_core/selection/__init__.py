@@ -22,7 +22,7 @@ class GateResult(Group):
 
     passed: bool | None
     """None where it is not applicable, or undefined on these data."""
-    applies: bool
+    applies: bool = True
     """False where it is not applicable: a test of the use of the context for a predictor that does not read it, or a
     split without windows (no other source was given)."""
     conditions: list[ConditionResult]
@@ -94,5 +94,5 @@ class SetResult(Group):
 
 
 def to_json(results: Mapping[str, SetResult | AfterPhases]) -> dict[str, Any]:
-    """The answers by set (or by recipe) as json values."""
-    return {name: result.model_dump() for name, result in results.items()}
+    """The answers by set (or by recipe) as json values, without `applies` where it is true."""
+    return {name: result.model_dump(exclude_defaults=True) for name, result in results.items()}
