@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -109,3 +110,39 @@ def test_each_recipe_is_told_and_each_process_is_recorded(tmp_path):
     assert dvc["cpu"] > 1  # seven starts of Python, less the stage
     assert tool["argv"] == ["tools/repro.py", "1"]
     assert tool["wall"] > stage["wall"]
+
+
+SAID = """\
+Running stage 'train_a@p5':
+> python -m stages.train p5 a
+train p5: epoch 1/20: 15,808/19,488 windows (81 %), 3,160 windows/s, 1s left
+train p5 phase a: epoch 1/20, lr 0.001, train_loss 3.2380
+p5 on val: 4,916/4,916 windows (100 %), 709 windows/s, 7s in all
+gate p5: evaluated after phase A; goes on (policy report)
+Updating lock file 'dvc.lock'
+To track the changes with git, run:
+\tgit add dvc.lock
+error: data/bank: no p5 at all
+"""
+
+
+def test_a_log_has_the_stages_with_the_clock_and_no_hints(capsys):
+    log = repro.Log("p5")
+    for line in SAID.splitlines():
+        log(line)
+    shown = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"p5: \d\d:\d\d:\d\d train_a", shown[0])
+    assert shown[1:] == [
+        "p5: train phase a: epoch 1/20, lr 0.001, train_loss 3.2380",
+        "p5: gate evaluated after phase A; goes on (policy report)",
+        "p5: error: data/bank: no p5 at all",
+    ]
+
+
+def test_progress_is_shown_now_and_then(monkeypatch, capsys):
+    clock = iter([0.0, 1.0, 31.0, 31.0, 40.0])
+    monkeypatch.setattr(repro.time, "monotonic", lambda: next(clock))
+    log = repro.Log()
+    for done in (1, 2, 3):
+        log(f"embed: {done}/9 chunks ({done} %), 1 chunks/s, 8s left")
+    assert capsys.readouterr().out == "embed: 2/9 chunks (2 %), 1 chunks/s, 8s left\n"

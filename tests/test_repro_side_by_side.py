@@ -109,8 +109,8 @@ def test_a_failure_ends_it_the_rest_goes_on_and_only_what_changed_runs_again(pro
     assert "up to date" in sh("dvc status", project)
 
     (project / "recipe-three").write_text("another")
-    trained = [line for line in tool(project).splitlines() if "Running stage 'train_c@" in line]
-    assert trained == ["three: Running stage 'train_c@three':"]
+    (trained,) = [line for line in tool(project).splitlines() if line.endswith(" train_c")]
+    assert re.fullmatch(r"three: \d\d:\d\d:\d\d train_c", trained)
 
 
 @pytest.mark.parametrize("jobs", ["0", "two", "-1"])

@@ -36,6 +36,15 @@ FIRST = ("p1", "p5", "contrast")
 """Recipes that run first: the baseline, the published remedy and ours are what most runs are made for."""
 MODEL = "train_c"
 """The stage that makes data/models/<recipe>."""
+HINTS = (
+    *("Updating lock file", "To track the changes", "git add", "To enable auto staging", "dvc config core.autostage"),
+    *("Use `dvc push`", "> python -m"),
+)
+"""How lines of DVC begin that say nothing of this run."""
+PROGRESS = re.compile(r"\d/[\d,]+ .*\(\d+ %\)")
+"""A line of a stage on how far it is."""
+EVERY = 30.0
+"""Seconds between two of these that are shown."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,8 +55,13 @@ def main(arguments: Sequence[str]) -> int:
     jobs = int(arguments[0]) if arguments else os.cpu_count() or 1
     began, record, children = time.monotonic(), begin_record(), Children()
     try:
-        return _everything(children, jobs)
+        code = _everything(children, jobs)
+        if code == INTERRUPTED:
+            print("interrupted: `make repro` goes on from here", file=sys.stderr)
+        return code
     except subprocess.CalledProcessError as error:  # DVC has said why
+        if children.interrupted:
+            print("interrupted: `make repro` goes on from here", file=sys.stderr)
         return INTERRUPTED if children.interrupted else int(error.returncode)
     except FileNotFoundError as error:
         print(f"error: {error.filename} was not found; run `make env`", file=sys.stderr)
@@ -60,14 +74,14 @@ def _everything(children: Children, jobs: int) -> int:
     with suppress(subprocess.CalledProcessError):  # it has said why, and DVC will say more
         children.call([sys.executable, str(Path(__file__).with_name("mend.py")), "--quiet"])
     graph = stage_graph(children.output(["dvc", "dag", "--dot"]))
-    children.call([*DVC, *shared_stages(graph)])
+    children.call([*DVC, *shared_stages(graph)], Log())
     changed = set(json.loads(children.output(["dvc", "--wait-for-lock", "status", "--json"])))
     chains = changed_chains(graph, changed)
     progress = Progress(len(chains), jobs)
     code = run_side_by_side(chains, jobs, lambda chain: _run(chain, children, progress))
     if code or children.interrupted:
         return INTERRUPTED if children.interrupted else code
-    children.call(DVC)
+    children.call(DVC, Log())
     return 0
 
 
@@ -264,6 +278,34 @@ class Progress:
             print(f"{name}: {figures}; {self._left} of {self._count} recipes left, {left} to the end", flush=True)
 
 
+class Log:
+    """Prints what DVC and its stages say: a line with the clock for each stage, then its own lines, few on progress.
+
+    Args:
+        name: of the recipe that they are about, which they need not say again; empty for the stages that all share.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self._name, self._shown = name, time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        """Print a line, or not."""
+        text, name = line.strip(), self._name
+        if not text or text.startswith(HINTS) or text.endswith("didn't change, skipping"):
+            return
+        if PROGRESS.search(text):
+            if time.monotonic() - self._shown < EVERY:
+                return
+            self._shown = time.monotonic()
+        stage = re.fullmatch(r"Running stage '([^'@]+)(?:@(.+))?':", text)
+        if stage:
+            text = f"{time.strftime('%H:%M:%S')} {stage[1]}" + (f" {stage[2]}" if stage[2] and not name else "")
+            self._shown = time.monotonic()
+        elif name:
+            text = re.sub(rf"^(train|gate|calibrate)? ?{re.escape(name)}\b:? ?", r"\1 ", text, count=1).strip()
+        print(f"{name}: {text}" if name else text, flush=True)
+
+
 def seconds_left(took: Sequence[float], running: Sequence[float], waiting: int, jobs: int) -> float:
     """Until the end of the whole run, if each chain takes as long as those so far have.
 
@@ -296,12 +338,12 @@ def dev_figures(recipe: str) -> str:
 
 
 def _run(chain: Sequence[str], children: Children, progress: Progress) -> int:
-    """Run the stages of a chain in their order; every line they print is shown with the name of the recipe."""
+    """Run the stages of a chain in their order; what they print is shown with the name of the recipe."""
     recipe = trained_recipe(chain)
     name = recipe or chain[0]
     progress.begin(name)
     try:
-        children.call([*DVC, "--single-item", *chain], lambda line: print(f"{name}: {line}", flush=True))
+        children.call([*DVC, "--single-item", *chain], Log(name))
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
     progress.end(name, dev_figures(recipe) if recipe else "trained once more")
