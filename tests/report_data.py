@@ -97,6 +97,7 @@ def comparison(
     spread = {"mean": 0.331, "sd": 0.006, "min": 0.324, "max": 0.339}
     return {
         "frame": "corrected",
+        "splits": {split: _split(split in undefined) for split in SPLITS},
         "rows": rows,
         "gates": to_json(results),
         "gates_in_force": "stage_a",
@@ -149,20 +150,19 @@ def _with_ends(key: str, value: float | None, draws: np.ndarray) -> dict[str, fl
     return {key: float(value), f"{key}_lo": float(low), f"{key}_hi": float(high)}
 
 
+def _split(empty: bool) -> dict[str, Any]:
+    chance = {"recall_at_1": None, "recall_at_5": None} if empty else {"recall_at_1": CHANCE / 5, "recall_at_5": CHANCE}
+    return {"articles": 0 if empty else 50, "windows": {"all": 0 if empty else 4916}, "chance": chance}
+
+
 def _summary(row: Mapping[str, Any], split: str, empty: bool) -> dict[str, Any]:
     if empty:
-        return {
-            "windows": {"all": 0},
-            "articles": 0,
-            "profile": {f"{k:+d}" if k else "0": None for k in range(-4, 5)},
-            "chance": {"recall_at_1": None, "recall_at_5": None},
-        }
+        return {"profile": {f"{k:+d}" if k else "0": None for k in range(-4, 5)}}
     cosine, margin = row[f"{split}_cosine"], row[f"{split}_margin"]
     tail = 0.4 * cosine if row["name"] in ("oracle", "copy_last") else 0.9 * cosine
     heights = {k: tail * 0.97 ** abs(k) for k in range(-4, 5)} | {1: cosine, 0: cosine - (margin or 0.0)}
     profile = {f"{k:+d}" if k else "0": height for k, height in heights.items()}
-    chance = {"recall_at_1": CHANCE / 5, "recall_at_5": CHANCE}
-    return {"windows": {"all": 4916}, "articles": 50, "profile": profile, "chance": chance}
+    return {"profile": profile}
 
 
 def frontier(*, reachable: bool = False, empty: bool = False) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +22,9 @@ def against_p1(value: float, half_width: float = 0.01, **figures: float) -> dict
 
 def claim(key, *, training=None, diagnosis=None, stopped=(), comparison=None, **rows):
     """One claim's verdict on these rows, some of them stopped, and these further parts of the comparison."""
+    val: dict[str, Any] = next((figures.pop("val") for figures in map(dict, rows.values()) if "val" in figures), {})
     whole = {
+        "splits": {"val": val},
         "rows": [{"name": name, **figures} for name, figures in rows.items()],
         "after_phases": {name: {"stopped_after": "a" if name in stopped else None} for name in rows},
         **(comparison or {}),

@@ -16,6 +16,7 @@ from lvm_core.comparison.rows import (
     BASELINES,
     ENDS,
     FIGURES,
+    SHARED,
     beside_the_table,
     best_two,
     columns,
@@ -109,7 +110,8 @@ def test_differences_are_paired_and_exact(usual):
 def page(rows, summaries):
     """metrics/comparison.md of these rows."""
     details = [{**row, "about": ABOUT.get(row["name"]), **beside_the_table(summaries[row["name"]])} for row in rows]
-    return made.text(made.comparison() | {"rows": details, "gates": {}, "after_phases": {}})
+    splits = {split: {key: found[key] for key in SHARED} for split, found in summaries["copy_last"].items()}
+    return made.text(made.comparison() | {"rows": details, "splits": splits, "gates": {}, "after_phases": {}})
 
 
 def test_the_page_shows_intervals_and_who_was_drawn(usual):

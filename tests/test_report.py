@@ -237,16 +237,16 @@ def test_what_is_tied_or_unknown_is_said_to_be():
 
 
 def test_few_articles_are_warned_of():
-    rows = made.comparison()["rows"]
+    splits = made.comparison()["splits"]
     for articles, says in (
         (50, ""),
         (20, ""),
         (19, "Only 19 articles of val: intervals"),
         (1, "Only 1 article of val: there"),
     ):
-        rows[0]["val"]["articles"] = articles
-        assert few_articles(rows).startswith(says)
-        assert bool(few_articles(rows)) == bool(says)
+        splits["val"]["articles"] = articles
+        assert few_articles(splits).startswith(says)
+        assert bool(few_articles(splits)) == bool(says)
 
 
 @pytest.mark.parametrize("reachable", [True, False])

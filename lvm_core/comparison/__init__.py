@@ -84,6 +84,7 @@ def build_comparison(
     ]
     json = {
         "frame": "corrected",
+        "splits": {split: {key: summaries["copy_last"][split][key] for key in rows.SHARED} for split in SPLITS},
         "rows": details,
         "more": _more(judgements),
         "best_two": rows.best_two(table, judgements),

@@ -62,6 +62,8 @@ class Evidence:
 
     rows: Mapping[str, Mapping[str, Any]]
     """Of the comparison, by name."""
+    splits: Mapping[str, Mapping[str, Any]]
+    """Articles, windows and chance levels, by split."""
     training: pd.DataFrame
     """Columns name, epoch, dev_cosine, dev_cosine_last, dev_recall_at_5."""
     diagnosis: Mapping[str, Any]
@@ -82,8 +84,8 @@ class Evidence:
         return self.value(name, figure), self.value(name, f"{figure}_lo"), self.value(name, f"{figure}_hi")
 
     def articles(self) -> int | None:
-        """Articles of val with a window; None where the rows do not say."""
-        return next((row["val"]["articles"] for row in self.rows.values() if "articles" in row.get("val", {})), None)
+        """Articles of val with a window; None where that is not known."""
+        return self.splits.get("val", {}).get("articles")
 
     def curve(self, name: str) -> pd.DataFrame:
         """The training curve of a recipe by epoch; epochs without dev figures are left out."""
@@ -140,7 +142,7 @@ def curriculum_alone(evidence: Evidence) -> Finding:
 def data_inform(evidence: Evidence) -> Finding:
     """Whether even the plainest use of the context finds the next chunk more often than chance."""
     recall, low, high = evidence.interval("copy_last", "val_recall_at_5")
-    chances = evidence.rows["copy_last"].get("val", {}).get("chance", {})
+    chances = evidence.splits.get("val", {}).get("chance", {})
     chance = _defined(chances.get("recall_at_5"), "the chance level of R@5 on val")
     sentence = (
         f"Repeating the last chunk finds the next one among 5 in {_interval(recall, low, high, '.3f')} of the windows "

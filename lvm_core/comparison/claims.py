@@ -53,7 +53,7 @@ def measure_claims(comparison: Mapping[str, Any], training: pd.DataFrame, diagno
     """Every claim with its verdict.
 
     Args:
-        comparison: metrics/comparison.json: `rows`, each with its summaries `val` and `ood`; and, where there are any,
+        comparison: metrics/comparison.json: `rows`, `splits`; and, where there are any,
             `time_direction`, `after_phases` (a claim that needs a recipe which was stopped is not measured) and
             `pos_scalars`.
         training: plots/training.csv, one row a recipe and epoch.
@@ -62,6 +62,7 @@ def measure_claims(comparison: Mapping[str, Any], training: pd.DataFrame, diagno
     phases = comparison.get("after_phases") or {}
     evidence = Evidence(
         rows={str(row["name"]): row for row in comparison["rows"]},
+        splits=comparison.get("splits") or {},
         training=training,
         diagnosis=diagnosis,
         time_direction=comparison.get("time_direction") or {},

@@ -156,9 +156,13 @@ def comparison_csv(rows: Sequence[Mapping[str, Any]], sets: Sequence[str]) -> pd
     return frame.astype({"seeds": "Int64"})
 
 
+SHARED = ("articles", "windows", "chance")
+"""What a summary says of a split that is the same for every row."""
+
+
 def beside_the_table(summary: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What a summary holds by split beside the figures of the table: counts of windows, profiles, steps, bins."""
-    shown = (*HEADLINE, *MORE)
+    """What a summary holds by split beside the figures of the table and what all rows share: profiles, steps, bins."""
+    shown = (*HEADLINE, *MORE, *SHARED)
     return {split: {key: value for key, value in summary[split].items() if key not in shown} for split in SPLITS}
 
 

@@ -92,8 +92,11 @@ def _tables(comparison: Mapping[str, Any], frontier: Mapping[str, Any] | None) -
     phases = {name: AfterPhases.model_validate(one) for name, one in (comparison.get("after_phases") or {}).items()}
     published = comparison.get("as_published")
     return {
-        "few": few_articles(rows),
-        "windows": {split: _counts(rows, split) for split in ("val", "ood")},
+        "few": few_articles(comparison["splits"]),
+        "windows": {
+            split: (count(found["windows"]["all"]), count(found["articles"]))
+            for split, found in comparison["splits"].items()
+        },
         "recipes": [row for row in rows if row["kind"] == "recipe"],
         "ranking": {kind: tables.ranking(rows, kind) for kind in ("recipe", "reference")},
         "reach": reach(frontier, comparison["can_be_reached"]),
@@ -120,12 +123,6 @@ def _left_out(names: Sequence[str]) -> str:
         f"Left out: {', '.join(names)}, stopped after phase A, whereas a variant (reversed articles, another seed) is "
         "trained through all phases."
     )
-
-
-def _counts(rows: Sequence[Mapping[str, Any]], split: str) -> tuple[str, str]:
-    """Windows and articles of a split, the same for every row."""
-    summary = rows[0].get(split) or {} if rows else {}
-    return count((summary.get("windows") or {}).get("all")), count(summary.get("articles"))
 
 
 def _frontier_pictures(

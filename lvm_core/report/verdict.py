@@ -211,9 +211,9 @@ def _list(names: Sequence[str], most: int = 5) -> str:
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
-def few_articles(rows: Sequence[Row]) -> str:
+def few_articles(splits: Mapping[str, Mapping[str, Any]]) -> str:
     """A warning where val has too few articles for the intervals to mean much; empty otherwise."""
-    articles = (rows[0].get("val") or {}).get("articles") if rows else None
+    articles = splits["val"]["articles"]
     if not is_defined(articles) or articles >= FEWEST_ARTICLES:
         return ""
     one = f"Only {articles} article{'' if articles == 1 else 's'} of val"
