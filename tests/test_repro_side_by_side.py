@@ -162,8 +162,11 @@ def test_an_interruption_reaches_the_stages_and_waits_for_them(project):
     (project / "slow.py").write_text(SLOW)
     pipeline = re.sub(r"cmd: python -c \"import time.*", "cmd: python slow.py ${item.recipe}", PIPELINE)
     (project / "dvc.yaml").write_text(pipeline)
-    process = subprocess.Popen([sys.executable, ROOT / "tools/repro.py", "2"], cwd=project, stdout=subprocess.DEVNULL)
-    interrupt(process, project, signal.SIGTERM, 2)
+    command = [sys.executable, ROOT / "tools/repro.py", "2"]
+    with open(project / "said", "w") as said:
+        process = subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, stderr=said)
+        interrupt(process, project, signal.SIGTERM, 2)
+    assert "interrupted: `make repro` goes on from here" in (project / "said").read_text()
 
 
 def test_what_dvc_says_of_a_broken_pipeline_is_shown(project):

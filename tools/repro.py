@@ -55,18 +55,15 @@ def main(arguments: Sequence[str]) -> int:
     jobs = int(arguments[0]) if arguments else os.cpu_count() or 1
     began, record, children = time.monotonic(), begin_record(), Children()
     try:
-        code = _everything(children, jobs)
-        if code == INTERRUPTED:
-            print("interrupted: `make repro` goes on from here", file=sys.stderr)
-        return code
+        return _everything(children, jobs)
     except subprocess.CalledProcessError as error:  # DVC has said why
-        if children.interrupted:
-            print("interrupted: `make repro` goes on from here", file=sys.stderr)
         return INTERRUPTED if children.interrupted else int(error.returncode)
     except FileNotFoundError as error:
         print(f"error: {error.filename} was not found; run `make env`", file=sys.stderr)
         return 1
     finally:
+        if children.interrupted:
+            print("interrupted: `make repro` goes on from here", file=sys.stderr)
         end_record(record, ["tools/repro.py", str(jobs)], children.started, time.monotonic() - began)
 
 
