@@ -162,7 +162,7 @@ def test_an_interruption_reaches_the_stages_and_waits_for_them(project):
     (project / "slow.py").write_text(SLOW)
     pipeline = re.sub(r"cmd: python -c \"import time.*", "cmd: python slow.py ${item.recipe}", PIPELINE)
     (project / "dvc.yaml").write_text(pipeline)
-    command = [sys.executable, ROOT / "tools/repro.py", "2"]
+    command = [sys.executable, str(ROOT / "tools/repro.py"), "2"]
     with open(project / "said", "w") as said:
         process = subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, stderr=said)
         interrupt(process, project, signal.SIGTERM, 2)
