@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lvm_core.comparison import build_comparison
+from lvm_core.comparison import build_comparison, remove_left_over, write_figures
 from lvm_core.comparison.claims import measure_claims
 from lvm_core.comparison.rows import about_recipes, comparison_csv, pos_scalars, profile_table, stack_tables
-from lvm_core.config.figures import measured_headlines
+from lvm_core.config.figures import headlines, measured_headlines
 from lvm_core.config.gates import sets_of
 from lvm_core.config.settings import CompareSettings, read_settings
 from lvm_core.frontier.answer import answer, frontier_table
@@ -13,9 +13,10 @@ from lvm_core.report.drawing import write_svg
 from lvm_core.report.page import comparison_text
 from lvm_core.report.pictures import profile_picture, ranking_picture
 from lvm_core.runtime.cli import run_stage
-from lvm_core.runtime.files import atomic_directory, write_csv, write_json, write_text
+from lvm_core.runtime.files import REFERENCES, write_csv, write_json, write_text
 from lvm_core.runtime.hardware import set_threads
 from lvm_core.runtime.readers import read_csv, read_json
+from lvm_core.train import CURVES
 
 
 def main() -> None:
@@ -30,22 +31,24 @@ def main() -> None:
     done.json["pos_scalars"] = pos_scalars(names)
     rows, frontier = done.json["rows"], read_json("metrics/frontier.json")
     profiles = {name: profile_table(summary) for name, summary in done.summaries.items()}
-    curves = stack_tables({name: read_csv(f"plots/training/{name}.csv", "epoch") for name in names})
+    curves = stack_tables({name: read_csv(f"plots/training/{name}.csv", "epoch") for name in sorted(names)})
     table = comparison_csv(rows, list(gates.sets))
     write_csv("metrics/comparison.csv", table)
+    write_figures("metrics/details", {name: headlines(summary) for name, summary in done.summaries.items()})
     for phase, summaries in done.after.items():
-        with atomic_directory(f"metrics/stage_{phase}") as directory:
-            for name, summary in summaries.items():
-                write_json(directory / f"{name}.json", measured_headlines(summary))
+        write_figures(f"metrics/stage_{phase}", {name: measured_headlines(one) for name, one in summaries.items()})
     claims = measure_claims(done.json, curves, read_json("metrics/diagnosis.json"))
     done.json.update(can_be_reached=answer(frontier, rows), claims=[claim.model_dump() for claim in claims])
     write_json("metrics/comparison.json", done.json)
     write_text("metrics/comparison.md", comparison_text(done.json, frontier))
     write_csv("plots/offset_profile.csv", stack_tables(profiles))
-    write_csv("plots/training.csv", curves)
+    write_csv(CURVES, curves)
     write_csv("plots/frontier.csv", frontier_table(frontier, rows))
     write_svg("plots/comparison.svg", ranking_picture(rows, ("recall_at_5", "cosine")).svg)
     write_svg("plots/offset_profile.svg", profile_picture(rows).svg)
+    left = remove_left_over([*names, *REFERENCES])
+    if left:
+        print(f"compare: removed, of recipes that are not in names: {', '.join(left)}")
     print(table[["name", "status", "val_recall_at_5", "val_cosine", "ood_recall_at_5"]].to_string(index=False))
 
 

@@ -5,15 +5,16 @@ KIND is `c`, the final model and the one after phase B, or a variant (reversed, 
 
 from __future__ import annotations
 
-from lvm_core.config.figures import headlines
+from lvm_core.config.figures import row_figures
 from lvm_core.config.settings import EvaluateSettings, read_settings
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import AFTER_B, evaluation_directory, model_directory, write_json
+from lvm_core.runtime.files import AFTER_B, RIVALS, evaluation_directory, model_directory, write_json
+from lvm_core.runtime.readers import read_json
 
 
 def main(recipe: str, kind: str) -> None:
-    """Load the model, check that it fits the bank, evaluate it, write the tables (of the final model, figures too)."""
+    """Load the model, check that it fits the bank, evaluate it, write the tables and the metrics of the final one."""
     params = read_settings(EvaluateSettings)
     directory = model_directory(recipe, kind)
     if kind in ("a", "b"):
@@ -33,9 +34,11 @@ def main(recipe: str, kind: str) -> None:
         if kind == "c"
         else {}
     )
-    write_evaluations(evaluation_directory(kind) / recipe, evaluations, within=within)
+    summary = {split: done.summary for split, done in evaluations.items()}
     if kind == "c":
-        write_json(f"metrics/{recipe}.json", headlines({split: done.summary for split, done in evaluations.items()}))
+        rivals = {name: read_json(evaluation_directory("references") / name / "summary.json") for name in RIVALS}
+        write_json(f"metrics/{recipe}.json", row_figures(summary, rivals))
+    write_evaluations(evaluation_directory(kind) / recipe, evaluations, within=within)
 
 
 if __name__ == "__main__":

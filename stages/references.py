@@ -1,4 +1,4 @@
-"""Evaluate the reference predictors on val and ood: data/evaluation/references/ and metrics/references.json.
+"""Evaluate the reference predictors on val and ood: data/evaluation/references/ and metrics/<name>.json.
 
 Two of them on articles read backwards too, for the time direction: data/evaluation/references-reversed/.
 """
@@ -6,15 +6,15 @@ Two of them on articles read backwards too, for the time direction: data/evaluat
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.config.figures import headlines
+from lvm_core.config.figures import row_figures
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.runtime.cli import run_stage
-from lvm_core.runtime.files import evaluation_directory, write_json
+from lvm_core.runtime.files import RIVALS, evaluation_directory, write_json
 
 
 def main() -> None:
-    """Fit the references on the bank, evaluate and write each, then the headline figures of all."""
+    """Fit the references on the bank, evaluate and write each, then the metrics of each beside the others."""
     params = read_params()
     evaluate_params, common = load_group(params, "evaluate", EvaluateParams), load_common(params)
 
@@ -27,12 +27,14 @@ def main() -> None:
     use_threads(common.threads)
     device = resolve_device(common.device)
     bank = load_bank("data/bank")
-    metrics = {}
+    summaries = {}
     for reference in fit_references(bank, evaluate_params, common.seed):
         evaluations = evaluate_splits(bank, reference, evaluate_params, seed=common.seed, device=device)
         write_evaluations(evaluation_directory("references") / reference.name, evaluations, reference.fit)
-        metrics[reference.name] = headlines({split: done.summary for split, done in evaluations.items()})
-    write_json("metrics/references.json", metrics)
+        summaries[reference.name] = {split: done.summary for split, done in evaluations.items()}
+    for name, summary in summaries.items():
+        rivals = {other: summaries[other] for other in RIVALS if other != name}
+        write_json(f"metrics/{name}.json", row_figures(summary, rivals))
     backwards = reversed_bank(bank)
     for reference in (copy_last(), context_mean()):
         evaluations = evaluate_splits(backwards, reference, evaluate_params, seed=common.seed, device=device)

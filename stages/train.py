@@ -13,6 +13,7 @@ from lvm_core.runtime.distributed import Ranks, joined
 from lvm_core.runtime.files import phase_directory, write_csv
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.readers import read_npy
+from lvm_core.train import enter_curve
 from lvm_core.train.phases import PREVIOUS, pass_on, run_phase, stop_before
 from lvm_core.train.trainer import Trainer
 
@@ -43,13 +44,16 @@ def train(recipe: Recipe, phase: str, before: Path | None, directory: Path, rank
         print(f"train {name} phase {phase}: not trained, stopped after phase {stop.after} by the gates: {stop.why}")
     else:
         targets = read_npy(f"data/curriculum/{name}/{phase}.npy")
-        state = run_phase(Trainer(recipe, bank, ranks), work, phase, targets, before, directory)
+        trainer = Trainer(recipe, bank, ranks, on_epoch=lambda state: enter_curve(name, state.history))
+        state = run_phase(trainer, work, phase, targets, before, directory)
         history, epoch = state.history, state.best_epoch
     if not ranks.first:
         return
     if phase == "c":
         write_csv(f"plots/training/{name}.csv", pd.DataFrame(history))
-    print(f"train {name} phase {phase}: kept epoch {epoch}", flush=True)
+    kept = history[epoch - 1]
+    figures = f"R@5 {kept['dev_recall_at_5']:.3f}, cosine {kept['dev_cosine']:.3f} on dev"
+    print(f"train {name} phase {phase}: kept epoch {epoch}: {figures}", flush=True)
 
 
 if __name__ == "__main__":

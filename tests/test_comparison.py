@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from lvm_core.bank import reversed_bank
+from lvm_core.comparison import remove_left_over
 from lvm_core.comparison.rows import (
     BASELINES,
     ENDS,
@@ -29,6 +31,7 @@ from lvm_core.comparison.rows import (
     with_intervals,
     with_spread,
 )
+from lvm_core.config.figures import ROW_FIGURES
 from lvm_core.config.gates import GatesParams
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_group, read_params
@@ -295,3 +298,21 @@ def test_the_difference_of_the_best_two_recipes_is_paired():
     assert found["lo"] < found["difference"] < found["hi"]
     assert best_two(rows[:1], judged) is None
     assert best_two([rows[0], rows[1] | {"val_recall_at_5": None}], judged) is None
+
+
+def test_files_of_recipes_that_are_not_compared_go_and_nobody_elses(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    row = json.dumps(dict.fromkeys(ROW_FIGURES))
+    kept = {
+        "metrics/p1.json": row,
+        "metrics/mine.json": '{"a": 1}',
+        "metrics/half.json": "{",
+        "metrics/corpus.json": "[]",
+    }
+    kept |= {"plots/training/p1.csv": "", "plots/reliability/selected.csv": "", "plots/training.csv": ""}
+    gone = {"metrics/p9.json": row, "metrics/calibration/p9.json": "{}", "plots/training/p9.csv": ""}
+    for path, text in {**kept, **gone}.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text)
+    assert remove_left_over(["p1"]) == sorted(gone)
+    assert {str(path) for path in Path().rglob("*") if path.is_file()} == set(kept)

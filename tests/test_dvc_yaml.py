@@ -10,6 +10,7 @@ import yaml
 
 from lvm_core.config.resolve import SETTINGS_OF, Params
 from lvm_core.config.settings import EvaluateSettings
+from lvm_core.runtime.files import REFERENCES
 from lvm_core.runtime.sources import code_line, stage_scripts, used_files
 from tests.calling import list_code, one_clear_line, run_stage
 from tests.paths import ROOT
@@ -139,10 +140,25 @@ def test_every_parameter_declared_exists(stage):
 
 def test_metrics_and_plots_are_in_git_and_the_rest_is_cached():
     for stage in STAGES.values():
-        for out in [*stage.get("metrics", []), *stage.get("plots", [])]:
-            ((path, options),) = out.items()
-            assert path.startswith(("metrics/", "plots/"))
-            assert options["cache"] is False
+        for out in [*stage.get("outs", []), *stage.get("metrics", [])]:
+            ((path, options),) = out.items() if isinstance(out, dict) else [(out, {})]
+            assert path.startswith(("metrics/", "plots/")) == (options.get("cache") is False)
+
+
+def test_the_metrics_of_dvc_are_one_small_file_a_row():
+    declared = [path for stage in STAGES.values() for out in stage.get("metrics", []) for path in out]
+    assert declared.count("metrics/${item.recipe}.json") == 1
+    assert sorted(declared) == sorted(["metrics/${item.recipe}.json", *(f"metrics/{name}.json" for name in REFERENCES)])
+
+
+def test_the_plots_of_dvc_are_few_and_drawn_from_what_stages_write():
+    written = {path for stage in STAGES.values() for out in stage["outs"] if isinstance(out, dict) for path in out}
+    assert not [name for name, stage in STAGES.items() if "plots" in stage]
+    assert len(PIPELINE["plots"]) <= 10
+    for plot in PIPELINE["plots"]:
+        ((options),) = plot.values()
+        assert (ROOT / f".dvc/plots/{options['template']}.json").is_file()
+        assert set(options["y"]) <= written
 
 
 def test_every_recipe_has_an_artifact():

@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 import stages.evaluate
-from lvm_core.config.figures import ABLATIONS, HEADLINE, headline
+from lvm_core.config.figures import ABLATIONS
 from lvm_core.config.gates import REQUIRED_SETS
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.references import copy_last
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import AFTER_B, REFERENCES
+from lvm_core.runtime.files import AFTER_B, REFERENCES, RIVALS, write_json
 from lvm_core.runtime.readers import read_json, read_parquet
 from tests.calling import COMMON, Done, run_stage, settle
 from tests.synthetic import make_bank, write_bank
@@ -60,18 +60,20 @@ def assert_one_line_error(done: Done, *parts: str) -> None:
 def test_references_stage(folder: Path) -> None:
     done = run_stage(["stages.references"], folder)
     assert done.returncode == 0, done.stderr
-    metrics = read_json(folder / "metrics" / "references.json")
-    assert tuple(metrics) == REFERENCES
-    assert metrics["oracle"]["val"]["cosine"] == pytest.approx(1.0, abs=1e-6)
+    metrics = {name: read_json(folder / "metrics" / f"{name}.json") for name in REFERENCES}
+    assert metrics["oracle"]["cosine"] == pytest.approx(1.0, abs=1e-6)
+    best = max(RIVALS, key=lambda name: metrics[name]["r5"])
+    assert [name for name in RIVALS if metrics[name]["r5_vs_rival"] > 0] in ([best], [])
+    assert metrics["oracle"]["r5_vs_rival"] == pytest.approx(metrics["oracle"]["r5"] - metrics[best]["r5"])
+    assert metrics["copy_last"]["ood_r5_vs_copy"] == 0
     for name in REFERENCES:
         output = folder / "data" / "evaluation" / "references" / name
         summary = read_json(output / "summary.json")
         for split in ("val", "ood"):
-            assert tuple(metrics[name][split]) == HEADLINE
-            assert metrics[name][split] == headline(summary[split])
+            assert metrics[name]["r5" if split == "val" else "ood_r5"] == summary[split]["recall_at_5"]
             assert len(read_parquet(output / f"{split}.parquet")) == len(BANK.targets(split))
     direct = evaluate(BANK, "ood", copy_last(), seed=3)
-    assert metrics["copy_last"]["ood"]["mrr"] == pytest.approx(headline(direct.summary)["mrr"])
+    assert metrics["copy_last"]["ood_r5"] == pytest.approx(direct.summary["recall_at_5"])
     first = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert run_stage(["stages.references"], folder).returncode == 0
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == first
@@ -97,6 +99,9 @@ def test_evaluate_stage(folder: Path) -> None:
     final, after_b = folder / "data/models/p5", folder / "data/phases/b/p5"
     for seed, directory in enumerate((final, after_b)):
         write_untrained(directory, 16, seed)
+    for place, name in enumerate(RIVALS):
+        summary = {split: {"recall_at_5": place / 100} for split in ("val", "ood")}
+        write_json(folder / f"data/evaluation/references/{name}/summary.json", summary)
     done = run_stage(["stages.evaluate", "p5", "c"], folder)
     assert done.returncode == 0, done.stderr
     evaluation = folder / "data/evaluation/c/p5"
@@ -107,8 +112,17 @@ def test_evaluate_stage(folder: Path) -> None:
     assert of_b["val"]["rollout"] is None
     for name in ("", AFTER_B):
         assert len(read_parquet(evaluation / name / "ood.parquet")) == len(BANK.targets("ood"))
-    assert read_json(folder / "metrics/p5.json") == {split: headline(of_final[split]) for split in ("val", "ood")}
+    val, ood = of_final["val"], of_final["ood"]
+    assert read_json(folder / "metrics/p5.json") == {
+        "r5": val["recall_at_5"],
+        "r5_vs_rival": pytest.approx(val["recall_at_5"] - (len(RIVALS) - 1) / 100),
+        "mrr": val["mrr"],
+        "cosine": val["cosine"],
+        "ood_r5": ood["recall_at_5"],
+        "ood_r5_vs_copy": pytest.approx(ood["recall_at_5"] - RIVALS.index("copy_last") / 100),
+    }
     assert [path.name for path in folder.glob("metrics/**/*")] == ["p5.json"]
+    assert f"p5 on ood: R@5 {ood['recall_at_5']:.3f}, cosine {ood['cosine']:.3f}" in done.stdout
 
 
 def call_evaluate(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:

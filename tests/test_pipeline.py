@@ -13,9 +13,9 @@ import yaml
 
 from lvm_core.bank import load_bank
 from lvm_core.comparison.rows import columns
-from lvm_core.config.figures import measured_headlines
+from lvm_core.config.figures import ROW_FIGURES, measured_headlines
 from lvm_core.models.checkpoint import load_model
-from lvm_core.runtime.files import AFTER_B, REFERENCES
+from lvm_core.runtime.files import AFTER_B, REFERENCES, RIVALS
 from lvm_core.runtime.readers import read_npy, read_parquet
 from lvm_core.runtime.sources import code_line
 from tests.calling import run_line
@@ -76,12 +76,20 @@ def test_the_comparison_keeps_its_contract(text_run):
         assert table.loc["oracle", f"{split}_rollout"] == pytest.approx(1.0, abs=1e-5)
         assert table.loc["copy_last", f"{split}_recall_at_1_unmasked"] == 0.0
     for name in RECIPES:
-        metrics = json.loads((text_run / f"metrics/{name}.json").read_text())
-        assert metrics["val"]["recall_at_5"] == pytest.approx(table.loc[name, "val_recall_at_5"], abs=1e-6)
         for phase, folder in (("a", f"a/{name}"), ("b", f"c/{name}/{AFTER_B}")):
             summary = json.loads((text_run / f"data/evaluation/{folder}/summary.json").read_text())
             written = json.loads((text_run / f"metrics/stage_{phase}/{name}.json").read_text())
             assert written == measured_headlines(summary)
+    for name in (*RECIPES, *REFERENCES):
+        figures = json.loads((text_run / f"metrics/{name}.json").read_text())
+        assert tuple(figures) == ROW_FIGURES
+        assert figures["r5"] == pytest.approx(table.loc[name, "val_recall_at_5"], abs=1e-6)
+        rivals = table.loc[[rival for rival in RIVALS if rival != name], "val_recall_at_5"]
+        assert figures["r5_vs_rival"] == pytest.approx(figures["r5"] - rivals.max(), abs=1e-6)
+        detailed = json.loads((text_run / f"metrics/details/{name}.json").read_text())
+        assert (detailed["val"]["recall_at_5"], detailed["ood"]["recall_at_5"]) == (figures["r5"], figures["ood_r5"])
+    curves = pd.read_csv(text_run / "plots/training.csv")
+    assert curves["name"].unique().tolist() == sorted(RECIPES)
     details = json.loads((text_run / "metrics/comparison.json").read_text())
     assert details["frame"] == "corrected"
     assert [row["name"] for row in details["rows"]] == table.index.tolist()

@@ -398,7 +398,7 @@ def test_the_stage_writes_the_page(tmp_path, monkeypatch, usual):
     assert Page((tmp_path / "plots/report.html").read_text()).text[:500] == Page(usual).text[:500]
 
 
-@pytest.mark.parametrize("template", ["intervals", "frontier", "phases", "by_name"])
+@pytest.mark.parametrize("template", ["ranking", "curves", "losses", "lines", "frontier"])
 def test_templates_of_dvc_plots_are_whole(template):
     text = (ROOT / f".dvc/plots/{template}.json").read_text()
     spec = json.loads(text)

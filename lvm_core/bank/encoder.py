@@ -245,7 +245,7 @@ def encode_bank(
     """Encode `texts` into a .npy file, one unit row a text in the order given, and say what `bank.json` records.
 
     Each part of some batches is saved on the way. Texts are sorted by their tokens so that a batch needs little
-    padding. Of several processes each encodes every so manieth part, and the first one writes the file (the others
+    padding. Of n processes each encodes every n-th part, and the first one writes the file (the others
     return None); which texts share a batch does not depend on their number, so that the bytes do not either.
 
     `shards` is the folder of saved parts, named by `encoder.fingerprint(texts, features)`; the processor's `features`

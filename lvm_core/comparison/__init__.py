@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lvm_core.comparison import rows
 from lvm_core.comparison.as_published import beside_ours
 from lvm_core.comparison.rows import COPYING
-from lvm_core.config.figures import MORE, SPLITS
+from lvm_core.config.figures import MORE, ROW_FIGURES, SPLITS
 from lvm_core.config.gates import GatesParams
 from lvm_core.fivecat.statistics import Judgement, judge_both_ways, read_judgements
-from lvm_core.runtime.files import AFTER_B, REFERENCES, REVERSED, evaluation_directory, seed_variant
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import (
+    AFTER_B,
+    REFERENCES,
+    REVERSED,
+    atomic_directory,
+    evaluation_directory,
+    seed_variant,
+    write_json,
+)
+from lvm_core.runtime.readers import read_json
 from lvm_core.selection import to_json
 from lvm_core.selection.gates_text import stopped_note
 from lvm_core.selection.judge import judge_gates
+
+SELECTED = "selected"
+"""The model that the ladder selects, whose files lie beside those of the recipes."""
 
 Summaries = dict[str, Mapping[str, Any]]
 """By row and split."""
@@ -121,3 +137,34 @@ def _more(judgements: Mapping[str, Judgement]) -> dict[str, dict[str, list[float
     """Figures beside the table's, by row: value and ends of the interval."""
     keys = [f"{split}_{figure}" for split in SPLITS for figure in MORE]
     return {name: {key: [one.value[key], *one.interval(key)] for key in keys} for name, one in judgements.items()}
+
+
+def write_figures(path: str, figures: Mapping[str, Mapping[str, Any]]) -> None:
+    """Replace a folder by one json file a row."""
+    with atomic_directory(path) as directory:
+        for name, one in figures.items():
+            write_json(directory / f"{name}.json", one)
+
+
+OF_ONE_ROW = {"metrics": "json", "metrics/calibration": "json", "plots/training": "csv", "plots/reliability": "csv"}
+"""Folders with a file for each row, and how its name ends."""
+
+
+def remove_left_over(names: Collection[str]) -> list[str]:
+    """Remove the files of recipes that are not among the names: earlier runs left them, and DVC knows them no more.
+
+    In metrics/ only what has the figures of a row, so that nobody's own file goes. Returns the paths.
+    """
+    there = itertools.chain(*(Path(folder).glob(f"*.{ending}") for folder, ending in OF_ONE_ROW.items()))
+    left = sorted(path for path in there if path.stem not in {*names, SELECTED})
+    gone = [path for path in left if path.parent != Path("metrics") or _is_of_a_row(path)]
+    for path in gone:
+        path.unlink()
+    return [str(path) for path in gone]
+
+
+def _is_of_a_row(path: Path) -> bool:
+    with suppress(LvmError):
+        found = read_json(path)
+        return isinstance(found, dict) and tuple(found) == ROW_FIGURES
+    return False

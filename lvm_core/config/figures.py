@@ -110,6 +110,38 @@ def headlines(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str,
     return {split: headline(summary) for split, summary in summaries.items()}
 
 
+ROW_FIGURES = ("r5", "r5_vs_rival", "mrr", "cosine", "ood_r5", "ood_r5_vs_copy")
+"""Keys of metrics/<row>.json."""
+
+
+def row_figures(
+    summary: Mapping[str, Mapping[str, Any]], rivals: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> dict[str, float | None]:
+    """The figures of metrics/<row>.json: few, flat, with short names; None where undefined.
+
+    R@5 is in the article, `r5_vs_rival` its distance to the best of the rivals, all of val; `ood_r5_vs_copy` is the
+    distance to `copy_last` on ood.
+
+    Args:
+        summary: of the row, by split.
+        rivals: summaries of the reference predictors that the row is held against, itself not among them.
+    """
+
+    def r5(of: Mapping[str, Mapping[str, Any]], split: str) -> float | None:
+        value: float | None = of[split]["recall_at_5"]
+        return value
+
+    best = max((value for one in rivals.values() if (value := r5(one, "val")) is not None), default=None)
+    copying = r5(rivals["copy_last"], "ood") if "copy_last" in rivals else r5(summary, "ood")
+    val, ood = r5(summary, "val"), r5(summary, "ood")
+    further = _difference(val, best), summary["val"]["mrr"], summary["val"]["cosine"]
+    return dict(zip(ROW_FIGURES, (val, *further, ood, _difference(ood, copying)), strict=True))
+
+
+def _difference(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other
+
+
 def measured_headlines(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """The same without figures that are undefined on these data, or whose test was not made."""
     return {

@@ -25,7 +25,7 @@ from lvm_core.config.figures import (
     step_columns,
 )
 from lvm_core.config.groups import EvaluateParams
-from lvm_core.fivecat.figures import summarise
+from lvm_core.fivecat.figures import summarise, window_terms
 from lvm_core.fivecat.measures import (
     Predictor,
     closeness_columns,
@@ -124,8 +124,9 @@ def evaluate(
         **{name: _join([part[name] for part in parts], name) for name in _measured(params.rollout_steps)},
     }
     table = pd.DataFrame(columns)
-    draws = bootstrap(table, params.coherence_cuts, (seed, *split.encode()))
-    return Evaluation(table, summarise(table, params), draws)
+    terms = window_terms(table, params.coherence_cuts)
+    draws = bootstrap(terms, table["article"], (seed, *split.encode()))
+    return Evaluation(table, summarise(table, terms, params.coherence_cuts), draws)
 
 
 def judgement_of(evaluations: Mapping[str, Evaluation]) -> Judgement:
@@ -148,15 +149,24 @@ def evaluate_splits(
     splits: Sequence[str] = REPORTED_SPLITS,
     leave_out: Collection[str] = (),
 ) -> dict[str, Evaluation]:
-    """`evaluate` on several splits, with progress lines on stderr; evaluations by split."""
+    """`evaluate` on several splits, with progress lines on stderr and a line on each; evaluations by split."""
     done = {}
     for split in splits:
         progress = Progress(f"{predictor.name} on {split}", len(judged_windows(bank, split, params)), "windows")
         done[split] = evaluate(
             bank, split, predictor, params, seed=seed, device=device, leave_out=leave_out, on_batch=progress.update
         )
-        progress.close()
+        shown = (_shown(title, done[split].summary[name]) for title, name in SAID.items())
+        print(f"{predictor.name} on {split}: {', '.join(shown)}", flush=True)
     return done
+
+
+SAID = {"R@5": "recall_at_5", "cosine": "cosine"}
+"""Figures that the line on an evaluation names, by their titles."""
+
+
+def _shown(title: str, value: float | None) -> str:
+    return f"{title} undefined" if value is None else f"{title} {value:.3f}"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from lvm_core.config.figures import (
     published_step_column,
     step_columns,
 )
-from lvm_core.config.groups import EvaluateParams
 
 Terms = Mapping[str, np.ndarray]
 
@@ -131,9 +130,11 @@ def figures_of(terms: Terms) -> dict[str, float | None]:
     return {name: None if np.isnan(one[0]) else float(one[0]) for name, one in figures_of_means(arrays).items()}
 
 
-def summarise(windows: pd.DataFrame, params: EvaluateParams) -> dict[str, Any]:
-    """The figures of a split by name, and beside them numbers of windows, profiles, rollout steps, coherence bins."""
-    terms = window_terms(windows, params.coherence_cuts)
+def summarise(windows: pd.DataFrame, terms: Terms, coherence_cuts: Sequence[float]) -> dict[str, Any]:
+    """The figures of a split by name, and beside them numbers of windows, profiles, rollout steps, coherence bins.
+
+    `terms`: of the windows, by `window_terms` with the same cuts.
+    """
     counts = {name: _count(terms[term]) for name, term in COUNTED.items()}
     by_step = {
         step: [windows[name].to_numpy() for name in step_columns(step)] for step in range(1, _steps(windows) + 1)
@@ -155,7 +156,7 @@ def summarise(windows: pd.DataFrame, params: EvaluateParams) -> dict[str, Any]:
             }
             for step, (cosine, recall) in by_step.items()
         },
-        "coherence": _coherence(windows, terms["cosine"], params.coherence_cuts),
+        "coherence": _coherence(windows, terms["cosine"], coherence_cuts),
     }
 
 

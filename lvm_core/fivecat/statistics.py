@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lvm_core.config.figures import FIGURES, SPLITS
-from lvm_core.fivecat.figures import figures_of, figures_of_means, window_terms
+from lvm_core.fivecat.figures import Terms, figures_of, figures_of_means, window_terms
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.readers import read_json, read_npy, read_parquet
 from lvm_core.windows import CONTEXT
@@ -98,18 +98,23 @@ def judge(
     value: dict[str, float | None] = {}
     draws: dict[str, np.ndarray] = {}
     for split, windows in tables.items():
-        value |= {f"{split}_{name}": one for name, one in figures_of(window_terms(windows, coherence_cuts)).items()}
-        drawn = bootstrap(windows, coherence_cuts, (seed, *split.encode()), resamples)
+        terms = window_terms(windows, coherence_cuts)
+        value |= {f"{split}_{name}": one for name, one in figures_of(terms).items()}
+        drawn = bootstrap(terms, windows["article"], (seed, *split.encode()), resamples)
         draws |= {f"{split}_{name}": values for name, values in zip(FIGURES, drawn, strict=True)}
     return Judgement(value, draws)
 
 
-def bootstrap(
-    windows: pd.DataFrame, coherence_cuts: Sequence[float], seed: int | Sequence[int], resamples: int = RESAMPLES
-) -> np.ndarray:
-    """[F, B] float64: each of FIGURES in each draw of articles; NaN where undefined, or defined in a single article."""
-    terms = window_terms(windows, coherence_cuts)
-    article = pd.factorize(windows["article"])[0]
+def bootstrap(terms: Terms, articles: pd.Series, seed: int | Sequence[int], resamples: int = RESAMPLES) -> np.ndarray:
+    """[F, B] float64: each of FIGURES in each draw of articles; NaN where undefined, or defined in a single article.
+
+    Args:
+        terms: of a table of windows (`figures.window_terms`).
+        articles: of the same windows.
+        seed: of the draws.
+        resamples: number of draws.
+    """
+    article = pd.factorize(articles)[0]
     sums, counts = article_totals(article, np.stack(list(terms.values()), axis=1))
     # a measure that a single article has can only be drawn again: that is no width of 0, but no knowledge of others
     several = np.where((counts > 0).sum(0) > 1, counts, 0.0)

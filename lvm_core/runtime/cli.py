@@ -102,15 +102,27 @@ def write_record(argv: Sequence[str], cpu: float, wall: float, rss: int, process
             file.write(json.dumps(said) + "\n")
 
 
+PROGRESS = "LVM_PROGRESS"
+"""Names the seconds between two lines of progress, for a program that shows them in its own way."""
+
+
+def progress_interval() -> float:
+    """Seconds between two lines of progress: few on a terminal, many in a log file, which has to stay readable."""
+    with suppress(ValueError):
+        return float(os.environ.get(PROGRESS, ""))
+    return 5.0 if sys.stderr.isatty() else 30.0
+
+
 class Progress:
     """Counts units of work and prints `label: done/total (percent), rate unit/s, time left` to stderr.
 
-    It stays readable in a log file: a line at most `every` so many seconds. Units `done` before this run do not enter
-    the rate. Of several processes of one run only the first one prints.
+    A line at most every `every` seconds; by default `progress_interval`. Units `done` before this run do not enter the
+    rate. Of several processes of one run only the first one prints.
     """
 
-    def __init__(self, label: str, total: int, unit: str, done: int = 0, every: float = 5.0) -> None:
-        self.label, self.total, self.unit, self.every = label, total, unit, every
+    def __init__(self, label: str, total: int, unit: str, done: int = 0, every: float | None = None) -> None:
+        self.label, self.total, self.unit = label, total, unit
+        self.every = progress_interval() if every is None else every
         self.done = self.start_done = done
         self.start = self.last = time.monotonic()
 

@@ -27,6 +27,9 @@ REFERENCES = (
 )
 """Names of the reference predictors, in the order of the tables."""
 
+RIVALS = tuple(name for name in REFERENCES if name not in ("oracle", "article_centroid"))
+"""Those that do not see what is to be predicted: what a recipe has to beat."""
+
 REVERSED = "reversed"
 """Variant of a recipe that is trained and tested on articles read backwards."""
 

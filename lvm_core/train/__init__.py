@@ -1,13 +1,48 @@
-"""Training: batches, losses, the trainer, phases. Here, without torch: what the gates after a phase decide."""
+"""Training: batches, losses, the trainer, phases.
+
+Here, without torch: the curves of all trainings, and what the gates decide after a phase.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import math
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lvm_core.config.params import Group, validate
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import write_json
+from lvm_core.runtime.files import write_json, write_text
 from lvm_core.runtime.readers import read_json
+
+CURVES = Path("plots/training.csv")
+"""The curves of all recipes, those in training up to the epoch that they have finished. `dvc plots show` draws them."""
+
+
+def enter_curve(name: str, history: Sequence[Mapping[str, Any]], path: Path = CURVES) -> None:
+    """Put the epochs that a recipe has trained in the place of its earlier ones, and write the whole file anew.
+
+    Several trainings may do so at a time. `history` has one mapping an epoch, all with the same keys.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        header = ",".join(("name", *history[0]))
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        others = [line for line in lines[1:] if not line.startswith(f"{name},")] if lines[:1] == [header] else []
+        own = [",".join((name, *(_cell(value) for value in epoch.values()))) for epoch in history]
+        rows = sorted([*others, *own], key=lambda line: line.split(",")[0])  # keeps the order of the epochs
+        write_text(path, "".join(f"{line}\n" for line in (header, *rows)))
+    finally:
+        os.close(folder)
+
+
+def _cell(value: Any) -> str:
+    """As `write_csv` writes it."""
+    return str(value) if not isinstance(value, float) else "" if math.isnan(value) else f"{value:.7g}"
 
 
 class Decision(Group):

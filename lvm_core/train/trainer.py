@@ -34,8 +34,12 @@ DevMetrics = Callable[[nn.Module], dict[str, float]]
 class Trainer:
     """Trains a recipe on a bank, on the recipe's device and in its precision, as one of the processes `ranks`."""
 
-    def __init__(self, recipe: Recipe, bank: Bank, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self, recipe: Recipe, bank: Bank, ranks: Ranks = ALONE, on_epoch: Callable[[TrainState], None] | None = None
+    ) -> None:
         self.recipe, self.bank, self.ranks = recipe, bank, ranks
+        self.on_epoch = on_epoch
+        """Called by the first process after each epoch."""
         self.device = resolve_device(recipe.device, ranks.local if ranks.size > 1 else None)
         self.precision = resolve_precision(recipe.precision, self.device)
 
@@ -147,6 +151,8 @@ class Trainer:
             shown = ", ".join(f"{name} {number:.4f}" for name, number in figures.items())
             place = f"train {self.recipe.name} phase {phase}: epoch {epoch}/{self.recipe.train.epochs.total}"
             print(f"{place}, lr {lr:.2g}, {shown}", flush=True)
+            if self.on_epoch:
+                self.on_epoch(state)
 
 
 def dev_metrics_on(bank: Bank, device: torch.device, best_by: str = "cosine") -> DevMetrics:
