@@ -39,7 +39,7 @@ def train(recipe: Recipe, phase: str, before: Path | None, directory: Path, rank
     if stop is not None and before is not None:
         if not ranks.first:
             return
-        passed = pass_on(work, stop, phase, bank.info, before, directory)
+        passed = pass_on(work, stop, phase, bank, before, directory)
         history, epoch = passed.history, passed.epoch
         print(f"train {name} phase {phase}: not trained, stopped after phase {stop.after} by the gates: {stop.why}")
     else:

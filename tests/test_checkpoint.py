@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from contextlib import chdir
 
@@ -10,10 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 import lvm_core
+from lvm_core.bank import Bank
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import phase_directory
-from lvm_core.train.phases import begin_phase, end_phase
+from lvm_core.train.phases import begin_phase, end_phase, model_readme
 from lvm_core.train.trainer import Trainer
 from tests.training import same, small_bank, small_recipe, train
 
@@ -84,10 +86,33 @@ def test_a_phase_on_another_bank_is_refused(tmp_path, monkeypatch):
 
 def test_saving_twice_gives_the_same_bytes(model_directory):
     before = {path.name: path.read_bytes() for path in model_directory.iterdir()}
-    assert set(before) == {"model.safetensors", "model.json"}
+    assert set(before) == {"model.safetensors", "model.json", "README.md"}
     bank, recipe = small_bank(), small_recipe(model={"pos_scalar": 0.7})
     end_phase(Trainer(recipe, bank), train(bank, recipe, "abc"), "c", phase_directory("small", "c"))
     assert {path.name: path.read_bytes() for path in model_directory.iterdir()} == before
+
+
+def test_the_readme_says_what_the_model_is_and_its_code_runs(trained, model_directory, monkeypatch):
+    _, _, _, state = trained
+    text = (model_directory / "README.md").read_text()
+    row = state.history[state.best_epoch - 1]
+    assert f"R@5 {row['dev_recall_at_5']:.4f}, cosine {row['dev_cosine']:.4f}, at that epoch" in text
+    for said in ("# small", "5 unit vectors of 16", "`synthetic`", "pos_scalar 0.7", "see the licence of your data"):
+        assert said in text
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(model_directory)
+    found: dict[str, np.ndarray] = {}
+    exec(code, found)
+    assert found["prediction"].shape == (16,)
+
+
+def test_a_readme_knows_the_licences_of_the_default_corpora(trained):
+    folder, bank, _, _ = trained
+    articles = bank.articles.assign(source=np.where(bank.articles["split"] == "ood", "wikipedia", "a|b\nc"))
+    info = load_model(folder / phase_directory("small", "c")).info
+    text = model_readme("small", info, Bank(bank.vectors, articles, bank.info))
+    assert "- `wikipedia`: articles of Wikipedia, CC BY-SA" in text
+    assert "- `a/b\\nc`: see the licence of your data" in text
 
 
 def test_weights_are_plain_safetensors(model_directory):

@@ -26,7 +26,7 @@ def test_a_training_enters_each_epoch_when_it_ends(tmp_path):
 
     def on_epoch(state):
         enter_curve("p1", state.history, path)
-        seen.append(read_csv(path, "epoch")["epoch"].tolist())
+        seen.append(read_csv(path, "epoch").index.tolist())
 
     bank, recipe = small_bank(), small_recipe()
     trainer = Trainer(recipe, bank, on_epoch=on_epoch)

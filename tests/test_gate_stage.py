@@ -310,6 +310,7 @@ def test_a_stopped_recipe_keeps_its_weights_byte_for_byte(place):
         assert f"not trained, stopped after phase a by the gates: {WHY}" in done.stdout
     a, b, c = (bytes_of(place, phase) for phase in "abc")
     told = [json.loads(files.pop("model.json")) for files in (a, b, c)]
+    assert "stopped after phase A by the gates: " + WHY in c.pop("README.md").decode()
     assert a == b
     assert set(a) == {"model.safetensors", "last.safetensors", "optimizer.safetensors"}
     assert c == {"model.safetensors": a["model.safetensors"]}

@@ -43,6 +43,10 @@ from tests.paths import ROOT
 pytestmark = pytest.mark.xdist_group("ladder")
 
 
+def weights(directory):
+    return {name: content for name, content in contents(directory).items() if name != "README.md"}
+
+
 def test_attempts_are_tried_in_order_and_the_best_on_dev_is_the_fallback(place):
     found = go_up({"recipe": "third"}, SECOND, {"recipe": "absent", "step": "Option 4"}, {"recipe": "first"})
     assert list(found["attempts"]) == ["third", "second", "second-retry-1", "second-retry-2", "first"]
@@ -56,7 +60,7 @@ def test_attempts_are_tried_in_order_and_the_best_on_dev_is_the_fallback(place):
     assert (found["selected"]["model"], found["selected"]["by"]) == (best, "fallback")
     assert found["selected"]["dev"]["recall_at_5"] == pytest.approx(dev_figures(best))
     assert load_model(SELECTED).info == load_model(phase_directory(best, "c")).info
-    assert contents(SELECTED) == contents(phase_directory(best, "c"))
+    assert weights(SELECTED) == weights(phase_directory(best, "c"))
     assert not PROGRESS.exists()
     by_cosine = go_up(criterion="cosine")["selected"]["recipe"]
     assert by_cosine == max(RECIPES, key=lambda name: dev_figures(name, "cosine"))
@@ -67,7 +71,7 @@ def test_the_first_that_passes_ends_the_ladder(place):
     assert list(found["attempts"]) == ["first"]
     assert found["not_tried"] == {"second": "Option 3", "second-retry-1": "Option 3", "second-retry-2": "Option 3"}
     assert (found["selected"]["model"], found["selected"]["by"]) == ("first", "gates")
-    assert contents(SELECTED) == contents(phase_directory("first", "c"))
+    assert weights(SELECTED) == weights(phase_directory("first", "c"))
     assert "It is the first whose phase A passes the one gate of `mine` on dev" in ladder_text(found, {})
 
 
@@ -79,7 +83,7 @@ def test_a_retry_that_passes_is_trained_to_its_end_and_selected(place, second_at
     info = load_model(SELECTED).info
     assert (info.recipe["model"]["pos_scalar"], info.architecture["last_slot_bias"]["beta_max"]) == (0.15, 0.8)
     assert [row["phase"] for row in info.history] == ["a", "b", "c"]
-    assert set(contents(SELECTED)) == {"model.json", "model.safetensors"}
+    assert set(contents(SELECTED)) == {"model.json", "model.safetensors", "README.md"}
     assert chosen["dev"]["cosine"] == info.history[info.epoch - 1]["dev_cosine"]
     assert "phases B and C were trained" in ladder_text(found, {})
 
@@ -107,6 +111,16 @@ def test_an_interrupted_ladder_goes_on_and_ends_with_the_same_bytes(place, secon
     # nothing finished is done again
     assert started == [*retries, "ladder-second-retry-2-b", "ladder-second-retry-2-c"]
     assert not PROGRESS.exists()
+
+
+def test_the_readme_of_the_selected_model_has_its_figures_and_its_rivals(place):
+    chosen = go_up({"recipe": "first"}, gates=ALWAYS)["selected"]
+    text = (SELECTED / "README.md").read_text()
+    lines = {line.split(" | ")[0]: line for line in text.splitlines() if line.startswith("| ")}
+    assert f"| {chosen['val']['recall_at_5']:.4f} [" in lines["| first"]
+    assert f"| {chosen['ood']['cosine']:.4f} [" in lines["| first"]
+    assert {"| copy_last", "| decay_centred", "| random"} <= set(lines)
+    assert "| copy_last" not in (phase_directory("first", "c") / "README.md").read_text()
 
 
 def poisoned(kind):

@@ -28,9 +28,16 @@ from lvm_core.runtime.files import phase_directory, sha256_of
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.readers import read_csv, read_json, read_npy, read_parquet
 from lvm_core.runtime.resume import fingerprint, progress_folder
-from lvm_core.selection.dev_gates import Judge, attempt_json, dev_answers, final_standing, reported_answers
+from lvm_core.selection.dev_gates import (
+    Judge,
+    attempt_json,
+    dev_answers,
+    final_standing,
+    reported_answers,
+    reported_rows,
+)
 from lvm_core.selection.score_check import after_phase_a, check_metric
-from lvm_core.train.phases import PHASES, copy_model, train_phases, training_key
+from lvm_core.train.phases import PHASES, copy_model, model_readme, train_phases, training_key
 from lvm_core.train.trainer import Trainer
 
 SELECTED = Path("data/models/selected")
@@ -253,7 +260,7 @@ def _select(chosen: Found, model: str, trained: Path | None, candidates: Mapping
         own = judge.reported(directory, model)
     else:
         figures, own = candidates[recipe], judge.reported_by(PHASES[-1], recipe)
-    copy_model(directory, SELECTED)
+    copy_model(directory, SELECTED, model_readme(model, info, judge.bank, reported_rows(judge, model, own)))
     return {
         **chosen,
         "model": model,
