@@ -61,12 +61,13 @@ def test_an_environment_that_is_up_to_date_is_left_alone(checkout):
 
 def test_everything_is_pinned_and_the_project_s_own_code_is_used_where_it_lies(checkout):
     shutil.rmtree(".venv")
-    venv, torch, others, own, check = commands_now()
+    venv, torch, others, own, check, vega = commands_now()
     assert venv.endswith("-m venv .venv")
     assert torch.endswith("--no-deps -r requirements-torch.txt")
     assert others.endswith("--no-deps --require-hashes -r requirements.txt")
     assert own.endswith("--no-deps --no-build-isolation -e .")
     assert check.endswith("pip check")
+    assert vega.endswith(".venv/vega.js")
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-torch.txt", "pyproject.toml"])
@@ -76,7 +77,7 @@ def test_an_outdated_one_is_removed_before_anything_is_installed(name, checkout,
         text.replace('"numpy>=2"', '"numpy>=2.1"') if name.endswith("toml") else text + "# x\n"
     )
     (checkout / ".venv/of-another-time").touch()
-    assert len(commands_now()) == 5
+    assert len(commands_now()) == 6
     assert not (checkout / ".venv/of-another-time").exists()
     assert "is made anew" in capsys.readouterr().out
     assert commands_now() == []
@@ -85,7 +86,7 @@ def test_an_outdated_one_is_removed_before_anything_is_installed(name, checkout,
 @pytest.mark.parametrize("damage", [".venv/.installed", ".venv/bin/python"])
 def test_one_that_is_not_whole_is_made_anew(damage, checkout):
     (checkout / damage).unlink()
-    assert len(commands_now()) == 5
+    assert len(commands_now()) == 6
 
 
 @pytest.mark.parametrize(
@@ -93,14 +94,14 @@ def test_one_that_is_not_whole_is_made_anew(damage, checkout):
     [(subprocess.CalledProcessError(2, "pip"), 2), (KeyboardInterrupt(), 130)],
     ids=["fails", "ctrl-c"],
 )
-@pytest.mark.parametrize("failing", ["-m venv", "torch", "--require-hashes", "-e .", "pip check"])
+@pytest.mark.parametrize("failing", ["-m venv", "torch", "--require-hashes", "-e .", "pip check", "vega.js"])
 def test_an_unfinished_installation_is_not_taken_for_a_finished_one(failing, error, code, checkout):
     """Not even if what it is made from is afterwards as it was before."""
     before = (checkout / "requirements.txt").read_text()
     append(checkout / "requirements.txt", "# another version\n")
     assert environment.main(Recorded(failing, error)) == code
     (checkout / "requirements.txt").write_text(before)
-    assert len(commands_now()) == 5
+    assert len(commands_now()) == 6
 
 
 def test_trouble_is_one_clear_line(checkout, capsys):

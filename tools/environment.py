@@ -21,6 +21,9 @@ REQUIREMENTS = ("requirements-torch.txt", "requirements.txt")
 OF_THE_PACKAGE = ("build-system", "project")
 """The parts of pyproject.toml that an installation depends on; settings of ruff, mypy and pytest are none."""
 
+VEGA = "import sys, vl_convert; open(sys.argv[1], 'w').write(vl_convert.javascript_bundle(vl_version='5.20'))"
+"""Writes the scripts that the page of `dvc plots show` draws with (.dvc/plots.html)."""
+
 
 def main(run: Callable[[Sequence[str]], object] = subprocess.check_call) -> int:
     """Make the environment in the working directory if it is not up to date; the exit code."""
@@ -79,6 +82,7 @@ def commands() -> list[list[str]]:
         [*install, "--require-hashes", "-r", "requirements.txt"],
         [*install, "--no-build-isolation", "-e", "."],
         [*pip, "check"],
+        [str(ENVIRONMENT / "bin/python"), "-c", VEGA, str(ENVIRONMENT / "vega.js")],
     ]
 
 
