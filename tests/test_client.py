@@ -80,6 +80,8 @@ def test_chat_is_what_the_service_answers(client, service):
     assert answer.confidence == told["confidence"] == answer.steps[0].confidence
     assert [len(step.candidates) for step in answer.steps] == [3, 3]
     assert [one.title for one in answer.steps[0].candidates] == [one["title"] for one in told["steps"][0]["candidates"]]
+    assert [one.model_dump() for one in answer.similar] == told["similar"]
+    assert len(answer.similar) == 3
     assert answer.context.mode == "neighbours"
     assert answer.context.slots[-1].source == "you"
     assert answer.model == "small"
@@ -125,7 +127,7 @@ def test_retrieve(client, service_folder):
 
 
 def test_a_refusal_is_the_service_s_sentence(client):
-    with pytest.raises(ServiceError, match=r"^steps: at most 5 \(it is 9\)$") as refused:
+    with pytest.raises(ServiceError, match=r"^steps: .* less than or equal to 5 \(it is 9\)$") as refused:
         client.chat(EIFFEL, steps=9)
     assert refused.value.status == 422
     assert isinstance(refused.value, LvmError)
@@ -192,13 +194,20 @@ def run(*arguments):
     return run_stage(["lvm_core.service.client", *arguments], ROOT)
 
 
+def only_similar(service):
+    """Texts that plain retrieval finds and the prediction does not."""
+    told = service.post("/chat", {"paragraph": EIFFEL, "candidates": 3}).json
+    return {one["text"] for one in told["similar"]} - {one["text"] for one in told["steps"][0]["candidates"]}
+
+
 def test_command_line(service):
     done = run(EIFFEL, "--url", service.address, "--steps", "2", "--candidates", "3")
     assert done.returncode == 0
     assert done.stderr == ""
     assert "confidence: " in done.stdout
     assert "step 2, confidence " in done.stdout
-    assert done.stdout.count("(cities, chunk ") == 6
+    assert done.stdout.count("(cities, chunk ") == 9  # of two steps, and of the plain retrieval
+    assert done.stdout.count("\n* ") == 3 - len(only_similar(service))
     assert "small: " in done.stdout
     assert "4 of 5 places filled by repeat" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 96
@@ -229,3 +238,4 @@ def test_texts_cannot_command_the_terminal(capsys):
     assert "confidence: none stated" in out
     assert "step 1, confidence under 0.1%" in out
     assert "2 older chunks of the text unread" in out
+    assert "plain retrieval" not in out  # of a service that does not tell it

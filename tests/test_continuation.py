@@ -69,7 +69,18 @@ def test_a_small_bank_gives_what_it_has():
 
 def test_a_chunk_of_the_bank_is_known_again(bank):
     vectors = np.asarray(bank.vectors)
-    assert set(Index.of(bank).same_as_each([vectors[[3, 9]]])[0]) >= {3, 9}
+    same, cosines = Index.of(bank).same_as_each([vectors[[3, 9]], vectors[[20]]])
+    assert set(same[0]) >= {3, 9}
+    np.testing.assert_allclose(cosines, vectors[[9, 20]] @ vectors.T, atol=1e-6)
+
+
+def test_the_highest_cosines_are_the_plain_retrieval(bank):
+    index = Index.of(bank)
+    cosines = index.same_as_each([np.asarray(bank.vectors)[[9]]])[1][0]
+    wanted = ChunkSearch(bank, index).nearest(np.asarray(bank.vectors)[[9]], [[9, 10]], 3)[0]
+    found = ChunkSearch(bank, index).best(cosines, [9, 10], 3)
+    assert [one.row for one in found] == [one.row for one in wanted]
+    assert len(ChunkSearch(bank, index).best(cosines, range(2, len(bank.vectors)), 5)) == 2
 
 
 def filled(bank, given, strategy):

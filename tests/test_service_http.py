@@ -59,9 +59,7 @@ def test_the_page_loads_nothing_from_elsewhere(service):
     assert not re.search(rb"(?:src|href)=[\"']?https?://", answer.body)
 
 
-def test_openapi_names_the_endpoints_and_no_page_with_foreign_scripts(service):
-    paths = service.get("/openapi.json").json["paths"]
-    assert {"/chat", "/predict", "/retrieve", "/health", "/info", "/metrics"} <= set(paths)
+def test_no_page_has_foreign_scripts(service):
     assert service.get("/docs").status == service.get("/redoc").status == 404
 
 
@@ -104,6 +102,9 @@ def test_the_answer_is_that_of_model_and_bank_by_hand(service, model, bank):
     assert candidates[0]["chunk_index"] == best[0] % len(SENTENCES)
     assert told["context"]["mode"] == "given"
     assert not set(ROME[:5]) & {one["text"] for one in candidates}
+    cosines[cosines > -2] = (np.asarray(bank.vectors) @ bank.vectors[rows[-1]])[cosines > -2]
+    assert [one["text"] for one in told["similar"]] == [texts[row] for row in np.argsort(-cosines)[:3]]
+    np.testing.assert_allclose([one["score"] for one in told["similar"]], np.sort(-cosines)[:3] * -1, atol=1e-3)
     near = np.asarray(bank.vectors[rows]) @ predicted
     np.testing.assert_allclose([slot["similarity"] for slot in told["context"]["slots"]], near, atol=1e-3)
 
@@ -130,7 +131,8 @@ def test_neighbours_come_from_the_best_match_in_the_bank(service):
     slots = told["context"]["slots"]
     assert [slot["text"] for slot in slots] == ROME[:5]
     assert [(slot["source"], slot["title"]) for slot in slots] == [("bank", "Rome")] * 4 + [("you", None)]
-    assert not set(ROME[:5]) & {one["text"] for one in told["steps"][0]["candidates"]}
+    found = [*told["steps"][0]["candidates"], *told["similar"]]
+    assert not set(ROME[:5]) & {one["text"] for one in found}
 
 
 def test_a_long_paragraph_is_cut_and_the_last_five_chunks_are_read(service):
@@ -191,22 +193,6 @@ def test_requests_at_the_same_time_get_their_own_answers(service):
     assert [answer["candidates"][0]["text"] for answer in answers] == texts
 
 
-def test_metrics_count_what_was_answered(service):
-    def count(route, status):
-        text = service.get("/metrics").body.decode()
-        found = re.search(rf'lvm_requests_total{{route="{route}",status="{status}"}} ([0-9.]+)', text)
-        return float(found.group(1)) if found else 0.0
-
-    before = count("/chat", 422), count("/retrieve", 200), count("other", 404)
-    service.post("/chat", {})
-    service.post("/retrieve", {"text": EIFFEL})
-    service.get("/nowhere/at/all")
-    assert (count("/chat", 422), count("/retrieve", 200), count("other", 404)) == tuple(one + 1 for one in before)
-    text = service.get("/metrics").body.decode()
-    for name in ("lvm_request_seconds_bucket", "lvm_batch_size_bucket", "lvm_queue_depth", "lvm_ready 1.0"):
-        assert name in text
-
-
 REFUSED = [
     ("/chat", {}, 422, "exactly one of paragraph and messages"),
     ("/chat", {"paragraph": EIFFEL, "messages": [EIFFEL]}, 422, "exactly one of paragraph and messages"),
@@ -218,7 +204,7 @@ REFUSED = [
     ("/chat", {"paragraph": "\u001f\u2028"}, 422, "paragraph: holds no text"),
     ("/chat", {"paragraph": "a" * (CHARACTERS + 1)}, 422, f"paragraph: .*at most {CHARACTERS}"),
     ("/chat", {"paragraph": EIFFEL, "steps": 0}, 422, "steps: .*greater than or equal to 1"),
-    ("/chat", {"paragraph": EIFFEL, "steps": 6}, 422, "steps: .*at most 5"),
+    ("/chat", {"paragraph": EIFFEL, "steps": 6}, 422, "steps: .*equal to 5"),
     ("/chat", {"paragraph": EIFFEL, "steps": "2"}, 422, "steps: .*integer"),
     ("/chat", {"paragraph": EIFFEL, "steps": True}, 422, "steps: .*integer"),
     ("/chat", {"paragraph": EIFFEL, "candidates": 21}, 422, "candidates: .*20"),

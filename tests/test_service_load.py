@@ -44,8 +44,8 @@ def batches(service):
     """Number of batches of /chat, and of those with more than one request."""
     text = service.get("/metrics").body.decode()
     count, alone = (
-        sum(map(float, re.findall(rf'lvm_batch_size_{name}{{kind="chat"{more}}} ([0-9.]+)', text)))
-        for name, more in (("count", ""), ("bucket", ',le="1.0"'))
+        sum(map(float, re.findall(rf'lvm_batch_size_{name}{{{more}operation="chat"}} ([0-9.]+)', text)))
+        for name, more in (("count", ""), ("bucket", 'le="1.0",'))
     )
     return count, count - alone
 

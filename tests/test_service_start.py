@@ -157,8 +157,13 @@ def test_from_starting_to_the_end_without_an_encoder(vectors_folder):
         early = running.once("POST", "/predict", body)
         assert (early.status, early.headers["Retry-After"]) == (503, "2")
         assert "starting" in early.json["error"]
+        assert running.get("/openapi.json").status == 200
         running.wait_ready()
 
+        described = running.get("/openapi.json").json["components"]["schemas"]
+        assert described["ChatRequest"]["examples"] == []
+        assert [list(one) for one in described["RetrieveRequest"]["examples"]] == [["vector", "count"]]
+        assert running.post("/retrieve", described["RetrieveRequest"]["examples"][0]).status == 200
         told = running.get("/health").json
         assert told["status"] == "degraded"
         assert any("no calibration" in reason for reason in told["reasons"])

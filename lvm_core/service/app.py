@@ -18,8 +18,9 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -29,23 +30,23 @@ from lvm_core.service.schemas import (
     BODY_BYTES,
     BODY_SECONDS,
     DIGITS,
+    FAILURES,
+    UNHEALTHY,
     ChatAnswer,
     ChatRequest,
-    Failure,
     Health,
+    Info,
     PredictAnswer,
     PredictRequest,
     RetrieveAnswer,
     RetrieveRequest,
+    failures,
 )
 from lvm_core.service.state import Refused, Service
+from lvm_core.windows import CONTEXT
 
 SHOWN = 157
 """Characters of a request that a refusal shows at most."""
-
-FAILURES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Failure} for status in (400, 408, 413, 415, 422, 429, 503)
-}
 
 
 def make_app(service: Service) -> FastAPI:
@@ -54,12 +55,18 @@ def make_app(service: Service) -> FastAPI:
         title="LVM lab",
         description="A latent vector model over HTTP: real text in, the chunks it predicts to come next out.",
         version="1",
+        openapi_tags=[
+            {"name": "model", "description": "What the model predicts and the bank holds."},
+            {"name": "service", "description": "The running service itself."},
+        ],
         docs_url=None,  # their pages load scripts from other hosts
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name.strip("_"),
     )
     app.router.route_class = _Route
     _add_refusals(app, service)
     _add_routes(app, service)
+    _add_examples(app, service)
     return app
 
 
@@ -73,9 +80,9 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
             response = await go_on(request)
         except Exception as error:  # a defect of ours: told to the log, not to the client
             service.log_failure(error)
-            response = JSONResponse({"error": "the service failed on this request; its log says why"}, 500)
+            response = JSONResponse({"error": FAILURES[500][1]}, 500)
         path = getattr(request.scope.get("route"), "path", "other")
-        service.telemetry.answered(path, response.status_code, time.perf_counter() - begun)
+        service.telemetry.answered(request.method, path, response.status_code, time.perf_counter() - begun)
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
@@ -103,33 +110,65 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     async def _page() -> Response:
         return HTMLResponse(page, headers=headers)
 
-    @app.get("/health", response_model=Health, responses={503: {"model": Health}}, summary="State, and why")
+    @app.get("/health", response_model=Health, responses={503: UNHEALTHY}, tags=["service"], summary="State, and why")
     async def _health() -> Response:
+        """Whether requests are answered (ready, degraded) or not (starting, stopping), with the reasons."""
         state = service.health()
         return JSONResponse(state.model_dump(), 200 if state.answers else 503)
 
-    @app.get("/info", responses={503: FAILURES[503]}, summary="Model, figures, encoder, bank, limits")
-    async def _info() -> dict[str, Any]:
-        return service.info()
+    @app.get("/info", response_model=Info, responses=failures(500, 503), tags=["service"], summary="What is served")
+    async def _info() -> Response:
+        """Recipe, held-out figures, encoder, bank, calibration, limits of requests, versions."""
+        return JSONResponse(service.info())
 
-    @app.get("/metrics", response_class=Response, summary="Figures of the running service, for Prometheus")
+    text = {200: {"content": {"text/plain": {"example": "# TYPE lvm_ready gauge\nlvm_ready 1.0\n"}}}}
+
+    @app.get("/metrics", response_class=PlainTextResponse, responses=text, tags=["service"], summary="For Prometheus")
     async def _metrics() -> Response:
-        return Response(service.telemetry.text(), media_type="text/plain; version=0.0.4")
+        """Durations, batches, queue, build and process, in Prometheus' text format 0.0.4."""
+        return Response(service.telemetry.text(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
-    @app.post("/chat", response_model=ChatAnswer, responses=FAILURES)
+    model: dict[str, Any] = {"responses": failures(*FAILURES), "tags": ["model"]}
+
     async def _chat(asked: ChatRequest) -> Response:
-        """Real text in: the chunks predicted to come next, with their sources and a calibrated confidence."""
+        """Real text in: the chunks predicted to come next, with their sources and a calibrated confidence.
+
+        Beside them, to compare: `similar`, the chunks that plain retrieval finds for the last chunk of the text.
+        """
         return JSONResponse(await service.answer("chat", asked))
 
-    @app.post("/predict", response_model=PredictAnswer, responses=FAILURES)
+    _chat.__annotations__["asked"] = ChatRequest.up_to(service.settings.steps)  # its limit stands in the schema too
+    app.post("/chat", response_model=ChatAnswer, summary="Continue a text", **model)(_chat)
+
+    @app.post("/predict", response_model=PredictAnswer, summary="Predict vectors", **model)
     async def _predict(asked: PredictRequest) -> Response:
-        """Contexts of five vectors in, predicted vectors out."""
+        """Contexts of five vectors in, oldest first; the vectors predicted to come next out."""
         return JSONResponse(await service.answer("predict", asked))
 
-    @app.post("/retrieve", response_model=RetrieveAnswer, responses=FAILURES)
+    @app.post("/retrieve", response_model=RetrieveAnswer, summary="Find the nearest chunks", **model)
     async def _retrieve(asked: RetrieveRequest) -> Response:
-        """A text or a vector in, the nearest chunks of the bank out."""
+        """A text or a vector in; the nearest chunks of the bank out, best first."""
         return JSONResponse(await service.answer("retrieve", asked))
+
+
+def _add_examples(app: FastAPI, service: Service) -> None:
+    """Gives the schemas of /openapi.json examples, those of vectors when their dimension is known."""
+    plain = json.loads(files("lvm_core.service").joinpath("examples.json").read_text(encoding="utf-8"))
+    document = app.openapi
+
+    def with_examples() -> dict[str, Any]:
+        told, examples = document(), dict(plain)
+        if service.reads is not None:
+            dimension, texts = service.reads
+            vector = [1] * dimension
+            examples["PredictRequest"] = [{"contexts": [[vector] * CONTEXT]}]
+            examples["RetrieveRequest"] = [*(plain["RetrieveRequest"] if texts else []), {"vector": vector, "count": 3}]
+            examples["ChatRequest"] = plain["ChatRequest"] if texts else []
+        for name, values in examples.items():
+            told["components"]["schemas"][name]["examples"] = values
+        return told
+
+    app.openapi = with_examples  # type: ignore[method-assign]
 
 
 class _Route(APIRoute):

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -86,7 +86,7 @@ class Client:
     def chat(
         self, text: str | Sequence[str], *, steps: int = 1, candidates: int = 5, fill: str | None = None
     ) -> ChatAnswer:
-        """What the model predicts to come next."""
+        """What the model predicts to come next; `similar` is what plain retrieval finds for the last chunk instead."""
         question: dict[str, Any] = {"steps": steps, "candidates": candidates}
         question |= {"paragraph": text} if isinstance(text, str) else {"messages": list(text)}
         question |= {} if fill is None else {"fill": fill}
@@ -176,16 +176,26 @@ def described(answer: ChatAnswer, width: int = 96) -> str:
     lines = [*_wrapped(answer.response, width), "", f"confidence: {_percent(answer.confidence)}"]
     lines += [*_wrapped(answer.confidence_note, width, "  "), ""]
     for step in answer.steps:
-        lines.append(f"step {step.step}, confidence {_percent(step.confidence)}")
-        for one in step.candidates:
-            lines.append(f"  {one.score:.2f}  {one.title} ({one.source}, chunk {one.chunk_index})")
-            lines.append(textwrap.shorten(one.text, width - 8, initial_indent=" " * 8, placeholder=" ..."))
+        lines += [f"step {step.step}, confidence {_percent(step.confidence)}", *_listed(step.candidates, width)]
+    if answer.similar:
+        predicted = {(one.article_id, one.chunk_index) for one in answer.steps[0].candidates}
+        lines += ["", "plain retrieval, to compare: nearest to the last chunk itself (*: in step 1 too)"]
+        lines += _listed(answer.similar, width, predicted)
     filled = sum(slot.source != "you" for slot in answer.context.slots)
     notes = [f"{answer.total_latency_ms:.0f} ms"]
     notes += [f"{filled} of {len(answer.context.slots)} places filled by {answer.context.mode}"] if filled else []
     notes += [f"{answer.dropped_chunks} older chunks of the text unread"] if answer.dropped_chunks else []
     lines += ["", f"{answer.model}: {', '.join(notes)}"]
     return "\n".join(_printable(line) for line in lines)
+
+
+def _listed(found: Sequence[Source], width: int, marked: Container[tuple[str, int]] = ()) -> list[str]:
+    lines = []
+    for one in found:
+        mark = "*" if (one.article_id, one.chunk_index) in marked else " "
+        lines.append(f"{mark} {one.score:.2f}  {one.title} ({one.source}, chunk {one.chunk_index})")
+        lines.append(textwrap.shorten(one.text, width - 8, initial_indent=" " * 8, placeholder=" ..."))
+    return lines
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> list[str]:

@@ -44,6 +44,8 @@ class Chat:
     """[5, D] the vectors that the next prediction reads."""
     left_out: list[int]
     """Bank rows that are no answer."""
+    similar: list[Candidate]
+    """What plain retrieval finds: the chunks nearest to the last given one."""
     steps: list[dict[str, Any]] = field(default_factory=list)
     """Of the answer, with their texts apart."""
     texts: list[str] = field(default_factory=list)
@@ -134,12 +136,15 @@ class Engine:
             vectors = self._encode([chunk for chunks in given for chunk in chunks])
             parts = np.split(vectors, np.cumsum([len(chunks) for chunks in given])[:-1])
         with timed(spent, "context_build_ms"):
-            same = self.parts.index.same_as_each(parts)
+            same, cosines = self.parts.index.same_as_each(parts)
             contexts = self.parts.filler.fill(parts, [job.request.fill or self.settings.fill for job in jobs])
+            left_out = [[*context.bank_rows, *rows] for context, rows in zip(contexts, same, strict=True)]
+            ranked = zip(cosines, left_out, jobs, strict=True)
+            similar = [self.parts.chunks.best(of_one, out, job.request.candidates) for of_one, out, job in ranked]
         spent |= {"lvm_inference_ms": 0.0, "decoding_ms": 0.0}
         return [
-            Chat(job.request, chunks, own | spent, context, context.vectors, [*context.bank_rows, *rows])
-            for job, chunks, own, context, rows in zip(jobs, cut, each, contexts, same, strict=True)
+            Chat(job.request, chunks, own | spent, context, context.vectors, out, found)
+            for job, chunks, own, context, out, found in zip(jobs, cut, each, contexts, left_out, similar, strict=True)
         ]
 
     def _predict_step(self, chats: list[Chat], step: int) -> None:
@@ -186,6 +191,7 @@ class Engine:
             "dropped_chunks": max(len(chat.chunks) - CONTEXT, 0),
             "context": {"mode": context.mode, "given": context.given, "slots": self._slots(chat)},
             "steps": chat.steps,
+            "similar": [_source(one) for one in chat.similar],
             "latency_breakdown": {key: round(value, 3) for key, value in chat.times.items()},
             "total_latency_ms": round(spent + chat.times["queue_ms"], 3),
             "model": self.parts.name,

@@ -84,16 +84,24 @@ class Index:
         return rows.numpy(), best.numpy()
 
     @torch.inference_mode()
-    def same_as_each(self, groups: Sequence[np.ndarray]) -> list[list[int]]:
-        """For each group of [G, D] float32 unit rows, the bank rows of cosine `SAME` or more: these very chunks."""
+    def same_as_each(self, groups: Sequence[np.ndarray]) -> tuple[list[list[int]], np.ndarray]:
+        """What the bank holds of the chunks of each group of [G, D] float32 unit rows.
+
+        Returns:
+            For each group the bank rows of cosine `SAME` or more with one of it: these very chunks. And [B, N] float32,
+            the cosines of the last chunk of each group with every row.
+        """
         given = torch.from_numpy(np.ascontiguousarray(np.concatenate(groups), dtype=np.float32))
         found: list[set[int]] = [set() for _ in groups]
+        last = np.cumsum([len(vectors) for vectors in groups]) - 1
+        cosines = torch.empty(len(groups), len(self))
         group_of = np.repeat(np.arange(len(groups)), [len(vectors) for vectors in groups])
         for start in range(0, len(self), BLOCK):
-            same = torch.nonzero(product(self._vectors[start : start + BLOCK], given) >= SAME)
-            for row, query in same.tolist():
+            scores = product(self._vectors[start : start + BLOCK], given)
+            for row, query in torch.nonzero(scores >= SAME).tolist():
                 found[group_of[query]].add(start + row)
-        return [sorted(rows) for rows in found]
+            cosines[:, start : start + BLOCK] = scores[:, last].T
+        return [sorted(rows) for rows in found], cosines.numpy()
 
 
 @dataclass(frozen=True)
@@ -186,6 +194,13 @@ class ChunkSearch:
             [self.candidate(row, score) for row, score in zip(of_one, scored, strict=True) if row >= 0]
             for of_one, scored in zip(rows.tolist(), scores.tolist(), strict=True)
         ]
+
+    def best(self, cosines: np.ndarray, leave_out: Sequence[int], count: int) -> list[Candidate]:
+        """The chunks of the highest of [N] float32 cosines, best first, without those left out; overwrites these."""
+        cosines[list(leave_out)] = -np.inf
+        top = torch.from_numpy(cosines).topk(min(count, len(cosines)))
+        found = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        return [self.candidate(row, score) for row, score in found if score > -np.inf]
 
     def candidate(self, row: int, score: float) -> Candidate:
         """A chunk of the bank as a candidate with this score."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from lvm_core.config.groups import Fill
 from lvm_core.windows import CONTEXT
@@ -64,15 +64,21 @@ class ChatRequest(Asked):
 
     paragraph: Text | None = None
     messages: Annotated[list[Text], Field(min_length=1, max_length=MESSAGES)] | None = None
-    steps: Annotated[int, Field(ge=1, le=16, description="chunks ahead; /info tells the most")] = 1
-    candidates: Annotated[int, Field(ge=1, le=CANDIDATES, description="texts of each step")] = 5
-    fill: Fill | None = None
+    steps: Annotated[int, Field(ge=1, le=16, description="Chunks ahead.")] = 1
+    candidates: Annotated[int, Field(ge=1, le=CANDIDATES, description="Texts of each step.")] = 5
+    fill: Annotated[Fill | None, Field(description="What fills a context of less than five chunks.")] = None
 
     @model_validator(mode="after")
     def _one_of_two(self) -> ChatRequest:
         if (self.paragraph is None) == (self.messages is None):
             raise ValueError("give exactly one of paragraph and messages")
         return self
+
+    @classmethod
+    def up_to(cls, most: int) -> type[ChatRequest]:
+        """This request as a service takes it that predicts at most so many steps ahead."""
+        steps = Annotated[int, Field(ge=1, le=most, description="Chunks ahead.")]
+        return create_model(cls.__name__, __base__=cls, __doc__=cls.__doc__, steps=(steps, 1))
 
 
 class PredictRequest(Asked):
@@ -146,6 +152,10 @@ class ChatAnswer(BaseModel):
     dropped_chunks: int
     context: ContextUsed
     steps: list[Step]
+    similar: list[Source] = Field(
+        default_factory=list,
+        description="Plain retrieval, to compare: the chunks nearest to the last chunk of the context itself.",
+    )
     latency_breakdown: dict[str, float]
     total_latency_ms: float
     model: str
@@ -185,10 +195,62 @@ class Info(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    limits: dict[str, Any]
+    model: dict[str, Any]
+    metrics: dict[str, Any]
+    encoder: dict[str, Any] | None
+    bank: dict[str, Any]
+    calibration: dict[str, Any] | None
+    limits: dict[str, int]
+    fill: Fill
+    versions: dict[str, str]
 
 
 class Failure(BaseModel):
     """What is answered instead: one sentence."""
 
     error: str
+
+
+FAILURES = {
+    400: (
+        "The body is no JSON, or ends early.",
+        "the body is not valid JSON: Expecting value: line 1 column 1 (char 0)",
+    ),
+    408: ("The body comes too slowly.", f"the body did not come within {BODY_SECONDS:g} seconds"),
+    413: ("The body is too large.", f"the body is larger than {BODY_BYTES:,} bytes"),
+    415: ("The body is not said to be JSON.", "the body must be JSON: send the header Content-Type: application/json"),
+    422: ("A field is missing, unknown or beyond its limit.", "the body must be a JSON object"),
+    429: ("Too many requests wait.", "busy: 64 requests wait already"),
+    500: ("A defect of the service.", "the service failed on this request; its log says why"),
+    503: ("The service is starting or stopping, or the answer took too long.", "the service is starting"),
+}
+"""Statuses of what is not answered: what each means, and such a sentence."""
+
+
+def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These statuses as an OpenAPI document describes them."""
+    again = {"Retry-After": {"description": "Seconds after which to ask again.", "schema": {"type": "integer"}}}
+    return {
+        status: {
+            "model": Failure,
+            "description": FAILURES[status][0],
+            "content": {"application/json": {"example": {"error": FAILURES[status][1]}}},
+            **({"headers": again} if status in (429, 503) else {}),
+        }
+        for status in statuses
+    }
+
+
+UNHEALTHY = {
+    "model": Health,
+    "description": "Requests are not answered.",
+    "content": {
+        "application/json": {
+            "example": {
+                **{"status": "starting", "reasons": ["model, bank and encoder are being loaded"]},
+                **{"model": "selected", "uptime_s": 2.5},
+            }
+        }
+    },
+}
+"""The state of a service that does not answer, likewise."""

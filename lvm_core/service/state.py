@@ -19,7 +19,15 @@ from typing import Any, Literal
 
 import numpy as np
 from fastapi import HTTPException
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from lvm_core.runtime.errors import LvmError
 from lvm_core.service.schemas import ChatRequest, Health, PredictRequest, RetrieveRequest, Settings
@@ -158,7 +166,7 @@ class Service:
             self._engine = engine
             kinds = {"chat": engine.chat, "predict": engine.predict, "retrieve": engine.retrieve}
             self._batcher = Batcher(kinds, self.settings.queue, self.settings.max_batch, self.telemetry.batch)
-            self.telemetry.ready.set(1)
+            self.telemetry.loaded(engine.parts.info(self.settings))
             on_ready(time.monotonic() - self._begun)
 
         self._loader = threading.Thread(target=work, name="loading", daemon=True)
@@ -206,11 +214,16 @@ class Service:
         """What /info answers."""
         return self._parts().info(self.settings)
 
+    @property
+    def reads(self) -> tuple[int, bool] | None:
+        """Dimension of the vectors it reads, and whether it reads text too; None before it is loaded."""
+        if self._engine is None:
+            return None
+        return self._engine.parts.bank.info.dimension, self._engine.parts.encoder is not None
+
     def _check(self, asked: ChatRequest | PredictRequest | RetrieveRequest) -> None:
-        """Refuse what this model cannot answer: too many steps, text without an encoder, vectors that do not fit."""
+        """Refuse what this model cannot answer: text without an encoder, vectors that do not fit."""
         parts, vectors = self._parts(), {}
-        if isinstance(asked, ChatRequest) and asked.steps > self.settings.steps:
-            raise Refused(422, f"steps: at most {self.settings.steps} (it is {asked.steps})")
         if isinstance(asked, PredictRequest):
             numbered = ((number, *one) for number, context in enumerate(asked.contexts) for one in enumerate(context))
             vectors = {f"contexts.{number}.{place}": vector for number, place, vector in numbered}
@@ -245,30 +258,46 @@ class Service:
 
 SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.3, 0.6, 1.2, 5.0, 30.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64)
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""Those counted by name: a client may invent others, and each would be a series of its own."""
 
 
 class Telemetry:
-    """Counters of one service (a registry of its own, so that tests can start several)."""
+    """What /metrics tells of one service (a registry of its own, so that tests can start several)."""
 
     def __init__(self, waiting: Callable[[], float]) -> None:
+        disable_created_metrics()  # a second series for each, which nobody reads
         self.registry = CollectorRegistry()
         here: Any = {"registry": self.registry}
-        self.requests = Counter("lvm_requests_total", "Requests by route and status", ["route", "status"], **here)
-        self.seconds = Histogram(
-            "lvm_request_seconds", "Time from request to answer", ["route"], buckets=SECONDS, **here
+        self._seconds = Histogram(
+            "lvm_request_duration_seconds",
+            "Time from a request to its answer.",
+            ["method", "path", "status"],
+            buckets=SECONDS,
+            **here,
         )
-        self.batches = Histogram("lvm_batch_size", "Requests worked on together", ["kind"], buckets=SIZES, **here)
-        Gauge("lvm_queue_depth", "Requests that wait", **here).set_function(waiting)
-        self.ready = Gauge("lvm_ready", "1 when requests are answered", **here)
+        self._batches = Histogram(
+            "lvm_batch_size", "Requests worked on together.", ["operation"], buckets=SIZES, **here
+        )
+        Gauge("lvm_queue_depth", "Requests that wait.", **here).set_function(waiting)
+        self.ready = Gauge("lvm_ready", "1 while requests are answered, else 0.", **here)
+        ProcessCollector(**here)
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
+    def loaded(self, info: Mapping[str, Any]) -> None:
+        """Tell what is served, of what /info answers, and that requests are answered."""
+        told = {"version": info["versions"]["lvm-lab"], "model": info["model"]["recipe"]}
+        told |= {"encoder": (info["encoder"] or {}).get("name", "")}
+        told |= {name: info["versions"][name] for name in ("torch", "python")}
+        Info("lvm_build", "What is served, as labels; the value is 1.", registry=self.registry).info(told)
+        self.ready.set(1)
+
+    def answered(self, method: str, path: str, status: int, seconds: float) -> None:
         """Count an answer."""
-        self.requests.labels(route, str(status)).inc()
-        self.seconds.labels(route).observe(seconds)
+        self._seconds.labels(method if method in METHODS else "other", path, str(status)).observe(seconds)
 
-    def batch(self, kind: str, size: int) -> None:
+    def batch(self, operation: str, size: int) -> None:
         """Count a batch."""
-        self.batches.labels(kind).observe(size)
+        self._batches.labels(operation).observe(size)
 
     def text(self) -> bytes:
         """Everything, as /metrics answers it."""
