@@ -154,9 +154,9 @@ def test_answer_candidates_and_plots(watch, service):
     told = service.post("/chat", {"paragraph": EIFFEL}).json
     best = told["steps"][0]["candidates"]
     expect(page.locator("#continuation")).to_contain_text(told["response"])
-    assert page.locator(".candidates p").all_text_contents() == [one["text"] for one in best]
-    assert page.locator(".candidates .source").all_text_contents() == [one["title"] for one in best]
-    assert page.locator(".candidates svg").count() == len(best) == 5
+    assert page.locator("#lists p").all_text_contents() == [one["text"] for one in best]
+    assert page.locator("#lists .source").all_text_contents() == [one["title"] for one in best]
+    assert page.locator("#lists svg").count() == len(best) == 5
     assert page.locator("#confidence").text_content() == f"{told['confidence']:.0%}".replace("%", "\u00a0%")
     expect(page.locator("#note")).to_have_text(told["confidence_note"])
     assert page.locator("#context li").count() == 5
@@ -168,6 +168,36 @@ def test_answer_candidates_and_plots(watch, service):
     assert longest > 100
     expect(page.locator("#model")).to_contain_text("small: transformer")
     expect(page.locator("#model")).to_contain_text("60 chunks")
+
+
+@in_browser
+def test_plain_retrieval_stands_beside_the_prediction(watch, service):
+    told = service.post("/chat", {"paragraph": EIFFEL}).json
+    best = told["steps"][0]["candidates"]
+    told["similar"] = [best[0] | {"text": "word " * 50}, best[1] | {"article_id": "elsewhere"}]
+    watched = watch(viewport={"width": 1280, "height": 800})
+    answering(watched, [(200, {}, json.dumps(told))])
+    page = watched.ask()
+    assert page.locator("#similar .source").all_text_contents() == [one["title"] for one in told["similar"]]
+    assert page.locator("#similar p").all_text_contents() == ["word " * 24 + "\u2026", best[1]["text"]]
+    for place in ("#lists", "#similar"):
+        assert page.locator(f"{place} .both").count() == 1
+        expect(page.locator(f"{place} li").first).to_contain_text("in both")
+    expect(page.locator("#shared")).to_have_text("1 of 5 chunks is in both.")
+    left, right = page.locator("#lists").bounding_box(), page.locator("#similar").bounding_box()
+    assert left["x"] + left["width"] < right["x"]
+
+
+@in_browser
+def test_on_a_phone_the_candidates_come_before_the_times_and_no_word_is_cut(watch):
+    page = watch(viewport={"width": 390, "height": 844}).ask(f"{EIFFEL} " * 20)
+    tops = [page.locator(f"#{name}").bounding_box()["y"] for name in ("lists", "similar", "context", "times")]
+    assert tops == sorted(tops)
+    texts = page.locator("#context li > .small:last-child").all_text_contents()
+    assert len(texts) == 5
+    assert {word for text in texts for word in text.split()} <= {*EIFFEL.split(), "\u2026"}
+    clipped = "all => all.filter((one) => getComputedStyle(one).overflow === 'hidden').map((one) => one.className)"
+    assert page.locator("main *").evaluate_all(clipped) == []
 
 
 @in_browser
