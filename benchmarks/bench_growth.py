@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.published_size import ARTICLE, write_vectors
 from benchmarks.report import Line, for_information
 from benchmarks.subprocesses import run_fresh
 from lvm_core.bank import BankInfo, content_sha256
-from lvm_core.report.drawing import drawing, write_svg
+from lvm_core.report.drawing import SERIES, drawing, label_ends, write_svg
 from lvm_core.runtime.files import write_csv, write_parquet
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -82,12 +83,27 @@ def draw(folder: Path, points: list[Point]) -> None:
     """Write growth.csv, and growth.svg: both against the number of windows, on logarithmic axes."""
     table = pd.DataFrame([asdict(point) for point in points])
     write_csv(folder / "growth.csv", table)
-    with drawing("growth", "Seconds and memory of each step by the number of windows", 9.0, 4.2, columns=2) as done:
-        for panel, column, label in zip(
-            done.panels, ("seconds", "peak_mb"), ("seconds", "peak memory, MB"), strict=True
-        ):
-            for what, part in table.groupby("what", sort=False):
-                panel.plot(part["windows"], part[column], marker="o", label=str(what))
+    with drawing("growth", "Seconds and memory of each step by the number of windows", 8.0, 3.6, columns=2) as done:
+        axes = zip(done.panels, ("seconds", "peak_mb"), ("seconds", "peak memory of the process, MB"), strict=True)
+        for panel, column, label in axes:
+            ends = []
+            # Each line is thinner than the one below it, so that both are seen where they coincide.
+            styles = zip(SERIES, "osD^", (4.0, 1.4, 1.4, 1.4), ("-", "--", "-.", ":"), strict=False)
+            parts = table.groupby("what", sort=False)
+            for (what, part), (colour, marker, width, dashes) in zip(parts, styles, strict=False):
+                x, y = list(part["windows"]), list(part[column])
+                (drawn,) = panel.plot(
+                    x, y, color=colour, marker=marker, markersize=3 + width, linewidth=width, linestyle=dashes
+                )
+                done.tell(
+                    drawn, [f"{what}, {at:,} windows: {value:,.3g} {column}" for at, value in zip(x, y, strict=True)]
+                )
+                ends.append((x[-1], y[-1], str(what), colour))
             panel.set(xscale="log", yscale="log", xlabel="training windows", ylabel=label)
-        done.axes.legend()
+            if max(table[column]) < 100 * min(table[column]):
+                panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            for axis in (panel.xaxis, panel.yaxis):
+                axis.set_major_formatter("{x:,.10g}")
+                axis.set_minor_formatter(NullFormatter())
+            label_ends(panel, ends)
     write_svg(folder / "growth.svg", done.svg)

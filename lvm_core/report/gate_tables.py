@@ -19,7 +19,7 @@ from lvm_core.report.ladder_text import (
     standing_text,
     why_selected,
 )
-from lvm_core.report.numbers import UNDEFINED, count, number
+from lvm_core.report.numbers import UNDEFINED, count, number, with_interval
 from lvm_core.report.tables import Cell, Line, Table
 from lvm_core.selection import AfterPhases, Outcome, RowResult, SetResult
 from lvm_core.selection.gates_text import gate_text, mark, missed_names
@@ -208,13 +208,20 @@ def _picture(groups: pd.DataFrame) -> Picture:
     with drawing("reliability", f"{title}: {len(groups)} groups of windows.") as done:
         top = float(max(groups["high"].max(), groups["confidence"].max())) * 1.05
         done.axes.plot([0, top], [0, top], color=BASELINE, linestyle="--", linewidth=1)
-        errors = [groups["observed"] - groups["low"], groups["high"] - groups["observed"]]
-        done.axes.errorbar(
-            groups["confidence"], groups["observed"], yerr=errors, fmt="o", color=RECIPE, markersize=4, linewidth=1
+        done.axes.vlines(groups["confidence"], groups["low"], groups["high"], color=RECIPE, linewidth=1)
+        (points,) = done.axes.plot(groups["confidence"], groups["observed"], "o", color=RECIPE, markersize=4)
+        done.tell(
+            points,
+            [
+                f"stated {number(group.confidence)}, observed {with_interval(group.observed, group.low, group.high)}"
+                for group in groups.itertuples()
+            ],
         )
         done.axes.set(
-            xlabel="confidence stated (fitted on dev)", ylabel="observed on val", xlim=(0, top), ylim=(0, top)
-        )
+            xlabel="confidence stated: the same share, as expected from dev",
+            ylabel="observed on val: share with the true next\nchunk among the five nearest of the bank",
+            xlim=(0, top), ylim=(0, top),
+        )  # fmt: skip
     caption = (
         "Each point is a tenth of the windows, with the 95 % Wilson interval of its rate (windows of one article are "
         "not independent: the true interval is wider). On the dashed line stated and observed agree."
