@@ -11,7 +11,7 @@ from lvm_core.config.settings import CompareSettings, read_settings
 from lvm_core.frontier.answer import answer, frontier_table
 from lvm_core.report.drawing import write_svg
 from lvm_core.report.page import comparison_text
-from lvm_core.report.pictures import profile_picture, ranking_picture
+from lvm_core.report.pictures import highlighted, profile_picture, ranking_picture
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import REFERENCES, write_csv, write_json, write_text
 from lvm_core.runtime.hardware import set_threads
@@ -41,9 +41,11 @@ def main() -> None:
     done.json.update(can_be_reached=answer(frontier, rows), claims=[claim.model_dump() for claim in claims])
     write_json("metrics/comparison.json", done.json)
     write_text("metrics/comparison.md", comparison_text(done.json, frontier))
-    write_csv("plots/offset_profile.csv", stack_tables(profiles))
     write_csv(CURVES, curves)
-    write_csv("plots/frontier.csv", frontier_table(frontier, rows))
+    named = [row["name"] for row in highlighted(rows)]
+    drawn = {"offset_profile": stack_tables(profiles), "frontier": frontier_table(frontier, rows)}
+    for name, values in drawn.items():
+        write_csv(f"plots/{name}.csv", values.assign(highlight=values["name"].isin(named).astype(int)))
     write_svg("plots/comparison.svg", ranking_picture(rows, ("recall_at_5", "cosine")).svg)
     write_svg("plots/offset_profile.svg", profile_picture(rows).svg)
     left = remove_left_over([*names, *REFERENCES])
