@@ -8,6 +8,8 @@ PORT ?= 9007
 
 .PHONY: help env repro quick serve recipes test test-fast soak verify bench lint licences format clean
 
+repro quick: export LVM_COMMAND = make $@
+
 repro: env ## the whole pipeline, one recipe for each core at a time (JOBS=1: one after the other)
 	python tools/repro.py $(JOBS)
 

@@ -1,17 +1,26 @@
-"""tools/repro.py: the order of the work, what is said after each recipe, and the record of what a run cost."""
+"""tools/repro.py: the order of the work, what is shown of it, and the record of what a run cost."""
 
 from __future__ import annotations
 
+import csv
+import fcntl
 import json
+import os
+import pty
 import re
+import signal
+import struct
 import subprocess
 import sys
+import termios
+import time
+from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.paths import ROOT
-from tools import repro
+from tools import repro, repro_log
 
 PIPELINE = """
 stages:
@@ -69,20 +78,7 @@ def test_the_pipeline_s_own_recipes_run_in_this_order():
     ],
 )
 def test_the_time_left_is_that_of_recipes_as_long_as_those_before(took, running, waiting, jobs, left):
-    assert repro.seconds_left(took, running, waiting, jobs) == left
-
-
-@pytest.mark.parametrize("text", [None, "{", "[]", '{"epoch": 1}', '{"epoch": 1, "history": [{"epoch": 1}]}'])
-def test_a_model_without_figures_is_no_reason_to_fail(text, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    if text is not None:
-        write_model(tmp_path, text)
-    assert repro.dev_figures("p1") == "done"
-
-
-def write_model(folder, text):
-    (folder / "data/models/p1").mkdir(parents=True)
-    (folder / "data/models/p1/model.json").write_text(text)
+    assert repro_log.seconds_left(took, running, waiting, jobs) == left
 
 
 @pytest.mark.e2e
@@ -90,15 +86,16 @@ def test_each_recipe_is_told_and_each_process_is_recorded(tmp_path):
     """One after the other, as `make repro JOBS=1` does it."""
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
     (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/__init__.py").touch()
     (tmp_path / "stages/bank.py").write_text(STAGE)
-    history = [{"epoch": 1}, {"epoch": 2, "dev_recall_at_5": 0.32849, "dev_cosine": 0.5274}]
-    write_model(tmp_path, json.dumps({"epoch": 2, "history": history}))
     subprocess.run(["dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
     command = [sys.executable, str(ROOT / "tools/repro.py"), "1"]
     said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    assert [line for line in said.splitlines() if "recipes left" in line] == [
-        "p1: R@5 0.328, cosine 0.527 on dev; 1 of 2 recipes left, about 1 min to the end",
-        "other: done; 0 of 2 recipes left, about 1 min to the end",
+    assert without_times(said) == [
+        "bank N s",
+        "p1 train_c N s; 1 of 2 models, about N min left",
+        "other train_c N s; 2 of 2 models, about N min left",
+        "3 stages in N s",
     ]
 
     (record,) = (tmp_path / "build/runs").iterdir()
@@ -112,37 +109,205 @@ def test_each_recipe_is_told_and_each_process_is_recorded(tmp_path):
     assert tool["wall"] > stage["wall"]
 
 
+def without_times(text):
+    return [re.sub(r"^\d\d:\d\d:\d\d ", "", re.sub(r"\b\d+ (s|min)\b", r"N \1", line)) for line in text.splitlines()]
+
+
 SAID = """\
 Running stage 'train_a@p5':
 > python -m stages.train p5 a
-train p5: epoch 1/20: 15,808/19,488 windows (81 %), 3,160 windows/s, 1s left
-train p5 phase a: epoch 1/20, lr 0.001, train_loss 3.2380
-p5 on val: 4,916/4,916 windows (100 %), 709 windows/s, 7s in all
+train p5 phase a: epoch 1/20, lr 0.001, train_loss 3.2380, dev_cosine 0.3639, dev_recall_at_5 0.0690
+train p5 phase a: kept epoch 4: R@5 0.310, cosine 0.520 on dev
+Updating lock file 'dvc.lock'
+Running stage 'gate_a@p5':
 gate p5: evaluated after phase A; goes on (policy report)
+Stage 'train_c@p5' is cached - skipping run, checking out outputs
+Running stage 'evaluate_seed@contrast-43':
+evaluate contrast seed-43: R@5 0.286 on val, 0.175 on ood
+Running stage 'diagnose':
+diagnose val: 4,916 windows
+diagnose ood: 4,941 windows
+Running stage 'curriculum':
+"""
+TABLE = [f"curriculum p{i}: A 19,488" for i in range(9)]
+HINTS = """\
 Updating lock file 'dvc.lock'
 To track the changes with git, run:
 \tgit add dvc.lock
-error: data/bank: no p5 at all
+Use `dvc push` to send your updates to remote storage.
 """
 
 
-def test_a_log_has_the_stages_with_the_clock_and_no_hints(capsys):
-    log = repro.Log("p5")
-    for line in SAID.splitlines():
-        log(line)
-    shown = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"p5: \d\d:\d\d:\d\d train_a", shown[0])
-    assert shown[1:] == [
-        "p5: train phase a: epoch 1/20, lr 0.001, train_loss 3.2380",
-        "p5: gate evaluated after phase A; goes on (policy report)",
-        "p5: error: data/bank: no p5 at all",
+def test_a_stage_is_a_line_with_its_figures_and_no_name_twice(capsys):
+    with repro_log.View().job() as job:
+        for line in [*SAID.splitlines(), *TABLE, *HINTS.splitlines()]:
+            job.line(line)
+    assert without_times(capsys.readouterr().out) == [
+        "p5 train_a N s: kept epoch 4: R@5 0.310, cosine 0.520 on dev",
+        "p5 gate_a N s: evaluated after phase A; goes on (policy report)",
+        "p5 train_c N s: from DVC's cache",
+        "contrast-43 evaluate_seed N s: R@5 0.286 on val, 0.175 on ood",
+        "diagnose N s",
+        "    val: 4,916 windows",
+        "    ood: 4,941 windows",
+        "curriculum N s",
     ]
 
 
-def test_progress_is_shown_now_and_then(monkeypatch, capsys):
-    clock = iter([0.0, 1.0, 31.0, 31.0, 40.0])
-    monkeypatch.setattr(repro.time, "monotonic", lambda: next(clock))
-    log = repro.Log()
-    for done in (1, 2, 3):
-        log(f"embed: {done}/9 chunks ({done} %), 1 chunks/s, 8s left")
-    assert capsys.readouterr().out == "embed: 2/9 chunks (2 %), 1 chunks/s, 8s left\n"
+def test_how_far_a_stage_is_is_said_now_and_then(monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr(repro_log.time, "monotonic", lambda: now[0])
+    job = repro_log.Job("p5", repro_log.View())
+    job.line("Running stage 'train_c@p5':")
+    for epoch in range(11, 20):
+        now[0] += 5
+        job.message(f"train p5: epoch {epoch}/20: 15,808/19,488 windows (81 %), 3,160 windows/s, 1s left")
+        now[0] += 5
+        job.line(f"train p5 phase c: epoch {epoch}/20, lr 0.001, dev_cosine 0.5, dev_recall_at_5 0.28{epoch}")
+    assert [line.split(" ", 1)[1] for line in capsys.readouterr().out.splitlines()] == [
+        "p5 train_c 30 s: epoch 13/20, 3,160 windows/s, 1m10s left, R@5 0.281",
+        "p5 train_c 1m00s: epoch 16/20, 3,160 windows/s, 40 s left, R@5 0.282",
+        "p5 train_c 1m30s: epoch 19/20, 3,160 windows/s, 10 s left, R@5 0.282",
+    ]
+    job.message("p5 on val: 2,458/4,916 windows (50 %), 709 windows/s, 3s left")
+    assert job.far() == "1m30s: on val, 50 %, 709 windows/s, 3s left"
+
+
+@pytest.mark.parametrize(("rows", "lines"), [(0, 1), (33, 34), (60, 40)])
+def test_the_table_of_results_is_sorted_and_fits_a_screen(rows, lines, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keys = ("val_recall_at_5", "val_recall_at_5_lo", "val_recall_at_5_hi", "ood_recall_at_5", "val_cosine")
+    with open("comparison.csv", "w", newline="") as file:
+        table = csv.DictWriter(file, ("name", "kind", *keys), restval="")
+        table.writeheader()
+        for place in range(rows):
+            table.writerow({"name": f"p{place}", "kind": "recipe"} | dict.fromkeys(keys[: 5 * place], f"0.{place:02}"))
+    shown = repro.results(Path("comparison.csv"))
+    assert len(shown) == lines
+    assert max(map(len, shown)) <= 80
+    if rows:
+        assert shown[1].startswith(f"p{rows - 1} ")
+        assert f"0.{rows - 1}0 [0.{rows - 1}0, 0.{rows - 1}0]" in shown[1]
+    assert repro.results(Path("none.csv")) == []
+
+
+DVC = r"""#!/bin/bash
+trap 'echo "ERROR: failed to reproduce" >&2; exit 255' INT
+begin() { echo "Running stage '$1':"; sleep 0.1; }
+end() { echo "Updating lock file 'dvc.lock'"; }
+case "$*" in
+"dag --dot") for r in p1 v3 other; do printf '"bank" -> "train_c@%s";
+"train_c@%s" -> "compare";
+' $r $r; done ;;
+*status*) echo '{"train_c@p1": [], "train_c@v3": [], "train_c@other": []}' ;;
+*--single-item*)
+    r=${*: -1}; r=${r#*@}
+    begin train_c@$r
+    echo "train $r: epoch 1/2: 1/2 windows (50 %), 9 windows/s, 1s left$(printf '%90s')" >&2
+    echo "train $r: epoch 1/2, $(printf '%90s') dev_recall_at_5 0.1"
+    if [ $r = v3 ]; then
+        echo "half a table"
+        echo "UserWarning: $(seq -s ' ' 60)" >&2
+        [ -e fail ] && { echo "error: bank: no $r" >&2; exit 255; }
+    fi
+    touch began-$r
+    for _ in $(seq ${SLOW:-1}); do sleep 0.5; done
+    echo "train $r: kept epoch 2: R@5 0.310, cosine 0.520 on dev $(printf 'x%.0s' {1..90})"
+    end ;;
+*bank*) begin bank; echo "bank: $(seq -s ' ' 60)"; end ;;
+*) echo "Stage 'bank' didn't change, skipping"; begin compare; end ;;
+esac
+"""
+"""A DVC that does nothing and says what DVC and its stages say."""
+
+
+@pytest.fixture
+def faked(tmp_path, monkeypatch):
+    (tmp_path / "dvc").write_text(DVC)
+    (tmp_path / "dvc").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("COLUMNS", raising=False)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots/report.html").touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+REPRO = [sys.executable, str(ROOT / "tools/repro.py"), "2"]
+
+
+def test_a_log_says_what_failed_and_what_to_run(faked, monkeypatch):
+    (faked / "fail").touch()
+    monkeypatch.setenv("LVM_COMMAND", "make repro")
+    done = subprocess.run(REPRO, capture_output=True, text=True)
+    assert done.returncode == 255
+    assert without_times(done.stderr) == [
+        f"v3 train_c: UserWarning: {' '.join(map(str, range(1, 61)))}",
+        "v3 train_c: error: bank: no v3",
+        "v3 train_c N s: failed",
+        "    half a table",
+        "error: v3 train_c failed, see above; once that is mended, run `make repro` again",
+    ]
+    assert "p1 train_c" in done.stdout
+    assert "report" not in done.stdout
+
+
+def on_a_terminal(code, meanwhile=lambda process: None):
+    """Run it on a terminal of 80 columns; what it wrote."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(REPRO, stdin=its, stdout=its, stderr=its, start_new_session=True)
+    os.close(its)
+    meanwhile(process)
+    written = b""
+    try:
+        while read := os.read(ours, 2**16):
+            written += read
+    except OSError:  # the other side is closed
+        os.close(ours)
+    assert process.wait(30) == code
+    text = written.decode()
+    assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l") >= 0  # the cursor is there again
+    lines = re.split("[\r\n]+", re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text))
+    assert lines.pop() == ""  # and at the beginning of a line
+    return lines
+
+
+def test_a_terminal_has_lines_that_fit_and_each_finished_model_once(faked):
+    lines = on_a_terminal(0)
+    assert max(map(len, lines)) <= 80
+    for name in ("p1", "v3", "other"):
+        (finished,) = [line for line in lines if re.match(rf"\d\d:\d\d:\d\d {name}: ", line)]
+        assert "R@5 0.310, cosine 0.520 on dev" in finished
+    in_full = f"UserWarning: {' '.join(map(str, range(1, 61)))}"
+    assert in_full in " ".join(" ".join(lines).split())
+    text = "\n".join(lines)
+    assert re.search(r"^0 of 3 models; \d\d:\d\d:\d\d, \d s so far$", text, re.MULTILINE)
+    assert re.search(r"^2 of 3 models, about 1 min left; ", text, re.MULTILINE)
+    assert re.search(r"^  p1 train_c \d s: epoch 1/2, .*R@5 0.100$", text, re.MULTILINE)
+    assert re.search(r"^5 stages in \d s; see plots/report.html$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [
+        ("", "`python tools/repro.py 2` again; it goes on from here"),
+        ("make repro", "`make repro` again; it goes on from here"),
+        ("make quick", "`make quick` again; it starts anew"),
+    ],
+)
+def test_an_interruption_names_the_command_and_leaves_the_terminal_sane(faked, monkeypatch, command, how):
+    monkeypatch.setenv("LVM_COMMAND", command)
+    monkeypatch.setenv("SLOW", "60")
+
+    def interrupt(process):
+        while len(list(faked.glob("began-*"))) < 2:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+
+    lines = on_a_terminal(repro.INTERRUPTED, interrupt)
+    assert lines[-1] == f"interrupted: run {how}"
+    assert len([line for line in lines if re.fullmatch(r"\d\d:\d\d:\d\d (p1|v3) train_c \d s: interrupted", line)]) == 2
+    assert not [line for line in lines if "ERROR" in line]

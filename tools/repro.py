@@ -5,12 +5,13 @@ it several times, on stages that do not need one another. This does that: first 
 recipes side by side, then what compares them. What a kill left half-written is mended before (tools/mend.py). The
 result is that of a plain `dvc repro`, byte for byte.
 
-After each recipe one line says what came out of it and how long the rest will take. What every process cost is recorded
-in build/runs; `python -m benchmarks pipeline` makes a table of it.
+How far it is, tools/repro_log.py says. What every process cost is recorded in build/runs; `python -m benchmarks
+pipeline` makes a table of it.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import queue
@@ -26,25 +27,25 @@ from contextlib import suppress
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it would see only this folder
+
 from lvm_core.runtime.cli import VARIABLE, write_record
+from tools.repro_log import View, duration, view_on
 
 DVC = ("dvc", "--wait-for-lock", "repro")
 INTERRUPTED = 130
+Line = Callable[[str], None]
 RUNS = Path("build/runs")
 """Where the record of each run lies, outside of what DVC knows."""
 FIRST = ("p1", "p5", "contrast")
 """Recipes that run first: the baseline, the published remedy and ours are what most runs are made for."""
 MODEL = "train_c"
 """The stage that makes data/models/<recipe>."""
-HINTS = (
-    *("Updating lock file", "To track the changes", "git add", "To enable auto staging", "dvc config core.autostage"),
-    *("Use `dvc push`", "> python -m"),
-)
-"""How lines of DVC begin that say nothing of this run."""
-PROGRESS = re.compile(r"\d/[\d,]+ .*\(\d+ %\)")
-"""A line of a stage on how far it is."""
-EVERY = 30.0
-"""Seconds between two of these that are shown."""
+RESULTS, ROWS = Path("metrics/comparison.csv"), 38
+"""What is shown of at the end, and how much."""
+REPORT = Path("plots/report.html")
+COMMAND = "LVM_COMMAND"
+"""Names what the user typed, if it was not this file (Makefile)."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,33 +54,82 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: JOBS = {' '.join(arguments)!r} is not a whole number above 0", file=sys.stderr)
         return 1
     jobs = int(arguments[0]) if arguments else os.cpu_count() or 1
+    command = os.environ.get(COMMAND) or " ".join(["python tools/repro.py", *arguments])
     began, record, children = time.monotonic(), begin_record(), Children()
+    view = view_on(sys.stdout, lambda: children.interrupted)
+    code = 1
     try:
-        return _everything(children, jobs)
+        with view.shown():
+            code = _everything(children, jobs, view)
     except subprocess.CalledProcessError as error:  # DVC has said why
-        return INTERRUPTED if children.interrupted else int(error.returncode)
+        code = int(error.returncode)
     except FileNotFoundError as error:
         print(f"error: {error.filename} was not found; run `make env`", file=sys.stderr)
-        return 1
     finally:
-        if children.interrupted:
-            print("interrupted: `make repro` goes on from here", file=sys.stderr)
         end_record(record, ["tools/repro.py", str(jobs)], children.started, time.monotonic() - began)
+    last = ""
+    if children.interrupted:
+        code = INTERRUPTED
+        how = "it starts anew" if command.startswith("make quick") else "it goes on from here"
+        last = f"interrupted: run `{command}` again; {how}\n"
+    elif view.failed:
+        last = f"error: {', '.join(view.failed)} failed, see above; once that is mended, run `{command}` again\n"
+    with suppress(OSError):  # the terminal may be gone
+        sys.stderr.write(last)
+    return code
 
 
-def _everything(children: Children, jobs: int) -> int:
+def _everything(children: Children, jobs: int, view: View) -> int:
     with suppress(subprocess.CalledProcessError):  # it has said why, and DVC will say more
-        children.call([sys.executable, str(Path(__file__).with_name("mend.py")), "--quiet"])
-    graph = stage_graph(children.output(["dvc", "dag", "--dot"]))
-    children.call([*DVC, *shared_stages(graph)], Log())
-    changed = set(json.loads(children.output(["dvc", "--wait-for-lock", "status", "--json"])))
+        children.call([sys.executable, str(Path(__file__).with_name("mend.py")), "--quiet"], view.say, view.warn)
+    graph = stage_graph(children.output(["dvc", "dag", "--dot"], view.warn))
+    if code := _run(shared_stages(graph), children, view):
+        return code
+    changed = set(json.loads(children.output(["dvc", "--wait-for-lock", "status", "--json"], view.warn)))
     chains = changed_chains(graph, changed)
-    progress = Progress(len(chains), jobs)
-    code = run_side_by_side(chains, jobs, lambda chain: _run(chain, children, progress))
-    if code or children.interrupted:
-        return INTERRUPTED if children.interrupted else code
-    children.call(DVC, Log())
+    view.part("models", len(chains), jobs)
+    if code := run_side_by_side(chains, jobs, lambda chain: _run(chain, children, view, title(chain))):
+        return code
+    view.part("comparison")
+    if code := _run([], children, view):
+        return code
+    report = f"; see {REPORT}" if REPORT.exists() else ""
+    ran = f"{view.stages} stage{'s' * (view.stages != 1)} in {duration(time.monotonic() - view.began)}{report}"
+    for line in [*results(RESULTS), ran]:
+        view.cut(line)
     return 0
+
+
+def _run(stages: Sequence[str], children: Children, view: View, name: str = "") -> int:
+    """Run these stages in their order (none: all there are); the exit code."""
+    try:
+        with view.job(name) as job:
+            children.call([*DVC, *(["--single-item"] if name else []), *stages], job.line, job.message)
+    except subprocess.CalledProcessError as error:
+        return int(error.returncode)
+    return 0
+
+
+def results(path: Path) -> list[str]:
+    """The lines of the table of a comparison, best R@5 first; none if there is no such file.
+
+    Args:
+        path: metrics/comparison.csv.
+    """
+    with suppress(OSError, LookupError, ValueError), open(path, encoding="utf-8", newline="") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: -float(row["val_recall_at_5"] or "-inf"))
+        lines = [f"{'':<20} {'':<9}  {'R@5 on val':^20}  {'on ood':>6}  {'cosine on val':>13}"]
+        for row in rows[:ROWS]:
+            value, low, high = (_figure(row[f"val_recall_at_5{end}"]) for end in ("", "_lo", "_hi"))
+            interval = f"{value} [{low}, {high}]"
+            figures = f"{interval:>20}  {_figure(row['ood_recall_at_5']):>6}  {_figure(row['val_cosine']):>13}"
+            lines.append(f"{row['name']:<20} {row['kind']:<9}  {figures}")
+        return lines + [f"{len(rows) - ROWS} more in {path.with_suffix('.md')}"] * (len(rows) > ROWS)
+    return []
+
+
+def _figure(text: str) -> str:
+    return f"{float(text):.3f}" if text else "-"
 
 
 def begin_record() -> Path:
@@ -122,8 +172,8 @@ class Children:
             with suppress(ProcessLookupError):  # it may have ended meanwhile
                 os.killpg(process.pid, signal.SIGINT)
 
-    def call(self, command: Sequence[str], on_line: Callable[[str], None] | None = None) -> None:
-        """Run a command to its end; its lines go to `on_line`, or are printed as they are.
+    def call(self, command: Sequence[str], on_line: Line = print, on_message: Line = print) -> None:
+        """Run a command to its end; `on_line` takes the lines of its output, `on_message` those of its errors.
 
         Raises:
             subprocess.CalledProcessError: it failed, or was not begun because of an interruption.
@@ -132,28 +182,38 @@ class Children:
         if self.interrupted:
             raise subprocess.CalledProcessError(INTERRUPTED, list(command))
         self.started += 1
-        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if on_line else {}
-        process = subprocess.Popen(command, text=True, start_new_session=True, **piped)  # type: ignore[call-overload]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            command, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
+        )
         self._running.add(process)
+        messages = threading.Thread(target=_take, args=(process.stderr, on_message))
+        messages.start()
         try:
-            for line in process.stdout or ():
-                if on_line and line.strip():
-                    on_line(line.rstrip())
+            _take(process.stdout, on_line)
+            messages.join()
             code = process.wait()
         finally:
             self._running.discard(process)
         if code:
             raise subprocess.CalledProcessError(code, list(command))
 
-    def output(self, command: Sequence[str]) -> str:
-        """What a command prints; its messages are shown.
+    def output(self, command: Sequence[str], on_message: Line) -> str:
+        """What a command prints.
 
         Raises:
-            subprocess.CalledProcessError: it failed.
+            subprocess.CalledProcessError: it failed, or was not begun because of an interruption.
             FileNotFoundError: there is no such command.
         """
-        self.started += 1
-        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        lines: list[str] = []
+        self.call(command, lines.append, on_message)
+        return "\n".join(lines)
+
+
+def _take(lines: Iterable[str] | None, take: Line) -> None:
+    for line in lines or ():
+        if line.strip():
+            take(line.rstrip())
 
 
 Graph = dict[str, set[str]]
@@ -212,6 +272,11 @@ def trained_recipe(chain: Iterable[str]) -> str | None:
     return next((name.split("@", 1)[1] for name in chain if name.startswith(f"{MODEL}@")), None)
 
 
+def title(chain: Sequence[str]) -> str:
+    """What a chain is shown as: its recipe, or `p1 train_reversed` of one that trains it once more."""
+    return trained_recipe(chain) or " ".join(reversed(chain[0].split("@")))
+
+
 def run_side_by_side(chains: Sequence[Sequence[str]], jobs: int, run: Callable[[Sequence[str]], int]) -> int:
     """Run chains of stages, `jobs` at a time, and no further one after a failure; the exit code of the first failure.
 
@@ -243,108 +308,6 @@ def run_side_by_side(chains: Sequence[Sequence[str]], jobs: int, run: Callable[[
     for worker in workers:
         worker.join()
     return codes[0] if codes else 0
-
-
-class Progress:
-    """What is said after each finished chain of stages.
-
-    Args:
-        count: of all chains.
-        jobs: how many run at a time.
-    """
-
-    def __init__(self, count: int, jobs: int) -> None:
-        self._left, self._count, self._jobs = count, count, jobs
-        self._running: dict[str, float] = {}
-        self._took: list[float] = []
-        self._lock = threading.Lock()
-
-    def begin(self, name: str) -> None:
-        """A chain begins."""
-        with self._lock:
-            self._running[name] = time.monotonic()
-
-    def end(self, name: str, figures: str) -> None:
-        """A chain is finished: say what came out of it, how many are left and how long that will take."""
-        with self._lock:
-            now = time.monotonic()
-            self._took.append(now - self._running.pop(name))
-            self._left -= 1
-            running = [now - began for began in self._running.values()]
-            left = minutes(seconds_left(self._took, running, self._left - len(running), self._jobs))
-            print(f"{name}: {figures}; {self._left} of {self._count} recipes left, {left} to the end", flush=True)
-
-
-class Log:
-    """Prints what DVC and its stages say: a line with the clock for each stage, then its own lines, few on progress.
-
-    Args:
-        name: of the recipe that they are about, which they need not say again; empty for the stages that all share.
-    """
-
-    def __init__(self, name: str = "") -> None:
-        self._name, self._shown = name, time.monotonic()
-
-    def __call__(self, line: str) -> None:
-        """Print a line, or not."""
-        text, name = line.strip(), self._name
-        if not text or text.startswith(HINTS) or text.endswith("didn't change, skipping"):
-            return
-        if PROGRESS.search(text):
-            if time.monotonic() - self._shown < EVERY:
-                return
-            self._shown = time.monotonic()
-        stage = re.fullmatch(r"Running stage '([^'@]+)(?:@(.+))?':", text)
-        if stage:
-            text = f"{time.strftime('%H:%M:%S')} {stage[1]}" + (f" {stage[2]}" if stage[2] and not name else "")
-            self._shown = time.monotonic()
-        elif name:
-            text = re.sub(rf"^(train|gate|calibrate)? ?{re.escape(name)}\b:? ?", r"\1 ", text, count=1).strip()
-        print(f"{name}: {text}" if name else text, flush=True)
-
-
-def seconds_left(took: Sequence[float], running: Sequence[float], waiting: int, jobs: int) -> float:
-    """Until the end of the whole run, if each chain takes as long as those so far have.
-
-    The comparison of all of them, which follows, is counted as one more.
-
-    Args:
-        took: seconds of the finished ones.
-        running: seconds since the beginning of each that runs.
-        waiting: those that have not begun.
-        jobs: how many run at a time.
-    """
-    each = sum(took) / len(took)
-    rest = waiting * each + sum(max(each - since, 0.0) for since in running)
-    return rest / max(min(jobs, waiting + len(running)), 1) + each
-
-
-def minutes(seconds: float) -> str:
-    """In words."""
-    return f"about {max(round(seconds / 60), 1)} min"
-
-
-def dev_figures(recipe: str) -> str:
-    """R@5 and cosine on dev of a recipe's model, at the epoch that was kept; no model of ours is no reason to fail."""
-    try:
-        model = json.loads(Path(f"data/models/{recipe}/model.json").read_text(encoding="utf-8"))
-        kept = next(row for row in model["history"] if row["epoch"] == model["epoch"])
-        return f"R@5 {kept['dev_recall_at_5']:.3f}, cosine {kept['dev_cosine']:.3f} on dev"
-    except (OSError, ValueError, LookupError, TypeError, StopIteration):
-        return "done"
-
-
-def _run(chain: Sequence[str], children: Children, progress: Progress) -> int:
-    """Run the stages of a chain in their order; what they print is shown with the name of the recipe."""
-    recipe = trained_recipe(chain)
-    name = recipe or chain[0]
-    progress.begin(name)
-    try:
-        children.call([*DVC, "--single-item", *chain], Log(name))
-    except subprocess.CalledProcessError as error:
-        return int(error.returncode)
-    progress.end(name, dev_figures(recipe) if recipe else "trained once more")
-    return 0
 
 
 if __name__ == "__main__":
