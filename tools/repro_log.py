@@ -19,7 +19,7 @@ from lvm_core.runtime.interrupts import MESSAGE
 if TYPE_CHECKING:
     from rich.console import Group
 
-PROGRESS_SECONDS = "LVM_PROGRESS_SECONDS"
+PROGRESS_SECONDS = "LVM_PROGRESS"
 """Tells the stages how often to say how far they are."""
 EVERY = 30.0
 """Seconds between two lines of a log on how far a stage is."""
