@@ -95,9 +95,9 @@ def draw(folder: Path, points: list[Point]) -> None:
                 (drawn,) = panel.plot(
                     x, y, color=colour, marker=marker, markersize=3 + width, linewidth=width, linestyle=dashes
                 )
-                done.tell(
-                    drawn, [f"{what}, {at:,} windows: {value:,.3g} {column}" for at, value in zip(x, y, strict=True)]
-                )
+                unit = label.rpartition(" ")[2]
+                told = zip(x, y, strict=True)
+                done.tell(drawn, [f"{what}, {at:,} windows: {value:,.6g} {unit}" for at, value in told])
                 ends.append((x[-1], y[-1], str(what), colour))
             panel.set(xscale="log", yscale="log", xlabel="training windows", ylabel=label)
             if max(table[column]) < 100 * min(table[column]):

@@ -76,7 +76,7 @@ def many():
 
 
 def pictures_of(page):
-    return re.findall(r'<svg[^>]*role="img".*?</svg>', page, re.DOTALL)
+    return re.findall(r"<figure>.*?(<svg.*?</svg>)", page, re.DOTALL)
 
 
 def test_committed_files(faults_of):

@@ -27,7 +27,6 @@ from lvm_core.report.drawing import (
     shortened,
 )
 from lvm_core.report.numbers import MINUS, is_defined, number, with_interval
-from lvm_core.report.verdict import CHEATING
 
 Row = Mapping[str, Any]
 
@@ -45,6 +44,8 @@ MOST = len(SERIES)
 """Lines of a picture that have a colour of their own; the others are grey and thin."""
 
 ORACLE = "oracle"
+SEEING = (ORACLE, "article_centroid")
+"""References that see what is to be predicted."""
 
 MARKERS = "osD^vPX*"
 """Of the lines with a colour, for those who cannot tell the colours apart."""
@@ -52,7 +53,7 @@ MARKERS = "osD^vPX*"
 
 def rivals_of(rows: Sequence[Row]) -> list[Row]:
     """The reference predictors that do not see what is to be predicted, in the order of the rows."""
-    return [row for row in rows if row["kind"] == "reference" and row["name"] not in CHEATING]
+    return [row for row in rows if row["kind"] == "reference" and row["name"] not in SEEING]
 
 
 def highlighted(rows: Sequence[Row], most: int = MOST) -> list[Row]:
@@ -107,7 +108,7 @@ def _draw_rows(done: Drawing, axes: Axes, rows: Sequence[Row], figure: str) -> N
                 heights.append(place + shift)
                 told.append(f"{row['name']}, {split}: {with_interval(value, low, high)}")
                 if is_defined(low) and is_defined(high):
-                    ends += [low, high, None]
+                    ends += [low, high, float("nan")]
                     gaps += [heights[-1]] * 3
             axes.plot(ends, gaps, color=colour, linewidth=width)  # one line with gaps
             fill = colour if split == "val" else "none"
@@ -126,10 +127,9 @@ def _draw_best_rival(axes: Axes, rows: Sequence[Row], figure: str) -> None:
     if rivals:
         best = max(rivals, key=lambda row: row[figure])
         axes.axvline(best[figure], color=BASELINE, linewidth=1.1, linestyle="--", zorder=1)
-        text = f"{shortened(str(best['name']))} {number(best[figure])}"
-        axes.text(
-            best[figure], 1.005, text, transform=axes.get_xaxis_transform(), ha="center", size=8.5, color=BASELINE
-        )
+        text = f"best rival: {shortened(str(best['name']))} {number(best[figure])}"
+        side = "right" if best[figure] > sum(axes.get_xlim()) / 2 else "left"
+        axes.text(best[figure], 1.005, text, transform=axes.get_xaxis_transform(), ha=side, size=8.5, color=BASELINE)
 
 
 def frontier_picture(
@@ -182,7 +182,7 @@ def _shade_criteria(axes: Axes, figure: str, limits: Mapping[str, float], oracle
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     words = [f"oracle at {number(row[f'val_{figure}'])}, margin {number(row['val_margin'])} ↗" for row in oracle]
     if figure in limits and "margin" in limits:
-        right, top = max(right, limits[figure] + 0.15), max(top, limits["margin"] + 0.1)
+        right, top = max(right, limits[figure] + 0.18), max(top, limits["margin"] + 0.1)
         axes.fill_between([limits[figure], right], limits["margin"], top, color=SHADE, linewidth=0, zorder=0)
         words.append("shaded: criteria of stage A")
     axes.set_xlim(left, right)
@@ -202,7 +202,7 @@ def profile_picture(rows: Sequence[Row]) -> Picture:
         axes.set_xticks(range(-4, 5), [f"{k:+d}".replace("-", MINUS).replace("+0", "0") for k in range(-4, 5)])
         lines = []
         for row in [*shown, *(row for row in rows if row not in shown)]:
-            profile = {int(k): value for k, value in row["val"]["profile"].items() if is_defined(value)}
+            profile = {float(k): value for k, value in row["val"]["profile"].items() if is_defined(value)}
             lines.append((str(row["name"]), list(profile), list(profile.values())))
         axes.set_xlabel(
             f"offset of a chunk (0: last context chunk, +1: next chunk){_others(lines, len(shown), 'others')}"
@@ -236,13 +236,13 @@ def training_picture(training: pd.DataFrame, names: Sequence[str], column: str, 
     return Picture(done.svg, title, "Dashed: where a phase of the curriculum ends and the next begins.")
 
 
-Line = tuple[str, list[float], list[float]]
+Line = tuple[str, Sequence[float], Sequence[float]]
 """Name, places and heights."""
 
 
 def _others(lines: Sequence[Line], most: int, word: str) -> str:
     """What the axis says of the lines that have no colour."""
-    others = sum(bool(x) for _, x, _ in lines[most:])
+    others = sum(len(x) > 0 for _, x, _ in lines[most:])
     return f"\ngrey: {others} {word}" if others else ""
 
 
@@ -250,7 +250,7 @@ def _draw_lines(done: Drawing, lines: Sequence[Line], most: int, unit: str, dash
     """The first `most` lines with a colour, markers and their names at the ends; the others grey, thin and below."""
     ends = []
     for place, (name, x, y) in reversed([*enumerate(lines)]):
-        if not x:
+        if not len(x):
             continue
         style: dict[str, Any] = {"color": REST, "linewidth": 0.7}
         told: str | list[str] = name
@@ -259,7 +259,8 @@ def _draw_lines(done: Drawing, lines: Sequence[Line], most: int, unit: str, dash
             style["linestyle"] = "--" if name in dashed else "-"
             told = [f"{name}, {unit} {at:g}: {number(value)}" for at, value in zip(x, y, strict=True)]
             ends.append((x[-1], y[-1], name, SERIES[place]))
-        done.tell(*done.axes.plot(x, y, **style), told)
+        (drawn,) = done.axes.plot(x, y, **style)
+        done.tell(drawn, told)
     if ends:
         label_ends(done.axes, ends)
 
