@@ -6,7 +6,7 @@ QUICK ?= build/quick
 MODEL ?= selected
 PORT ?= 9007
 
-.PHONY: help env repro quick serve recipes test test-fast soak verify bench lint licences format clean
+.PHONY: help env repro quick serve recipes report test test-fast soak verify bench lint licences format clean
 
 repro quick: export LVM_COMMAND = make $@
 
@@ -28,6 +28,9 @@ serve: env ## the selected model over HTTP on port 9007 (MODEL=p1: another one; 
 
 recipes: env ## every recipe of params.yaml: architecture, losses, curriculum, parameters, epochs
 	@python -m tools.recipes
+
+report: env ## plots/report.html with commit and date: build/report.html
+	@python -m tools.report
 
 test: env lint ## format, lint, types and all tests; what needs a browser or curl is skipped where there is none, and named
 	python -m pytest -n 2 --dist loadgroup --durations=25

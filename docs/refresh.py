@@ -2,7 +2,8 @@
 
 `finding` (README.md), `results` (docs/results.md, docs/how-to-read-the-numbers.md), `retrieval` and `filling`
 (docs/service.md) are figures of the committed run, `speed` (docs/speed.md) lines of metrics/bench.json, and `recipes`
-(docs/recipes.md) the recipes of params.yaml.
+(docs/recipes.md) the recipes of params.yaml. The report names the parameters that differ from those of
+lvm_core/report/default_params.json, which are made here too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import Any
 
 import pandas as pd
 import yaml
+
+from lvm_core.config.params import read_params
+from lvm_core.report.page import flat
 
 SHOWN = ("oracle", "copy_last", "context_mean", "corpus_mean")
 FAST = ("training, ", "five tests", "scoring 4", "exact search, 64", "encoding 1", "importing", "start-up")
@@ -150,6 +154,14 @@ def refreshed(document: str, what: str, made: str) -> str:
     return f"{before}{begin}\n{made}\n{end}{after}"
 
 
+def default_params(root: Path) -> str:
+    """The parameters of params.yaml by dotted key, one a line."""
+    lines = [
+        f"{json.dumps(key)}: {json.dumps(value)}" for key, value in flat(read_params(root / "params.yaml")).items()
+    ]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 def documents(root: Path) -> dict[Path, str]:
     """Every document with something made, as it should be."""
 
@@ -174,6 +186,7 @@ def documents(root: Path) -> dict[Path, str]:
             ),
             made("docs/speed.md", ("speed", speed(bench))),
             made("docs/how-to-read-the-numbers.md", ("results", yardstick(table))),
+            (root / "lvm_core/report/default_params.json", default_params(root)),
         ]
     )
 

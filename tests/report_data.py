@@ -10,13 +10,13 @@ import pandas as pd
 
 from lvm_core.comparison.as_published import beside_ours
 from lvm_core.comparison.claims import measure_claims
-from lvm_core.comparison.rows import judge_phases
+from lvm_core.comparison.rows import judge_phases, lead
 from lvm_core.config.figures import HEADLINE, MORE
 from lvm_core.config.gates import GatesParams
 from lvm_core.config.params import load_group, read_params
 from lvm_core.fivecat.statistics import Judgement
 from lvm_core.frontier.answer import answer
-from lvm_core.report.page import comparison_text, report_html
+from lvm_core.report.page import Run, comparison_text, flat, report_html, what_was_run
 from lvm_core.selection import to_json
 from lvm_core.selection.judge import judge_gates, passed_of, status_of
 from lvm_core.train import Decision
@@ -99,6 +99,7 @@ def comparison(
         "frame": "corrected",
         "splits": {split: _split(split in undefined) for split in SPLITS},
         "rows": rows,
+        "lead": lead(rows, judgements),
         "gates": to_json(results),
         "gates_in_force": "stage_a",
         "gates_policy": "enforce" if stopped else "report",
@@ -267,6 +268,36 @@ def reliability() -> pd.DataFrame:
     return pd.DataFrame({"name": "selected", **groups, "windows": [100, 100]}).set_index("name")
 
 
+def lock() -> dict[str, Any]:
+    """What dvc.lock holds, as far as it is read."""
+
+    def entry(path: str, md5: str) -> dict[str, str]:
+        return {"path": path, "hash": "md5", "md5": md5}
+
+    return {
+        "stages": {
+            "resolve": {"deps": [entry("data/sources", "c0de.dir"), entry("params.yaml", "5e7")]},
+            "embed": {
+                "deps": [entry("data/bank/chunks.parquet", "c4c")],
+                "outs": [entry("data/bank/vectors.npy", "ec7")],
+            },
+        }
+    }
+
+
+def run(**changed: Any) -> Run:
+    """What was run: the shipped parameters, some of them replaced by others (by dotted key)."""
+    params = read_params(ROOT / "params.yaml")
+    defaults = flat(params)
+    for key, value in changed.items():
+        *groups, last = key.split(".")
+        group = params
+        for name in groups:
+            group = group.setdefault(name, {})
+        group[last] = value
+    return what_was_run(params, defaults, lock(), {})
+
+
 def text(whole: Mapping[str, Any] | None = None, **others: Any) -> str:
     """metrics/comparison.md on the made-up figures, some of them replaced."""
     found = said({**(whole or comparison()), "as_published": beside_ours({}, {})}, **others)
@@ -292,6 +323,7 @@ def page(**changed: Any) -> str:
         "ladder": ladder(),
         "calibration": calibration(),
         "reliability": reliability(),
+        "run": run(),
     }
     parts |= changed
     found = {key: parts[key] for key in ("frontier", "diagnosis", "training")}

@@ -24,6 +24,7 @@ from lvm_core.comparison.rows import (
     columns,
     comparison_csv,
     comparison_rows,
+    lead,
     pos_scalars,
     seed_spread,
     time_direction,
@@ -40,7 +41,7 @@ from lvm_core.config.resolve import resolve_recipes
 from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations
 from lvm_core.fivecat.measures import from_callable
 from lvm_core.fivecat.references import copy_last, fit_references, oracle
-from lvm_core.fivecat.statistics import has_five_after, judge, judge_both_ways
+from lvm_core.fivecat.statistics import Judgement, has_five_after, judge, judge_both_ways
 from lvm_core.report import tables
 from lvm_core.report.drawing import write_svg
 from lvm_core.report.pictures import ranking_picture
@@ -316,3 +317,20 @@ def test_files_of_recipes_that_are_not_compared_go_and_nobody_elses(tmp_path, mo
         Path(path).write_text(text)
     assert remove_left_over(["p1"]) == sorted(gone)
     assert {str(path) for path in Path().rglob("*") if path.is_file()} == set(kept)
+
+
+def test_the_lead_of_the_best_recipe_is_over_the_best_rival_of_each_split():
+    value = {"p1": (0.5, 0.3), "p2": (0.4, 0.6), "oracle": (1.0, 1.0), "decay": (0.45, 0.2), "copy_last": (0.4, 0.35)}
+    noise = np.linspace(-0.1, 0.1, 101)  # of the drawn articles: the same for all, so that differences have none
+    judged, rows = {}, []
+    for name, figures in value.items():
+        keys = dict(zip(("val_recall_at_5", "ood_recall_at_5"), figures, strict=True))
+        judged[name] = Judgement(keys, {key: one + noise for key, one in keys.items()})
+        rows.append({"name": name, "kind": "recipe" if name in ("p1", "p2") else "reference", **keys})
+    found = lead(rows, judged)
+    assert {split: one["rival"] for split, one in found.items()} == {"val": "decay", "ood": "copy_last"}
+    for split, difference in (("val", 0.05), ("ood", -0.05)):
+        assert [found[split][key] for key in ("difference", "lo", "hi")] == pytest.approx([difference] * 3)
+    undefined = [row | {"ood_recall_at_5": None} for row in rows]
+    assert list(lead(undefined, judged)) == ["val"]
+    assert lead([row for row in rows if row["kind"] == "reference"], judged) == {}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from html.parser import HTMLParser
+from shutil import copyfile
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from lvm_core.config.params import load_group, read_params
 from lvm_core.frontier.answer import answer
 from lvm_core.report import numbers, tables
 from lvm_core.report.drawing import VARIABLES, drawing, inline_svg
+from lvm_core.report.page import what_was_run
 from lvm_core.report.pictures import phase_borders, place_labels
 from lvm_core.report.verdict import few_articles, reach, verdict
 from lvm_core.runtime.errors import LvmError
@@ -22,11 +25,13 @@ from lvm_core.runtime.files import write_csv, write_json
 from stages import report as stage
 from tests import report_data as made
 from tests.paths import ROOT
+from tools import report as tool
 
 VOID = {"meta", "br", "wbr", "link", "img", "hr", "input"}
 SECTIONS = (
     "selected",
-    *("ranking", "meaning", "frontier", "profiles", "training", "gates", "direction", "seeds", "data", "claims", "all"),
+    *("ranking", "picture", "rows", "meaning", "frontier", "profiles", "training", "gates", "direction", "seeds"),
+    *("data", "claims"),
 )
 GATES: GatesParams = load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)
 HOSTILE = "<script>alert('&')</script>"
@@ -61,7 +66,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag, self.getpos()
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text += data
         if {"td", "th"} & set(self.open):
             self.cells[-1] += data
@@ -80,7 +85,8 @@ def usual():
 @pytest.fixture(scope="module")
 def many():
     recipes = made.many_recipes(25)
-    return made.page(comparison=made.comparison(recipes), training=made.training(list(recipes)))
+    run = made.run(seed=7, **{"train.epochs.a": 1})
+    return made.page(comparison=made.comparison(recipes), training=made.training(list(recipes)), run=run)
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +124,10 @@ def page(request):
 
 def test_a_page_is_balanced_and_needs_nothing_from_elsewhere(page):
     parsed = Page(page)
-    assert "http" not in page
-    assert not {"script", "link", "img", "iframe", "object", "embed", "video"} & set(parsed.tags)
+    assert not re.search("https?:", page)
+    assert not {"link", "img", "iframe", "object", "embed", "video", "form"} & set(parsed.tags)
+    assert parsed.tags.count("script") == 1
+    assert not re.search(r"<[^>]* on\w+=", page)
     assert not re.search(r"\bsrc=|@import|url\((?!#)", page)
     assert len(set(parsed.ids)) == len(parsed.ids)
     assert {link[1:] for link in parsed.links} <= set(parsed.ids)
@@ -148,9 +156,11 @@ def test_every_section_is_there_and_linked(usual, bare):
     assert {f"#{key}" for key in SECTIONS} <= set(parsed.links)
     assert parsed.tags.count("h1") == 1
     assert parsed.tags.count("table") == parsed.tags.count("caption")
-    assert usual.count('tabindex="0"') == parsed.tags.count("table") + parsed.tags.count("svg")  # scrolled by keyboard
-    assert parsed.tags.count("svg") == parsed.tags.count("figure") == parsed.tags.count("figcaption") == 9
-    assert usual.count('role="img"') == 9
+    assert parsed.tags.count("figure") == parsed.tags.count("figcaption") == 9
+    blocks = usual.count('<details class="row">')
+    wide = parsed.tags.count("table") - blocks + parsed.tags.count("figure")
+    assert usual.count('tabindex="0"') == wide  # scrolled by keyboard
+    assert usual.count('role="img"') == parsed.tags.count("svg") == 9 + len(made.RECIPES)  # and a curve each
     assert "seeds" not in Page(bare).ids
     assert "no recipe was trained on reversed articles" in bare
 
@@ -183,33 +193,36 @@ def test_undefined_figures_are_dashes_with_a_note(bare):
 @pytest.mark.parametrize(
     ("recall", "says", "tone"),
     [
-        (0.56, "beats copying the last chunk", "good"),
-        (0.5, "is not shown", "open"),
-        (0.33, "copying the last chunk does better", "bad"),
+        (0.56, "beats copy_last on val (+0.061) and beats copy_last on ood (+0.055)", "good"),
+        (0.5, "cannot be told from copy_last on val (+0.001)", "open"),
+        (0.33, "loses to copy_last on val (−0.169)", "bad"),
     ],
 )
-def test_the_verdict_names_the_best_and_whether_it_beats_copying(recall, says, tone):
-    rows = made.comparison({"p1": (0.3, 0.5, -0.1, 0.6), "p9": (recall, 0.5, -0.1, 0.6)})["rows"]
+def test_the_verdict_names_the_best_and_its_lead_over_the_best_rival(recall, says, tone):
+    found = made.comparison({"p1": (0.3, 0.5, -0.1, 0.6), "p9": (recall, 0.5, -0.1, 0.6)})
+    rows, lead = found["rows"], found["lead"]
     two = {"names": ["p9", "p1"], "difference": recall - 0.3, "lo": 0.01, "hi": 0.4}
-    found = verdict(rows, reached(made.frontier(), rows), two)
+    found = verdict(rows, reached(made.frontier(), rows), two, lead)
     assert found.headline.startswith("p9 is the best recipe")
     assert "(paired difference" in found.sentences[0]
     for unclear in (None, two | {"lo": 0.0}, two | {"lo": None}, two | {"names": ["p9", "p2"]}):
-        assert verdict(rows, reached(made.frontier(), rows), unclear).headline.startswith(
-            "p9 and p1 cannot be told apart"
+        assert verdict(rows, reached(made.frontier(), rows), unclear, lead).headline.startswith(
+            "p9 and p1 cannot be told apart; p9 "
         )
     assert says in found.headline
     assert found.tiles[1].tone == tone
-    assert found.tiles[3].value == "not reached"
+    assert found.tiles[1].note.endswith("over copy_last (0.499)")
+    assert found.tiles[4].value == "not reached"
     assert 2 <= len(found.sentences) <= 4
 
 
 @pytest.mark.parametrize(("low", "high", "tone"), [(0.0, 0.1, "open"), (-0.1, 0.0, "open"), (1e-9, 0.1, "good")])
 def test_an_interval_that_touches_zero_shows_nothing(low, high, tone):
-    rows = made.comparison()["rows"]
-    for row in rows:
-        row |= {"val_r5_vs_copy_last_lo": low, "val_r5_vs_copy_last_hi": high}
-    assert verdict(rows, reach(None, "")).tiles[1].tone == tone
+    lead = {"val": {"rival": "copy_last", "difference": 0.05, "lo": low, "hi": high}}
+    found = verdict(made.comparison()["rows"], reach(None, ""), None, lead)
+    assert found.tiles[1].tone == tone
+    assert (found.tiles[2].value, found.tiles[2].tone) == ("–", "open")  # nothing on ood
+    assert " on ood" not in found.headline
 
 
 def test_who_else_beats_copying_and_who_is_forward():
@@ -220,8 +233,8 @@ def test_who_else_beats_copying_and_who_is_forward():
     found = verdict(rows, reached(made.frontier(reachable=True), rows))
     assert "p2 beats copy_last too." in found.sentences[1]
     assert "p1 is forward" in found.sentences[2]
-    assert found.tiles[2].value == "1 of 3"
-    assert found.tiles[3].value == "possible"
+    assert found.tiles[3].value == "1 of 3"
+    assert found.tiles[4].value == "possible"
 
 
 def test_what_is_tied_or_unknown_is_said_to_be():
@@ -265,8 +278,9 @@ def test_nothing_is_known_without_a_frontier():
 
 
 def test_the_matrix_says_what_the_oracle_fails_and_which_sets_nobody_passes(usual):
-    sets = re.split(r"<h3>Gate set ", usual)[1:]
-    assert len(sets) == sum(len(frames_of(GATES, name)) for name in GATES.sets)
+    sets = re.split(r"<summary>Gate set ", usual)[1:]
+    phases = 2  # of stage_a, by which the recipes are judged
+    assert len(sets) == sum(len(frames_of(GATES, name)) for name in GATES.sets) + phases
     published = next(text for text in sets if text.startswith("stage A of the summary, published frame"))
     assert re.search(r"The oracle itself fails margin_val", published)
     certified = next(text for text in sets if text.startswith("certified"))
@@ -275,13 +289,14 @@ def test_the_matrix_says_what_the_oracle_fails_and_which_sets_nobody_passes(usua
 
 
 def test_the_page_says_what_each_recipe_passed_after_each_phase_and_who_was_stopped(usual):
-    assert "After each phase" not in made.page(comparison=made.comparison() | {"after_phases": {}})
-    section = usual[usual.index("<h3>After each phase</h3>") : usual.index('<section id="direction">')]
+    without = made.page(comparison=made.comparison() | {"after_phases": {}})
+    assert not re.search("<summary>(After each|[^<]*after) phase", without)
+    section = usual[usual.index("<summary>After each phase</summary>") : usual.index('<section id="direction"')]
     assert "every recipe goes through all phases" in section
     assert "stage_a" in section
     assert "after A</td>" not in section
     stopped = made.page(comparison=made.comparison(stopped=["p5"]))
-    section = stopped[stopped.index("<h3>After each phase</h3>") : stopped.index('<section id="direction">')]
+    section = stopped[stopped.index("<summary>After each phase</summary>") : stopped.index('<section id="direction"')]
     assert "goes no further" in section
     lines = {name: next(line for line in section.splitlines() if f">{name}<" in line) for name in ("p1", "p5")}
     assert "after A</td>" in lines["p5"]
@@ -292,10 +307,10 @@ def test_the_page_says_what_each_recipe_passed_after_each_phase_and_who_was_stop
 def test_the_page_leaves_stopped_recipes_out_of_claims_and_variants_and_says_so():
     alone = made.comparison(stopped=["p1"]) | {"left_out": {"time_direction": ["p1"], "seeds": ["p1"]}}
     page = made.page(comparison=alone)
-    claims = page[page.index('<section id="claims">') :]
+    claims = page[page.index('<section id="claims"') :]
     assert "p1 was stopped after phase A." in claims
     assert "no recipe was trained on reversed articles" not in page
-    assert page.count("Left out: p1, stopped after phase A") == 2
+    assert page.count("<p>Left out: p1, stopped after phase A") == 2
     assert {"seeds", "direction"} <= set(Page(page).ids)
     beside = made.comparison(time_direction=True, seeds=True) | {"left_out": {"time_direction": ["p5"], "seeds": []}}
     assert made.page(comparison=beside).count("Left out: p5, stopped after phase A") == 1
@@ -394,8 +409,64 @@ def test_the_stage_writes_the_page(tmp_path, monkeypatch, usual):
     write_csv("plots/reliability/selected.csv", made.reliability().reset_index())
     write_csv("plots/training.csv", made.training())
     write_csv("plots/lag_similarity.csv", made.lags())
+    copyfile(ROOT / "params.yaml", "params.yaml")
+    stage.main()
+    assert "not run by DVC" in Page((tmp_path / "plots/report.html").read_text()).text
+    (tmp_path / "dvc.lock").write_text(json.dumps(made.lock()))  # which is YAML
     stage.main()
     assert Page((tmp_path / "plots/report.html").read_text()).text[:500] == Page(usual).text[:500]
+
+
+def test_the_first_screen_says_what_was_run_and_which_parameters_are_not_the_default(many):
+    assert made.run().changed == []
+    run = made.run(seed=7, **{"train.epochs.a": 1, "recipes.mine.about": "a recipe of the user's"})
+    assert run.changed == [
+        ("seed", "42", "7"),
+        ("train.epochs.a", "4", "1"),
+        ("recipes.mine.about", "–", '"a recipe of the user\'s"'),
+    ]
+    text = Page(many).text
+    for said in (
+        "c0de.dir (data/sources)",
+        "5e7 (params.yaml)",
+        "ec7 (data/bank/vectors.npy)",
+        "train.epochs.a: 4 → 1",
+    ):
+        assert said in text
+    assert "not run by DVC" not in text
+
+
+def test_a_run_that_dvc_did_not_write_down_whole_is_said_to_be_none_of_its():
+    params, lock = read_params(ROOT / "params.yaml"), made.lock()
+    del lock["stages"]["embed"]
+    for left in (lock, {}, {"stages": None}):
+        assert ("hashes", "not run by DVC") in what_was_run(params, {}, left, {}).facts
+
+
+def test_what_the_page_does_not_show_follows_from_what_was_run():
+    params = read_params(ROOT / "params.yaml")
+    first, second = what_was_run(params, {}, {}, {"p1": {"seeds": [42, 43]}}).not_shown
+    assert "sotu; ood: wikipedia" in first
+    assert "one seed (but p1 with 42, 43)" in second
+    brought = {**params, "data": {**params["data"], "kind": "vectors", "ood": None}}
+    assert "ood: none" in what_was_run(brought, {}, {}, {}).not_shown[0]
+    assert ("encoder", "not named") in what_was_run(brought, {}, {}, {}).facts
+
+
+def test_the_commit_and_the_date_stand_in_the_copy_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert tool.commit() == "not in git"
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        who = ["-c", "user.name=x", "-c", "user.email=x@localhost"]
+        subprocess.run(["git", *who, *command], check=True)
+    assert re.fullmatch("[0-9a-f]{40}", tool.commit())
+    (tmp_path / "new").touch()
+    assert tool.commit().endswith(", with uncommitted changes")
+    written = []
+    monkeypatch.setattr(tool, "write_report", lambda path, beside: written.append((path, dict(beside))))
+    tool.main()
+    assert written[0][0] == "build/report.html"
+    assert set(written[0][1]) == {"commit", "written"}
 
 
 @pytest.mark.parametrize("template", ["ranking", "curves", "losses", "lines", "frontier"])

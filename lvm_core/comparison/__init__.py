@@ -104,6 +104,7 @@ def build_comparison(
         "rows": details,
         "more": _more(judgements),
         "best_two": rows.best_two(table, judgements),
+        "lead": rows.lead(table, judgements),
         "gates_policy": gates.policy,
         "gates_in_force": gates.in_force,
         "gates": to_json(results),

@@ -24,6 +24,9 @@ ENDS = ("lo", "hi")
 BASELINES = ("copy_last", "p1")
 """Rows whose masked R@5 on val is subtracted from every row's, on the same drawn articles."""
 
+SEEING = ("oracle", "article_centroid")
+"""References that see what is to be predicted: no rivals."""
+
 COPYING = ("copy_last", "context_mean")
 """References that are judged on articles read backwards too."""
 
@@ -127,6 +130,28 @@ def best_two(rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, Judgeme
     low, high = interval(first.draws["val_recall_at_5"] - second.draws["val_recall_at_5"])
     point = {row["name"]: row["val_recall_at_5"] for row in rows}
     return {"names": names, "difference": point[names[0]] - point[names[1]], "lo": low, "hi": high}
+
+
+def lead(rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, Judgement]) -> dict[str, dict[str, Any]]:
+    """By split, the paired difference in masked R@5 of the best recipe (on val) and its best rival on that split.
+
+    Rivals are the reference predictors, but those that see the answer. A split without R@5 is left out.
+    """
+    best = next((row for row in rows if row["kind"] == "recipe" and row["val_recall_at_5"] is not None), None)
+    if best is None:
+        return {}
+    found = {}
+    for split in SPLITS:
+        key = f"{split}_recall_at_5"
+        defined = [
+            row for row in rows if row["kind"] == "reference" and row["name"] not in SEEING and row[key] is not None
+        ]
+        if defined and best[key] is not None:
+            rival = max(defined, key=lambda row: row[key])
+            draws = [judgements[row["name"]].draws[key] for row in (best, rival)]
+            ends = _with_ends("difference", best[key] - rival[key], draws[0] - draws[1], ("lo", "hi"))
+            found[split] = {"rival": rival["name"], **ends}
+    return found
 
 
 def with_gates(

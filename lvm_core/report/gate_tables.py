@@ -19,8 +19,7 @@ from lvm_core.report.ladder_text import (
     standing_text,
     why_selected,
 )
-from lvm_core.report.numbers import UNDEFINED, count, number, with_interval
-from lvm_core.report.tables import Cell, Line, Table
+from lvm_core.report.numbers import UNDEFINED, Cell, Line, Table, count, number, with_interval
 from lvm_core.selection import AfterPhases, Outcome, RowResult, SetResult
 from lvm_core.selection.gates_text import gate_text, mark, missed_names
 
@@ -107,6 +106,42 @@ def _about_the_oracle(row: RowResult) -> list[Remark]:
         said = f"{', '.join(found.undefined)} cannot be told on these data, so nothing can pass the set."
         remarks.append(Remark(said, True))
     return remarks
+
+
+def phase_tables(gates: Mapping[str, Any], after_phases: Mapping[str, AfterPhases]) -> list[GateTable]:
+    """A table for each set that recipes are judged by and each phase before the last, in the corrected frame."""
+    tables = []
+    for name in dict.fromkeys(one.set for one in after_phases.values()):
+        judged = SetResult.model_validate(gates[name])
+        words = {key: gate_text(Gate.model_validate(gate)) for key, gate in judged.definition.items()}
+        for phase in ("a", "b"):
+            lines = []
+            for row, found in after_phases.items():
+                if found.set == name:
+                    outcome: Outcome = getattr(found, phase)
+                    marks = [_early(outcome, key, judged.corrected[row]) for key in words]
+                    lines.append(Line(row, "recipe", None, [Cell(_of(outcome)), *map(Cell, marks)]))
+            caption = f"Gate set {TITLES.get(name, name)}, after phase {phase.upper()}"
+            tables.append(GateTable(caption, [], Table(caption, ["name", "passed", *words], lines), words))
+    return tables
+
+
+def _early(outcome: Outcome, gate: str, final: RowResult) -> str:
+    """A gate's mark after a phase before the last; it applies where it does to the final model."""
+    if gate in outcome.undefined or not final.gates[gate].applies:
+        return UNDEFINED
+    return mark(gate not in outcome.missed)
+
+
+def row_gates(tables: Sequence[GateTable]) -> dict[str, list[str]]:
+    """By row, a line for each table: what it passed and the names of the gates that it failed."""
+    lines: dict[str, list[str]] = {}
+    for one in tables:
+        for line in one.table.lines:
+            failed = [key for key, cell in zip(one.conditions, line.cells[1:], strict=True) if cell.text == "fail"]
+            text = f"{one.caption.removeprefix('Gate set ')}: {line.cells[0].text}"
+            lines.setdefault(line.name, []).append(text + (f"; failed: {', '.join(failed)}" if failed else ""))
+    return lines
 
 
 def phases_table(after_phases: Mapping[str, AfterPhases], rows: Sequence[Mapping[str, Any]]) -> Table | None:

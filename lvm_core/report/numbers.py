@@ -1,9 +1,10 @@
-"""How numbers are written on the page: a real minus sign, an en dash where undefined."""
+"""How numbers and tables are written on the page: a real minus sign, an en dash where undefined."""
 
 from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 UNDEFINED = "–"
@@ -51,3 +52,31 @@ def is_defined(value: Any) -> TypeGuard[float]:
 def with_minus(text: str) -> str:
     """A sentence with the hyphens before numbers made minus signs."""
     return re.sub(r"(?<![\w.-])-(?=\d)", MINUS, text)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: the figure, its interval (or nothing), whether it is the best of its column."""
+
+    text: str
+    interval: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: its name, its kind (`recipe` or `reference`), its status word or None, its cells."""
+
+    name: str
+    kind: str
+    status: str | None
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a caption, column titles (the first is the names') and lines."""
+
+    caption: str
+    columns: list[str]
+    lines: list[Line]

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup, escape
 
+from lvm_core.config.params import LONGEST
 from lvm_core.fivecat.statistics import RESAMPLES
 from lvm_core.report import pictures, render, tables
 from lvm_core.report.drawing import STYLESHEET, Picture
-from lvm_core.report.gate_tables import confidence, gate_tables, phases_table, selection
-from lvm_core.report.numbers import count, is_defined, with_minus
+from lvm_core.report.gate_tables import (
+    confidence,
+    gate_tables,
+    phase_tables,
+    phases_table,
+    row_gates,
+    selection,
+)
+from lvm_core.report.numbers import UNDEFINED, count, is_defined, number, with_minus
 from lvm_core.report.verdict import few_articles, reach, verdict
 from lvm_core.selection import AfterPhases
 from lvm_core.selection.gates_text import POLICIES
+
+SCRIPT = files("lvm_core.report").joinpath("report.js").read_text(encoding="utf-8")
+"""Of the page, which works without it."""
 
 CURVES = {
     "dev_recall_at_5": ("R@5 on dev by epoch", "R@5"),
@@ -23,6 +40,85 @@ CURVES = {
     "dev_cosine_last": ("Cosine with the last context chunk on dev by epoch", "cosine"),
 }
 """Training curves that are drawn: title, and name of the axis."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was run."""
+
+    facts: list[tuple[str, str]]
+    """What it is, and its value."""
+    changed: list[tuple[str, str, str]]
+    """Parameters that differ from the defaults: key, default, value; an en dash where one does not have it."""
+    not_shown: list[str]
+    """Sentences on what the figures do not say."""
+
+
+HASHED = {
+    "code": ("resolve", "deps", "data/sources"),
+    "parameters": ("resolve", "deps", "params.yaml"),
+    "vectors": ("embed", "outs", "data/bank/vectors.npy"),
+    "chunks": ("embed", "deps", "data/bank/chunks.parquet"),
+}
+"""What is named by its hash in dvc.lock: stage, side and path."""
+
+
+def what_was_run(
+    params: Mapping[str, Any], defaults: Mapping[str, Any], lock: Mapping[str, Any], seeds: Mapping[str, Any]
+) -> Run:
+    """What was run, from what was set and what DVC wrote down.
+
+    Args:
+        params: params.yaml with the profile's values in place (`read_params`).
+        defaults: the shipped ones, as of `flat`.
+        lock: dvc.lock; empty where there is none.
+        seeds: of the comparison: the recipes that were trained with several.
+    """
+    data, now = params["data"], flat(params)
+    texts = data["kind"] == "text"
+    encoder = (params["encoder"]["model"] if texts else data["encoder"]) or "not named"
+    sources = f"{data['train']}; ood: {data['ood'] or 'none'}"
+    facts = [("profile", str(params["profile"])), ("seed", str(params["seed"]))]
+    facts += [("data", sources), ("encoder", str(encoder))]
+    hashes = {title: _hash(lock, *place) for title, place in HASHED.items()}
+    facts += [(title, f"{found} ({HASHED[title][2]})") for title, found in hashes.items() if found]
+    if not all(hashes.values()):
+        facts.append(("hashes", "not run by DVC"))
+    keys = [key for key in {**defaults, **now} if defaults.get(key, UNDEFINED) != now.get(key, UNDEFINED)]
+    changed = [(key, _shown(defaults, key), _shown(now, key)) for key in keys]
+    several = [f"{name} with {', '.join(map(str, found['seeds']))}" for name, found in seeds.items()]
+    but = f" (but {'; '.join(several)})" if several else ""
+    not_shown = [
+        f"One choice of data ({sources}), one encoder and one size of model were run: whether another would give the "
+        "same order of recipes is not shown.",
+        f"Each recipe was trained with one seed{but}: the intervals are about which articles were drawn, not about "
+        "chance in training.",
+    ]
+    return Run(facts, changed, not_shown)
+
+
+def _hash(lock: Mapping[str, Any], stage: str, side: str, path: str) -> str | None:
+    entries = ((lock.get("stages") or {}).get(stage) or {}).get(side) or ()
+    return next((str(entry["md5"]) for entry in entries if entry["path"] == path and "md5" in entry), None)
+
+
+def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Parameters by dotted key, without the profiles; lists stay whole."""
+    found: dict[str, Any] = {}
+    for key, value in params.items():
+        if isinstance(value, Mapping) and value:
+            if prefix or key != "profiles":
+                found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _shown(params: Mapping[str, Any], key: str) -> str:
+    if key not in params:
+        return UNDEFINED
+    text = json.dumps(params[key], ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def report_html(
@@ -34,6 +130,8 @@ def report_html(
     ladder: Mapping[str, Any] | None = None,
     calibration: Mapping[str, Any] | None = None,
     reliability: pd.DataFrame | None = None,
+    *,
+    run: Run,
 ) -> str:
     """The whole report as one self-contained page; the same text for the same figures.
 
@@ -46,24 +144,35 @@ def report_html(
         ladder: metrics/ladder.json; None where there is none.
         calibration: metrics/calibration/selected.json; None where there is none.
         reliability: plots/reliability/selected.csv: columns confidence, observed, low, high, windows; None likewise.
+        run: what was run.
     """
     rows: Sequence[Mapping[str, Any]] = comparison["rows"]
     recipes = [str(row["name"]) for row in rows if row["kind"] == "recipe"]
     ranked = any(is_defined(row["val_recall_at_5"]) for row in rows)
     found = _tables(comparison, frontier)
-    reached = found["reach"]
+    reached, gates = found["reach"], found["gates"]
     return render(
         "report.html.j2",
         {"minus": with_minus, "soft": soft_breaks},
         **found,
         style=Markup(STYLESHEET),
-        verdict=verdict(rows, reached, comparison.get("best_two")),
+        script=Markup(SCRIPT),
+        script_hash=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
+        run=run,
+        verdict=verdict(rows, reached, comparison.get("best_two"), comparison.get("lead")),
+        every_row=tables.every_row(rows),
+        columns=2 + len(tables.SHOWN) + len(tables.SETS),
+        blocks=[(row, tables.row_figures(row), _curve(training, str(row["name"]))) for row in rows],
+        row_gates=row_gates(gates),
+        verdicts=", ".join(
+            f"{number} {word}" for word, number in Counter(c["verdict"] for c in comparison["claims"]).items()
+        ),
+        views=gates + phase_tables(comparison.get("gates") or {}, found["judged"]),
         selected=selection(ladder),
         confidence=confidence(calibration, reliability),
-        references=[row for row in rows if row["kind"] == "reference"],
         ranking_picture=pictures.ranking_picture(rows) if ranked else None,
         frontier_pictures=_frontier_pictures(rows, reached.curves, reached.limits),
-        frontier_table=tables.frontier_table(rows, reached.marked),
+        frontier_table=tables.frontier_table(reached.marked),
         profile=pictures.profile_picture(rows),
         curves=_curves(training, recipes),
         data=tables.data_table(diagnosis),
@@ -102,6 +211,7 @@ def _tables(comparison: Mapping[str, Any], frontier: Mapping[str, Any] | None) -
         "reach": reach(frontier, comparison["can_be_reached"]),
         "gates": gate_tables(comparison.get("gates") or {}, rows),
         "policy": POLICIES.get(comparison.get("gates_policy") or ""),
+        "judged": phases,
         "phases": phases_table(phases, rows),
         "direction": tables.time_direction(comparison.get("time_direction") or {}),
         "seeds": tables.seeds(comparison.get("seeds") or {}),
@@ -138,6 +248,23 @@ def _curves(training: pd.DataFrame, recipes: Sequence[str]) -> list[Picture]:
         for column, (title, axis) in CURVES.items()
         if column in training and training[column].notna().any()
     ]
+
+
+def _curve(training: pd.DataFrame, name: str) -> Markup:
+    """R@5 on dev by epoch as a small line with its words; empty where there is none."""
+    curve = training[training["name"].astype(str) == name].dropna(subset=["dev_recall_at_5"])
+    values = curve["dev_recall_at_5"].tolist()
+    if not values:
+        return Markup("")
+    low, high = min(values), max(values)
+    best = curve["epoch"].tolist()[values.index(high)]
+    step, scale = 300 / max(len(values) - 1, 1), 50 / ((high - low) or 1)
+    points = " ".join(f"{place * step:.0f},{55 - (value - low) * scale:.0f}" for place, value in enumerate(values))
+    words = (
+        f"R@5 on dev by epoch: first {number(values[0])}, best {number(high)} (epoch {best}), last {number(values[-1])}"
+    )
+    line = Markup('<svg class="curve" viewBox="-2 0 304 60" role="img" aria-label="{0}"><polyline points="{1}"/></svg>')
+    return (line + Markup('<p class="small">{0}</p>')).format(words, points)
 
 
 def soft_breaks(name: str) -> Markup:

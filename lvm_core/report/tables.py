@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from lvm_core.report.numbers import MINUS, UNDEFINED, bracket, count, is_defined, number, signed
+from lvm_core.config.figures import SPLITS
+from lvm_core.report.numbers import MINUS, UNDEFINED, Cell, Line, Table, bracket, count, is_defined, number, signed
 from lvm_core.selection.gates_text import STATUS_WORDS
 
 STATUS = STATUS_WORDS
@@ -68,34 +68,6 @@ REFERENCES = {
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One cell: the figure, its interval (or nothing), whether it is the best of its column."""
-
-    text: str
-    interval: str = ""
-    best: bool = False
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a table: its name, its kind (`recipe` or `reference`), its status word or None, its cells."""
-
-    name: str
-    kind: str
-    status: str | None
-    cells: list[Cell]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with a caption, column titles (the first is the names') and lines."""
-
-    caption: str
-    columns: list[str]
-    lines: list[Line]
-
-
 def markdown(table: Table | None, status: bool = False) -> str:
     """A table as Markdown without its caption (none: nothing); `status`: with a status word in the second column."""
     if table is None:
@@ -131,6 +103,9 @@ RANKING = {
 
 WITH_INTERVAL = ("val_recall_at_5", "val_r5_vs_copy_last", "val_r5_vs_p1", "ood_recall_at_5")
 
+SHOWN = [key for key in RANKING if key not in ("val_r5_vs_p1", "val_margin")]
+"""Figures that the page's table shows until others are asked for."""
+
 SETS = {"certified": "certified", "stage_a": "stage A", "published_5cat": "5CAT as published"}
 """Gate sets whose numbers passed stand in the ranking."""
 
@@ -152,16 +127,46 @@ def ranking(rows: Sequence[Row], kind: str) -> Table:
 def all_figures(rows: Sequence[Row], split: str) -> Table:
     """Every figure that is explained on the page, of every row, on one split; recipes first."""
     ordered = sorted(rows, key=lambda row: row["kind"] != "recipe")
-    recipes = [row for row in rows if row["kind"] == "recipe"]
-    best = {figure: _best(recipes, f"{split}_{figure}") for figure in FIGURES} if len(recipes) > 1 else {}
-    lines = [
-        Line(
-            str(row["name"]), row["kind"], None,
-            [_cell(row, f"{split}_{name}", best.get(name) if row["kind"] == "recipe" else None) for name in FIGURES],
-        )
-        for row in ordered
-    ]  # fmt: skip
+    best = _best_recipes(rows, [f"{split}_{figure}" for figure in FIGURES])
+    lines = [Line(str(row["name"]), row["kind"], None, _cells(row, best)) for row in ordered]
     return Table(f"All figures on {split}", ["name", *(title for title, _ in FIGURES.values())], lines)
+
+
+def every_row(rows: Sequence[Row]) -> Table:
+    """Every row with every figure and its interval: the columns of `SHOWN` and the gates first, then the others."""
+    titles = {f"{split}_{name}": title for split in SPLITS for name, (title, _) in FIGURES.items()}
+    titles = {key: f"{title}, ood" if key.startswith("ood") else title for key, title in titles.items()} | RANKING
+    order = [*SHOWN, *(key for key in titles if key not in SHOWN)]
+    best, shown = _best_recipes(rows, order), len(SHOWN)
+    lines = []
+    for row in rows:
+        cells = _cells(row, best, interval=True)
+        cells[shown:shown] = [Cell(_passed(row, name)) for name in SETS]
+        lines.append(Line(str(row["name"]), row["kind"], row.get("status"), cells))
+    others = [titles[key] for key in order]
+    columns = ["name", "status", *others[:shown], *SETS.values(), *others[shown:]]
+    return Table("Every row, best R@5 on val first; on val unless it says ood", columns, lines)
+
+
+def row_figures(row: Row) -> Table:
+    """Every figure of one row with its interval, on both splits."""
+    figures = [(title, [f"{split}_{name}" for split in SPLITS]) for name, (title, _) in FIGURES.items()]
+    figures += [(RANKING[key], [key]) for key in RANKING if "_vs_" in key]
+    lines = [
+        Line(title, "data", None, [_cell(row, key, None, interval=True) for key in keys]) for title, keys in figures
+    ]
+    return Table(f"Figures of {row['name']} with 95 % intervals", ["figure", *SPLITS], lines)
+
+
+def _best_recipes(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, float | None]:
+    """By column, the best value of a recipe; None where it is not worth a mark."""
+    recipes = [row for row in rows if row["kind"] == "recipe"]
+    return {column: _best(recipes, column) if len(recipes) > 1 else None for column in columns}
+
+
+def _cells(row: Row, best: Mapping[str, float | None], *, interval: bool = False) -> list[Cell]:
+    marked = row["kind"] == "recipe"
+    return [_cell(row, column, top if marked else None, interval=interval) for column, top in best.items()]
 
 
 def _best(rows: Sequence[Row], column: str) -> float | None:
@@ -300,13 +305,11 @@ def data_table(diagnosis: Mapping[str, Any]) -> Table:
     return Table("What the models are trained and tested on", ["measure", *diagnosis], lines)
 
 
-def frontier_table(rows: Sequence[Row], marked: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Margin, cosine and R@5 on val of every row and of the curves' marked points: what the two pictures show."""
+def frontier_table(marked: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Margin, cosine and R@5 on val of the curves' marked points."""
     figures = ("margin", "cosine", "recall_at_5")
-    lines = []
-    for row in sorted(rows, key=lambda row: row["kind"] != "recipe"):
-        cells = [_cell(row, f"val_{figure}", None, interval=True) for figure in figures]
-        lines.append(Line(str(row["name"]), row["kind"], None, cells))
-    for name, point in marked.items():
-        lines.append(Line(name, "frontier", None, [Cell(number(point[figure])) for figure in figures]))
-    return Table("Margin, cosine and R@5 on val with 95 % intervals", ["name", "margin", "cosine", "R@5"], lines)
+    lines = [
+        Line(name, "frontier", None, [Cell(number(point[figure])) for figure in figures])
+        for name, point in marked.items()
+    ]
+    return Table("Marked points of the curves, on val", ["point", "margin", "cosine", "R@5"], lines)

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lvm_core.comparison.rows import SEEING
+from lvm_core.config.figures import SPLITS
 from lvm_core.fivecat.statistics import FEWEST_ARTICLES
 from lvm_core.frontier.answer import LEFT_OUT
-from lvm_core.report.numbers import bracket, is_defined, number, with_interval
+from lvm_core.report.numbers import UNDEFINED, bracket, is_defined, number, signed, with_interval
 
 Row = Mapping[str, Any]
 Tone = Literal["good", "bad", "open"]
-
-CHEATING = ("oracle", "article_centroid")
-"""References that see what is to be predicted."""
 
 RANKED = {"val_recall_at_1": "R@1", "val_mrr": "MRR", "ood_recall_at_5": "R@5 on ood"}
 """Figures besides R@5 on val in which a best recipe is named; none of them rewards blur."""
@@ -93,8 +92,20 @@ class Verdict:
     sentences: list[str]
 
 
-def verdict(rows: Sequence[Row], reach: Reach, best_two: Mapping[str, Any] | None = None) -> Verdict:
-    """The verdict on a comparison. One recipe is called best only where it can be told from the next."""
+def verdict(
+    rows: Sequence[Row],
+    reach: Reach,
+    best_two: Mapping[str, Any] | None = None,
+    lead: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Verdict:
+    """The verdict on a comparison. One recipe is called best only where it can be told from the next.
+
+    Args:
+        rows: of the comparison, best first.
+        reach: the frontier's.
+        best_two: the paired difference of the two best recipes.
+        lead: by split, the paired difference of the best recipe and its best rival.
+    """
     recipes = [row for row in rows if row["kind"] == "recipe"]
     ranked = [row for row in recipes if is_defined(row["val_recall_at_5"])]
     forward = _names(row for row in recipes if row.get("status") == "forward")
@@ -114,20 +125,37 @@ def verdict(rows: Sequence[Row], reach: Reach, best_two: Mapping[str, Any] | Non
     if pair and is_defined(pair["lo"]) and pair["lo"] > 0:
         alike = alike[:1]
     alone, name = len(alike) == 1, alike[0]
-    outcome, tone = _against_copy_last(first)
-    note = f"{number(first['val_recall_at_5'])} {_ends(first, 'val_recall_at_5')}"
+    recall = [f"{_figure(first, f'{split}_recall_at_5')} on {split}" for split in SPLITS]
     many = f"{len(recipes)} recipe{'' if len(recipes) == 1 else 's'}"
-    best = Tile(f"Best of {many} by R@5", " or ".join(alike), note, "good" if tone == "good" else "open")
-    difference, ends = number(first["val_r5_vs_copy_last"], sign=True), _ends(first, "val_r5_vs_copy_last")
-    against = Tile("R@5 against copy_last", difference, ends, tone)
-    leads = f"{name} is the best recipe" if alone else f"{_list(alike)} cannot be told apart"
-    beats = {
-        "good": f"{' and' if alone else f'; {name}'} beats copying the last chunk",
-        "open": f"; that {name} beats copying the last chunk is not shown",
-        "bad": f", {'but' if alone else 'and'} copying the last chunk does better",
-    }[tone]
-    sentences = [_best_sentence(ranked, pair), f"{outcome} {_others(rows, first)}".strip(), *closing]
-    return Verdict(leads + beats, [best, against, passing, reach.tile], sentences)
+    leads = [_lead(split, (lead or {}).get(split), rows) for split in SPLITS]
+    tone: Tone = "good" if alone and leads[0][1].tone == "good" else "open"
+    best = Tile(f"Best of {many} by R@5", " or ".join(alike), ", ".join(recall), tone)
+    told = [words for words, _ in leads if words]
+    headline = f"{name} is the best recipe" if alone else f"{_list(alike)} cannot be told apart"
+    if told:
+        headline += f": it {_list(told)}" if alone else f"; {name} {_list(told)}"
+    outcome = f"{_against_copy_last(first)} {_others(rows, first)}".strip()
+    tiles = [best, *(tile for _, tile in leads), passing, reach.tile]
+    return Verdict(headline, tiles, [_best_sentence(ranked, pair), outcome, *closing])
+
+
+def _lead(split: str, found: Mapping[str, Any] | None, rows: Sequence[Row]) -> tuple[str, Tile]:
+    """What the headline says of the lead on a split (nothing where it is undefined), and its tile."""
+    label = f"Lead in R@5 over the best rival, {split}"
+    if not found or not is_defined(found["lo"]):
+        return "", Tile(label, UNDEFINED, "undefined on these data", "open")
+    rival, difference = found["rival"], signed(found["difference"])
+    own = next(row for row in rows if row["name"] == rival)
+    note = f"{bracket(found['lo'], found['hi'], sign=True)} over {rival} ({number(own[f'{split}_recall_at_5'])})"
+    verb: str
+    tone: Tone
+    if found["lo"] > 0:
+        verb, tone = "beats", "good"
+    elif found["hi"] < 0:
+        verb, tone = "loses to", "bad"
+    else:
+        verb, tone = "cannot be told from", "open"
+    return f"{verb} {rival} on {split} ({difference})", Tile(label, difference, note, tone)
 
 
 def _ends(row: Row, figure: str) -> str:
@@ -162,23 +190,23 @@ def _best_sentence(ranked: Sequence[Row], pair: Mapping[str, Any] | None) -> str
     return sentence + "."
 
 
-def _against_copy_last(row: Row) -> tuple[str, Tone]:
+def _against_copy_last(row: Row) -> str:
     low, high = row["val_r5_vs_copy_last_lo"], row["val_r5_vs_copy_last_hi"]
     difference = f"(paired difference {_figure(row, 'val_r5_vs_copy_last')})"
     if not (is_defined(low) and is_defined(high)):
-        return "Whether it beats copying the last chunk is undefined on these data.", "open"
+        return "Whether it beats copying the last chunk is undefined on these data."
     if low > 0:
-        return f"It beats copying the last chunk {difference}.", "good"
+        return f"It beats copying the last chunk {difference}."
     if high < 0:
-        return f"It does worse than copying the last chunk {difference}.", "bad"
-    return f"It cannot be told from copying the last chunk {difference}.", "open"
+        return f"It does worse than copying the last chunk {difference}."
+    return f"It cannot be told from copying the last chunk {difference}."
 
 
 def _others(rows: Sequence[Row], best: Row) -> str:
     """Who else beats copy_last: whether there is anything to gain, apart from what the best recipe does."""
     told = [row for row in rows if is_defined(row["val_r5_vs_copy_last_lo"]) and row["name"] != "copy_last"]
     better = _names(row for row in told if row["val_r5_vs_copy_last_lo"] > 0 and row["name"] != best["name"])
-    honest = [name for name in better if name not in CHEATING]
+    honest = [name for name in better if name not in SEEING]
     if honest:
         return f"{_list(honest)} {'beats' if len(honest) == 1 else 'beat'} copy_last too."
     if not told:

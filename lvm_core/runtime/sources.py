@@ -16,7 +16,7 @@ from lvm_core.runtime.files import sha256_of
 PACKAGES = ("lvm_core", "stages")
 """Where the pipeline's own code lies; other packages are pinned in requirements.txt."""
 
-DATA = (".css", ".j2", ".json", ".yaml")
+DATA = (".css", ".j2", ".js", ".json", ".yaml")
 """Suffixes of files beside modules that are read by them; editors leave others."""
 
 
