@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvm_core.config.params import PARAMS_FILE, load_group, read_params
 from lvm_core.runtime.cli import Parser, run_command
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.hardware import set_threads
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
         from lvm_core.service.loading import load_parts
 
         use_threads(settings.threads)
-        return load_parts(asked.model, asked.bank, asked.calibration, Path("metrics"))
+        return load_parts(asked.model, asked.bank, asked.calibration, Path("metrics"), any_bank=asked.any_bank)
 
     service = Service(load, settings, asked.model.name)
     serve(service, listening)
@@ -50,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser("python -m lvm_core.service", "--model DIR [--bank DIR] [--port N]", __doc__ or "")
     parser.add_argument("--model", type=Path, required=True, help="model directory, as data/models/selected")
     parser.add_argument("--bank", type=Path, default=Path("data/bank"), help="bank it was trained on (%(default)s)")
+    parser.add_argument("--any-bank", action="store_true", help="another bank of the same encoder; no confidence then")
     parser.add_argument("--calibration", type=Path, help="its calibration (found beside the model)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine only)")
     parser.add_argument("--port", type=_number(0, 65535), default=9007, help="%(default)s; 0: any free one")
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--queue", type=_number(1, 100_000), default=64, help="requests that may wait (%(default)s)")
     parser.add_argument("--max-batch", type=_number(1, 1024), default=16, help="worked on together (%(default)s)")
     parser.add_argument("--fill", choices=["repeat", "neighbours"], help="of short contexts (service.fill)")
+    parser.add_argument("--notice", metavar="TEXT", help="sentence to show at the top of the page")
     parser.add_argument("--steps", type=_number(1, 16), help="most chunks ahead (service.steps)")
     return parser
 
@@ -71,19 +72,8 @@ def _number(low: int, high: int) -> Any:
 
 
 def _settings(asked: argparse.Namespace) -> Settings:
-    """The command line over params.yaml (where there is one) over the defaults."""
-    values: dict[str, Any] = {"threads": asked.threads, "queue": asked.queue, "max_batch": asked.max_batch}
-    if PARAMS_FILE.is_file():
-        from lvm_core.config.data import CorpusParams
-        from lvm_core.config.groups import ServiceParams
-
-        params = read_params()
-        service = load_group(params, "service", ServiceParams)
-        corpus = load_group(params, "corpus", CorpusParams)
-        values |= {"fill": service.fill, "steps": service.steps}
-        values |= {"min_chars": corpus.min_chars, "max_chars": corpus.max_chars}
-    given = {key: value for key in ("fill", "steps") if (value := getattr(asked, key)) is not None}
-    return Settings(**(values | given))
+    names = ("threads", "queue", "max_batch", "fill", "steps", "notice")
+    return Settings.configured(**{key: value for key in names if (value := getattr(asked, key)) is not None})
 
 
 def _check_model(directory: Path) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,10 +15,9 @@ from lvm_core.config.groups import Fill
 from lvm_core.corpus.chunker import join_short, split_long
 from lvm_core.runtime.errors import LvmError
 from lvm_core.service.confidence import CROWD, lead
-from lvm_core.service.loading import Parts
+from lvm_core.service.loading import OTHER_BANK, Parts
 from lvm_core.service.nearest import Candidate, Context
 from lvm_core.service.schemas import ChatRequest, PredictRequest, RetrieveRequest, Settings
-from lvm_core.service.state import Job
 from lvm_core.windows import CONTEXT
 
 NOTE = (
@@ -27,6 +26,21 @@ NOTE = (
 )
 
 NO_NOTE = "No confidence: none was measured for this model and this kind of context."
+
+
+class Job(Protocol):
+    """A request and the milliseconds that it waited (`state.Job`)."""
+
+    request: Any
+    waited_ms: float
+
+
+@dataclass
+class Now:
+    """A request that did not wait."""
+
+    request: Any
+    waited_ms: float = 0.0
 
 
 @dataclass
@@ -67,7 +81,7 @@ class Engine:
             raise LvmError(f"{self.parts.directory}: predicts values that are not finite; train the model again")
         if self.parts.encoder is not None:
             for _ in range(2):
-                self.chat([Job("chat", ChatRequest(paragraph="The first request is slower than those after it."))])
+                self.chat([Now(ChatRequest(paragraph="The first request is slower than those after it."))])
 
     def chat(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         """Answers of /chat."""
@@ -185,7 +199,7 @@ class Engine:
         return {
             "response": "\n\n".join(filter(None, chat.texts)),
             "confidence": confidence,
-            "confidence_note": NO_NOTE if confidence is None else NOTE,
+            "confidence_note": self._note(confidence),
             "chunks_used": CONTEXT,
             "input_chunks": chat.chunks,
             "dropped_chunks": max(len(chat.chunks) - CONTEXT, 0),
@@ -196,6 +210,11 @@ class Engine:
             "total_latency_ms": round(spent + chat.times["queue_ms"], 3),
             "model": self.parts.name,
         }
+
+    def _note(self, confidence: float | None) -> str:
+        if confidence is not None:
+            return NOTE
+        return OTHER_BANK if self.parts.other_bank else NO_NOTE
 
     def _slots(self, chat: Chat) -> list[dict[str, Any]]:
         context, own = chat.context, chat.chunks[-CONTEXT:]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lvm_core.bank import Bank, load_bank, require_content
 from lvm_core.bank.encoder import Encoder
+from lvm_core.config.params import validate
 from lvm_core.models.checkpoint import LoadedModel, load_model
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import sha256_of
@@ -19,7 +22,16 @@ from lvm_core.runtime.readers import read_json
 from lvm_core.service import schemas
 from lvm_core.service.confidence import Calibration, load_calibration
 from lvm_core.service.nearest import ChunkSearch, ContextFiller, Decoder, Index, NearestChunk
-from lvm_core.service.schemas import Settings
+from lvm_core.service.schemas import ChatAnswer, Settings
+
+if TYPE_CHECKING:
+    from lvm_core.service.engine import Engine
+
+OTHER_BANK = (
+    "No confidence is stated: it was measured with the bank that the model was trained on, and this is another."
+)
+
+NO_ENCODER = "the bank holds imported vectors and names no encoder"
 
 BATCH = 32
 """Texts that the encoder takes at a time."""
@@ -48,6 +60,8 @@ class Parts:
     """Its main held-out figures by split."""
     reasons: list[str]
     """What is missing, in words."""
+    other_bank: bool
+    """Whether the model was trained on another bank than this one."""
 
     def info(self, settings: Settings) -> dict[str, Any]:
         """What /info answers."""
@@ -71,6 +85,7 @@ class Parts:
                 "sources": sorted(set(self.bank.articles["source"])),
             },
             "calibration": {"curves": len(self.calibration.curves)} if self.calibration else None,
+            "notice": settings.notice or (OTHER_BANK if self.other_bank else None),
             "limits": {
                 "body_bytes": schemas.BODY_BYTES,
                 "messages": schemas.MESSAGES,
@@ -88,23 +103,43 @@ class Parts:
 
 
 def load_parts(
-    model_directory: Path, bank_directory: Path, calibration_file: Path | None = None, metrics: Path | None = None
+    model_directory: Path,
+    bank_directory: Path,
+    calibration_file: Path | None = None,
+    metrics: Path | None = None,
+    *,
+    any_bank: bool = False,
 ) -> Parts:
-    """Load everything and check that it fits together; held-out figures are those of `metrics`/RECIPE.json, if any."""
+    """Load everything and check that it fits together.
+
+    Args:
+        model_directory: of the model.
+        bank_directory: of the bank that it was trained on.
+        calibration_file: what its scores mean; found where the pipeline puts it.
+        metrics: folder with RECIPE.json, the model's held-out figures, if any.
+        any_bank: another bank of the same encoder will do. The calibration was measured with the model's own: with
+            another one, no confidence is stated.
+    """
     model, bank = load_model(model_directory), load_bank(bank_directory)
+    other_bank = model.info.data_sha256 != bank.info.content_sha256
     _check_bank(model, bank, model_directory, bank_directory)
+    if other_bank and not any_bank:
+        raise LvmError(
+            f"{model_directory}: was trained on another bank ({model.info.data_sha256[:12]}) than {bank_directory} "
+            f"({bank.info.content_sha256[:12]}); run `dvc repro`, or name its bank with --bank"
+        )
     require_content(bank)
-    path = calibration_file or find_calibration(model_directory)
+    path = None if other_bank else calibration_file or find_calibration(model_directory)
     calibration = load_calibration(path) if path else None
     weights = sha256_of(model_directory / "model.safetensors")
     if calibration and (calibration.model_sha256, calibration.bank_sha256) != (weights, bank.info.content_sha256):
         raise LvmError(f"{path}: was measured on another model or bank than {model_directory}; run `dvc repro`")
     encoder = _encoder(bank, bank_directory)
     reasons = []
-    if calibration is None:
+    if calibration is None and not other_bank:
         reasons.append("no calibration of this model: no confidence is stated (run `dvc repro` to make it)")
     if encoder is None:
-        reasons.append("the bank holds imported vectors and names no encoder: only vectors can be sent, not text")
+        reasons.append(f"{NO_ENCODER}: only vectors can be sent, not text")
     index = Index.of(bank)
     name = str(model.info.recipe.get("name", model_directory.name))
     return Parts(
@@ -120,7 +155,52 @@ def load_parts(
         directory=model_directory,
         figures=_figures(metrics, name),
         reasons=reasons,
+        other_bank=other_bank,
     )
+
+
+class TextModel(LoadedModel):
+    """A trained model that takes text too. Bank and encoder are loaded when the first text comes."""
+
+    def __init__(self, directory: str | Path, bank: str | Path = "data/bank") -> None:
+        loaded = load_model(directory)
+        super().__init__(loaded.module, loaded.info)
+        self._directory, self._bank = Path(directory), Path(bank)
+
+    def continue_text(self, text: str, k: int = 5) -> ChatAnswer:
+        """What comes next in a text, which is cut into chunks as the corpus was; the last five are read.
+
+        Args:
+            text: at most `schemas.CHARACTERS` long; paragraphs are parted by blank lines.
+            k: number of candidates, at most `schemas.CANDIDATES`.
+
+        Returns:
+            What the service answers: `candidates`, the chunks of the bank nearest to the prediction, best first; the
+            calibrated `confidence`, if there is one; how the `context` was filled.
+
+        Raises:
+            LvmError: there is no text, too much of it, or k is out of range; or bank and encoder do not fit the model.
+        """
+        return self._answer(paragraph=text, candidates=k)
+
+    def from_texts(self, texts: Sequence[str], k: int = 5) -> ChatAnswer:
+        """The same after one to five chunks, oldest first; a chunk is only cut where it is longer than the corpus's."""
+        return self._answer(messages=list(texts), candidates=k)
+
+    def _answer(self, **asked: Any) -> ChatAnswer:
+        from lvm_core.service.engine import Now
+
+        request = validate(asked, schemas.ChatRequest, "", "request")
+        return schemas.ChatAnswer.model_validate(self._engine.chat([Now(request)])[0])
+
+    @cached_property
+    def _engine(self) -> Engine:
+        from lvm_core.service.engine import Engine
+
+        parts = load_parts(self._directory, self._bank, any_bank=True)
+        if parts.encoder is None:
+            raise LvmError(f"{self._bank}: {NO_ENCODER}")
+        return Engine(parts, schemas.Settings.configured())
 
 
 def find_calibration(model_directory: str | Path) -> Path | None:
@@ -155,11 +235,6 @@ def _check_bank(model: LoadedModel, bank: Bank, model_directory: Path, bank_dire
         raise LvmError(
             f"{model_directory}: was trained on vectors of encoder {info.encoder!r} ({info.encoder_sha256[:12]}), "
             f"{bank_directory} has those of {bank.info.encoder!r} ({bank.info.weights_sha256[:12]})"
-        )
-    if info.data_sha256 != bank.info.content_sha256:
-        raise LvmError(
-            f"{model_directory}: was trained on another bank ({info.data_sha256[:12]}) than {bank_directory} "
-            f"({bank.info.content_sha256[:12]}); run `dvc repro`, or name its bank with --bank"
         )
 
 

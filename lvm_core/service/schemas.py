@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
-from lvm_core.config.groups import Fill
+from lvm_core.config.data import CorpusParams
+from lvm_core.config.groups import Fill, ServiceParams
+from lvm_core.config.params import PARAMS_FILE, load_group, read_params
 from lvm_core.windows import CONTEXT
 
 BODY_BYTES = 4 << 20
@@ -38,6 +40,20 @@ class Settings:
     max_batch: int = 16
     patience: float = 30.0
     """Seconds after which a waiting request is answered with 503."""
+    notice: str | None = None
+    """Shown on the page."""
+
+    @classmethod
+    def configured(cls, **given: Any) -> Settings:
+        """What is given over params.yaml (where there is one) over the defaults."""
+        values: dict[str, Any] = {}
+        if PARAMS_FILE.is_file():
+            params = read_params()
+            service = load_group(params, "service", ServiceParams)
+            corpus = load_group(params, "corpus", CorpusParams)
+            values |= {"fill": service.fill, "steps": service.steps}
+            values |= {"min_chars": corpus.min_chars, "max_chars": corpus.max_chars}
+        return cls(**(values | given))
 
 
 def _has_text(text: str) -> str:
@@ -159,6 +175,11 @@ class ChatAnswer(BaseModel):
     latency_breakdown: dict[str, float]
     total_latency_ms: float
     model: str
+
+    @property
+    def candidates(self) -> list[Source]:
+        """The chunks nearest to the first prediction, best first."""
+        return self.steps[0].candidates
 
 
 class PredictAnswer(BaseModel):
