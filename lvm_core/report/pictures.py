@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
 from itertools import pairwise
 from typing import Any
 
@@ -56,12 +59,24 @@ def rivals_of(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["kind"] == "reference" and row["name"] not in SEEING]
 
 
+@cache
+def shipped() -> frozenset[str]:
+    """Names of the recipes that the project has; others are the user's own."""
+    defaults = json.loads(files("lvm_core.report").joinpath("default_params.json").read_text(encoding="utf-8"))
+    return frozenset(key.split(".")[1] for key in defaults if key.startswith("recipes."))
+
+
 def highlighted(rows: Sequence[Row], most: int = MOST) -> list[Row]:
-    """The rows to be told apart: the best recipes by R@5 on val, then the best rivals; at least three of these."""
+    """The rows to be told apart: recipes of the user's own, the best others by R@5 on val, then the best rivals.
+
+    At least three are rivals.
+    """
     recall = {row["name"]: row["val_recall_at_5"] for row in rows}
     ranked = sorted(rows, key=lambda row: -recall[row["name"]] if is_defined(recall[row["name"]]) else 1.0)
     rivals = rivals_of(ranked)
-    recipes = [row for row in ranked if row["kind"] == "recipe"][: most - min(3, len(rivals))]
+    recipes = [row for row in ranked if row["kind"] == "recipe"]
+    recipes.sort(key=lambda row: row["name"] in shipped())  # keeps the order among each
+    recipes = recipes[: most - min(3, len(rivals))]
     return [*recipes, *rivals[: most - len(recipes)]]
 
 
