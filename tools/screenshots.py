@@ -13,7 +13,7 @@ from tools.browser import REMEDY, find_browser
 
 SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
 """Width and height of the window in pixels."""
-TALLEST = 2200
+TALLEST = 3000
 """Pixels of the page that a picture shows."""
 
 

@@ -121,7 +121,9 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         """Recipe, held-out figures, encoder, bank, calibration, limits of requests, versions."""
         return JSONResponse(service.info())
 
-    text = {200: {"content": {"text/plain": {"example": "# TYPE lvm_ready gauge\nlvm_ready 1.0\n"}}}}
+    text: dict[int | str, Any] = {
+        200: {"content": {"text/plain": {"example": "# TYPE lvm_ready gauge\nlvm_ready 1.0\n"}}}
+    }
 
     @app.get("/metrics", response_class=PlainTextResponse, responses=text, tags=["service"], summary="For Prometheus")
     async def _metrics() -> Response:
