@@ -6,9 +6,14 @@ QUICK ?= build/quick
 MODEL ?= selected
 PORT ?= 9007
 
-.PHONY: help env repro quick serve recipes report test test-fast soak verify bench lint licences format clean
+.DEFAULT_GOAL := repro
+
+.PHONY: demo help env repro quick serve recipes report test test-fast soak verify bench lint licences format clean
 
 repro quick: export LVM_COMMAND = make $@
+
+demo: env ## the page on port 9007 in under a minute: the model in demo/ over some 1,000 chunks (PORT=9008: elsewhere)
+	python -m tools.demo --port $(PORT)
 
 repro: env ## the whole pipeline, one recipe for each core at a time (JOBS=1: one after the other)
 	python tools/repro.py $(JOBS)

@@ -3,12 +3,14 @@
 `finding` (README.md), `results` (docs/results.md, docs/how-to-read-the-numbers.md), `retrieval` and `filling`
 (docs/service.md) are figures of the committed run, `speed` (docs/speed.md) lines of metrics/bench.json, and `recipes`
 (docs/recipes.md) the recipes of params.yaml. The report names the parameters that differ from those of
-lvm_core/report/default_params.json, which are made here too.
+lvm_core/report/default_params.json, which are made here too. The model in demo/ and its calibration are copies of those
+in data/.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +193,14 @@ def documents(root: Path) -> dict[Path, str]:
     )
 
 
+def renew_demo(root: Path) -> None:
+    """Copy the selected model and its calibration into demo/, byte for byte."""
+    shutil.rmtree(root / "demo/selected", ignore_errors=True)
+    shutil.copytree(root / "data/models/selected", root / "demo/selected")
+    shutil.copyfile(root / "data/calibration/selected.json", root / "demo/calibration.json")
+
+
 if __name__ == "__main__":
     for path, text in documents(Path()).items():
         path.write_text(text)
+    renew_demo(Path())

@@ -29,6 +29,7 @@ OF_THE_SERVICE = ("curl ", "python -m lvm_core.service.client")  # run by test_s
 RUN_ELSEWHERE = {
     "make test": ".ci/run",
     "python -m benchmarks gpu": "test_benchmarks",  # with --quick
+    "make demo": "demo:",  # its recipe is run in test_demo
     "make repro": "make repro:",  # its recipe, tools/repro.py, is run in test_e2e
     "make verify": "verify:",  # half an hour: test_faults and test_hostile_files run a sample of it
     "make serve": "serve:",  # its recipe is what tests/service_server.py starts
@@ -67,6 +68,7 @@ def test_ci_and_the_makefile_do_what_the_readme_says():
     assert "make test" in (ROOT / ".ci/run").read_text()
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^repro: env.*\n\tpython tools/repro\.py \$\(JOBS\)$", makefile, re.MULTILINE)
+    assert re.search(r"^demo: env.*\n\tpython -m tools\.demo --port", makefile, re.MULTILINE)
     assert re.search(r"^verify: env.*\n\tpython -m tests\.verify$", makefile, re.MULTILINE)
     assert re.search(r"^serve: env.*\n\tpython -m lvm_core\.service --model data/models/", makefile, re.MULTILINE)
     assert re.search(r"^test: env.*\n\tpython -m pytest -n 2 ", makefile, re.MULTILINE)
