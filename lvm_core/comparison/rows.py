@@ -13,6 +13,7 @@ from lvm_core.config.figures import HEADLINE, MORE, SPLITS, headline
 from lvm_core.config.gates import GatesParams
 from lvm_core.fivecat.statistics import Judgement, interval
 from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import REFERENCES, RIVALS
 from lvm_core.runtime.readers import read_yaml
 from lvm_core.selection import AfterPhases, SetResult
 from lvm_core.selection.judge import judge_row, passed_of, status_of
@@ -24,7 +25,7 @@ ENDS = ("lo", "hi")
 BASELINES = ("copy_last", "p1")
 """Rows whose masked R@5 on val is subtracted from every row's, on the same drawn articles."""
 
-SEEING = ("oracle", "article_centroid")
+SEEING = tuple(name for name in REFERENCES if name not in RIVALS)
 """References that see what is to be predicted: no rivals."""
 
 COPYING = ("copy_last", "context_mean")

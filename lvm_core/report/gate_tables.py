@@ -19,7 +19,7 @@ from lvm_core.report.ladder_text import (
     standing_text,
     why_selected,
 )
-from lvm_core.report.numbers import UNDEFINED, Cell, Line, Table, count, number, with_interval
+from lvm_core.report.numbers import UNDEFINED, Cell, Line, Table, count, number
 from lvm_core.selection import AfterPhases, Outcome, RowResult, SetResult
 from lvm_core.selection.gates_text import gate_text, mark, missed_names
 
@@ -248,8 +248,8 @@ def _picture(groups: pd.DataFrame) -> Picture:
         done.tell(
             points,
             [
-                f"stated {number(group.confidence)}, observed {with_interval(group.observed, group.low, group.high)}"
-                for group in groups.itertuples()
+                f"stated {number(stated)}, observed {number(rate)} [{number(low)}, {number(high)}]"
+                for stated, rate, low, high in groups[["confidence", "observed", "low", "high"]].to_numpy(float)
             ],
         )
         done.axes.set(

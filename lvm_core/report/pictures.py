@@ -30,6 +30,7 @@ from lvm_core.report.drawing import (
     shortened,
 )
 from lvm_core.report.numbers import MINUS, is_defined, number, with_interval
+from lvm_core.runtime.files import REFERENCES, RIVALS
 
 Row = Mapping[str, Any]
 
@@ -47,7 +48,7 @@ MOST = len(SERIES)
 """Lines of a picture that have a colour of their own; the others are grey and thin."""
 
 ORACLE = "oracle"
-SEEING = (ORACLE, "article_centroid")
+SEEING = tuple(name for name in REFERENCES if name not in RIVALS)
 """References that see what is to be predicted."""
 
 MARKERS = "osD^vPX*"
