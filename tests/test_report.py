@@ -199,8 +199,8 @@ def test_undefined_figures_are_dashes_with_a_note(bare):
     ],
 )
 def test_the_verdict_names_the_best_and_its_lead_over_the_best_rival(recall, says, tone):
-    found = made.comparison({"p1": (0.3, 0.5, -0.1, 0.6), "p9": (recall, 0.5, -0.1, 0.6)})
-    rows, lead = found["rows"], found["lead"]
+    whole = made.comparison({"p1": (0.3, 0.5, -0.1, 0.6), "p9": (recall, 0.5, -0.1, 0.6)})
+    rows, lead = whole["rows"], whole["lead"]
     two = {"names": ["p9", "p1"], "difference": recall - 0.3, "lo": 0.01, "hi": 0.4}
     found = verdict(rows, reached(made.frontier(), rows), two, lead)
     assert found.headline.startswith("p9 is the best recipe")
