@@ -167,6 +167,7 @@ def test_the_copied_table_is_what_is_shown(show, comparison, refused):
     assert [line["name"] for line in table] == [row["name"] for row in rows]
     for line, row in zip(table, rows, strict=True):
         assert line["status"] == row["status"]
+        assert line["certified"] == f"{row['gates_certified']} of {row['gates_certified_of']}"
         for title, key in (("R@5", "val_recall_at_5"), ("R@5 − copy_last", "val_r5_vs_copy_last"), ("MRR", "val_mrr")):
             for end in ("", "lo", "hi"):
                 shown, exact = line[f"{title} {end}".strip()], row[f"{key}_{end}".strip("_")]

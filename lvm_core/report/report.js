@@ -79,8 +79,8 @@
       const name = place ? text(cell) : cell.textContent;
       return [name, ...(ranged.includes(column) ? (place ? ends : [`${name} lo`, `${name} hi`]) : [])];
     }));
-    const field = (one, column, place) => {
-      const plain = place && column > 1 ? one.replace("−", "-").replace(/^[+–]/, "") : one;
+    const field = (one, column, place) => { // a spreadsheet takes 1/5 for a date
+      const plain = place && column > 1 ? one.replace("−", "-").replace(/^[+–]/, "").replace("/", " of ") : one;
       return /[",\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
     };
     return lines.map((line, place) => line.map((one, column) => field(one, column, place)).join(",")).join("\n") + "\n";
