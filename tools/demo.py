@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     notice = (
         f"Demo: candidates come from only {bank.info.n_chunks:,} chunks of {len(bank.articles)} articles, which the "
         "model was not trained on. No confidence is stated: it was measured with all chunks of the two sources. "
-        "`make repro` makes the whole."
+        "The whole is made by: make repro"
     )
     serve(["--model", f"{MODEL}", "--bank", f"{asked.bank}", "--any-bank", "--port", asked.port, "--notice", notice])
 
