@@ -100,6 +100,7 @@ def test_the_page_says_that_it_is_a_demo_and_answers(bank):
             page.locator("#send").click()
             expect(page.locator("#answer")).to_contain_text("No confidence", timeout=60_000)
             browser.close()
+        assert running.get("/info").json["metrics"].keys() == {"dev", "val", "ood"}  # of the committed run
     finally:
         assert running.stop() == 0
 

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
         from lvm_core.service.loading import load_parts
 
         use_threads(settings.threads)
-        return load_parts(asked.model, asked.bank, asked.calibration, Path("metrics"), any_bank=asked.any_bank)
+        return load_parts(asked.model, asked.bank, asked.calibration, Path("metrics/details"), any_bank=asked.any_bank)
 
     service = Service(load, settings, asked.model.name)
     serve(service, listening)
