@@ -10,20 +10,26 @@ from lvm_core.config.settings import EvaluateSettings, read_settings
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import AFTER_B, RIVALS, evaluation_directory, model_directory, write_json
-from lvm_core.runtime.readers import read_json
+from lvm_core.train import trained_directory
 
 
 def main(recipe: str, kind: str) -> None:
-    """Load the model, check that it fits the bank, evaluate it, write the tables and the metrics of the final one."""
+    """Load the model, check that it fits the bank, evaluate it, write the tables; of the final one metrics and README.
+
+    The folder of the final model is made here, because its README says what it reaches.
+    """
     params = read_settings(EvaluateSettings)
-    directory = model_directory(recipe, kind)
+    directory = trained_directory(recipe) if kind == "c" else model_directory(recipe, kind)
     if kind in ("a", "b"):
         raise LvmError(
             f"KIND = {kind!r}: after phase A stages.gate evaluates, and kind c has the model after phase B too"
         )
 
     # Heavy imports come after the parameters are known to be good.
-    from lvm_core.fivecat.evaluate import ModelJudge, write_evaluations
+    from lvm_core.fivecat.evaluate import ModelJudge, judgement_of, write_evaluations
+    from lvm_core.fivecat.readme import model_readme
+    from lvm_core.fivecat.statistics import read_judgements
+    from lvm_core.models.checkpoint import copy_model, load_model
     from lvm_core.runtime.hardware import use_threads
 
     use_threads(params.threads)
@@ -34,11 +40,15 @@ def main(recipe: str, kind: str) -> None:
         if kind == "c"
         else {}
     )
-    summary = {split: done.summary for split, done in evaluations.items()}
-    if kind == "c":
-        rivals = {name: read_json(evaluation_directory("references") / name / "summary.json") for name in RIVALS}
-        write_json(f"metrics/{recipe}.json", row_figures(summary, rivals))
     write_evaluations(evaluation_directory(kind) / recipe, evaluations, within=within)
+    if kind != "c":
+        return
+    summary = {split: done.summary for split, done in evaluations.items()}
+    rivals = read_judgements(evaluation_directory("references"), RIVALS)
+    write_json(f"metrics/{recipe}.json", row_figures(summary, {name: one.summary for name, one in rivals.items()}))
+    judged = {recipe: judgement_of(evaluations), **rivals}
+    readme = model_readme(recipe, load_model(directory).info, judge.bank, judged)
+    copy_model(directory, model_directory(recipe, "c"), readme)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from lvm_core.runtime.distributed import Ranks, joined
 from lvm_core.runtime.files import phase_directory, write_csv
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.readers import read_npy
-from lvm_core.train import enter_curve
-from lvm_core.train.phases import PREVIOUS, pass_on, run_phase, stop_before
+from lvm_core.train import enter_curve, trained_directory
+from lvm_core.train.phases import PHASES, PREVIOUS, pass_on, run_phase, stop_before
 from lvm_core.train.trainer import Trainer
 
 
@@ -23,7 +23,8 @@ def main(name: str, phase: str) -> None:
 
     A recipe that the gates have stopped is not trained: what the phase before left is passed on.
     """
-    directory = phase_directory(name, phase)  # refuses an unknown phase before anything is loaded
+    last = phase == PHASES[-1]
+    directory = trained_directory(name) if last else phase_directory(name, phase)  # refuses an unknown phase
     before = phase_directory(name, PREVIOUS[phase]) if phase in PREVIOUS else None
     recipe = read_recipe(f"data/recipes/{name}.yaml")
     use_threads(recipe.threads)
@@ -39,7 +40,7 @@ def train(recipe: Recipe, phase: str, before: Path | None, directory: Path, rank
     if stop is not None and before is not None:
         if not ranks.first:
             return
-        passed = pass_on(work, stop, phase, bank, before, directory)
+        passed = pass_on(work, stop, phase, bank.info, before, directory)
         history, epoch = passed.history, passed.epoch
         print(f"train {name} phase {phase}: not trained, stopped after phase {stop.after} by the gates: {stop.why}")
     else:

@@ -40,7 +40,7 @@ RUNS = Path("build/runs")
 FIRST = ("p1", "p5", "contrast")
 """Recipes that run first: the baseline, the published remedy and ours are what most runs are made for."""
 MODEL = "train_c"
-"""The stage that makes data/models/<recipe>."""
+"""The stage that trains the model of a recipe to its end."""
 RESULTS, ROWS = Path("metrics/comparison.csv"), 38
 """What is shown of at the end, and how much."""
 REPORT = Path("plots/report.html")

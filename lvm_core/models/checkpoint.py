@@ -6,6 +6,7 @@ prediction = model.predict(contexts)   # [B, 5, D] unit rows -> [B, D] unit rows
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -23,7 +24,7 @@ from lvm_core.config.models import ModelParams
 from lvm_core.config.params import STRICT, shown, validate
 from lvm_core.models import build_model
 from lvm_core.runtime.errors import READ_ERRORS, LvmError, printable
-from lvm_core.runtime.files import atomic_path, write_json
+from lvm_core.runtime.files import atomic_directory, atomic_path, write_json, write_text
 from lvm_core.runtime.readers import MAKE, REMAKE, read_json
 from lvm_core.windows import CONTEXT
 
@@ -144,6 +145,20 @@ def save_model(directory: str | Path, weights: dict[str, torch.Tensor], info: Mo
     """Write a model directory (weights first, so that a json file always has its weights)."""
     save_tensors(Path(directory) / "model.safetensors", weights)
     write_json(Path(directory) / "model.json", asdict(info))
+
+
+README = "README.md"
+"""Of a model directory, for people (`fivecat.readme`); nothing reads it."""
+
+
+def copy_model(source: Path, directory: Path, readme: str | None = None) -> None:
+    """Make `directory` a copy of a model directory, file by file with the same bytes, with a README.md of its own."""
+    with atomic_directory(directory) as temporary:
+        for file in sorted(source.iterdir()):
+            if file.name != README:
+                shutil.copyfile(file, temporary / file.name)
+        if readme is not None:
+            write_text(temporary / README, readme)
 
 
 def load_model(directory: str | Path) -> LoadedModel:

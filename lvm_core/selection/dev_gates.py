@@ -153,17 +153,6 @@ def final_standing(judge_: Judge, own: Judgement) -> dict[str, Any]:
     return {"status": status_of(ROW, judgements, results), CERTIFIED: counts(results[CERTIFIED].corrected[ROW])}
 
 
-def reported_rows(judge_: Judge, name: str, own: Judgement) -> dict[str, dict[str, tuple[float | None, ...]]]:
-    """Figures on `val` and `ood` of a final model and of its certified rivals: value and ends of the 95 % interval."""
-    rows = {name: own, **judge_.reported_rivals(rivals_of(judge_.gates, CERTIFIED))}
-    titles = {"recall_at_5": "R@5", "mrr": "MRR", "cosine": "cosine"}
-    keys = {f"{split}_{key}": f"{title} on `{split}`" for split in REPORTED_SPLITS for key, title in titles.items()}
-    return {
-        row: {title: (judged.value[key], *judged.interval(key)) for key, title in keys.items()}
-        for row, judged in rows.items()
-    }
-
-
 def attempt_json(
     gates: GatesParams,
     name: str,

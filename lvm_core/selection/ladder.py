@@ -22,9 +22,10 @@ from lvm_core.config.ladder import CRITERIA, Criterion, LadderParams, number_at,
 from lvm_core.config.recipe import Recipe, read_recipe
 from lvm_core.curriculum.phases import read_rules
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS
-from lvm_core.models.checkpoint import load_model
+from lvm_core.fivecat.readme import model_readme
+from lvm_core.models.checkpoint import copy_model, load_model
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import phase_directory, sha256_of
+from lvm_core.runtime.files import RIVALS, phase_directory, sha256_of
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.readers import read_csv, read_json, read_npy, read_parquet
 from lvm_core.runtime.resume import fingerprint, progress_folder
@@ -34,13 +35,14 @@ from lvm_core.selection.dev_gates import (
     dev_answers,
     final_standing,
     reported_answers,
-    reported_rows,
 )
 from lvm_core.selection.score_check import after_phase_a, check_metric
-from lvm_core.train.phases import PHASES, copy_model, model_readme, train_phases, training_key
+from lvm_core.train.phases import PHASES, train_phases, training_key
 from lvm_core.train.trainer import Trainer
 
 SELECTED = Path("data/models/selected")
+
+NOTE = "The ladder selected this model; why is said in metrics/ladder.md."
 
 Found = dict[str, Any]
 """Json values."""
@@ -260,7 +262,8 @@ def _select(chosen: Found, model: str, trained: Path | None, candidates: Mapping
         own = judge.reported(directory, model)
     else:
         figures, own = candidates[recipe], judge.reported_by(PHASES[-1], recipe)
-    copy_model(directory, SELECTED, model_readme(model, info, judge.bank, reported_rows(judge, model, own)))
+    rows = {model: own, **judge.reported_rivals(list(RIVALS))}
+    copy_model(directory, SELECTED, model_readme(model, info, judge.bank, rows, NOTE))
     return {
         **chosen,
         "model": model,

@@ -45,6 +45,11 @@ def _cell(value: Any) -> str:
     return str(value) if not isinstance(value, float) else "" if math.isnan(value) else f"{value:.7g}"
 
 
+def trained_directory(recipe: str) -> Path:
+    """What phase C leaves. The stage `evaluate` makes data/models/<recipe> of it, which says what it reaches."""
+    return Path("data/phases/c") / recipe
+
+
 class Decision(Group):
     """Whether a recipe is trained further after a phase."""
 

@@ -1,9 +1,8 @@
 """The chain of phases on disk: where each phase goes on from, and what it leaves for the next.
 
-A phase leaves a model directory that holds its best dev epoch, after phase C with a README.md; those of phases A and B
-also hold `last.safetensors` and `optimizer.safetensors`, from which the next phase goes on. The stages of the pipeline
-train one phase each; variants (another seed, or articles read backwards) and the retries of the ladder train all of
-them in a row (`train_phases`).
+A phase leaves a model directory that holds its best dev epoch; those of phases A and B also hold `last.safetensors` and
+`optimizer.safetensors`, from which the next phase goes on. The stages of the pipeline train one phase each; variants
+(another seed, or articles read backwards) and the retries of the ladder train all of them in a row (`train_phases`).
 
 Under the policy `enforce` (config.gates) a recipe that fails its gates after phase A goes no further: the later
 phases pass its weights on, and its model.json says so.
@@ -11,23 +10,20 @@ phases pass its weights on, and its model.json says so.
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from importlib.resources import files
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import torch
 
-from lvm_core.bank import SPLITS, Bank, BankInfo, split_sizes
+from lvm_core.bank import Bank, BankInfo
 from lvm_core.models import count_parameters
-from lvm_core.models.checkpoint import ModelInfo, load_model, load_tensors, save_model, save_tensors
-from lvm_core.runtime.errors import LvmError, printable
-from lvm_core.runtime.files import atomic_directory, sha256_of, variant_directory, write_json, write_text
+from lvm_core.models.checkpoint import ModelInfo, copy_model, load_model, load_tensors, save_model, save_tensors
+from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import atomic_directory, sha256_of, variant_directory, write_json
 from lvm_core.runtime.hardware import processor_features
 from lvm_core.runtime.resume import ROOT, fingerprint, progress_folder, shared_folder, source_sha256
 from lvm_core.train import decision_file, read_decision
@@ -164,43 +160,6 @@ def end_phase(trainer: Trainer, state: TrainState, phase: str, directory: Path) 
         if phase in PREVIOUS.values():
             save_tensors(temporary / "last.safetensors", state.model.state_dict())
             save_tensors(temporary / "optimizer.safetensors", state.optimizer.tensors())
-        else:
-            write_text(temporary / README, model_readme(recipe.name, info, trainer.bank))
-
-
-README = "README.md"
-"""Of a final model, for people; nothing reads it."""
-
-Reported = Mapping[str, Mapping[str, Sequence[float | None]]]
-"""By row and by the title of a figure: its value, and the ends of its interval."""
-
-
-def model_readme(name: str, info: ModelInfo, bank: Bank, reported: Reported | None = None) -> str:
-    """What a person needs to know of a final model, as Markdown.
-
-    Args:
-        name: of the model.
-        info: of the model.
-        bank: that it was trained on.
-        reported: figures on `val` and `ood` of the model and of its rivals, where they are known.
-    """
-    source = files("lvm_core.train").joinpath("model.md.j2").read_text(encoding="utf-8")
-    template = jinja2.Template(
-        source, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    groups = bank.articles.groupby("source", sort=False)
-    sources = {printable(one).replace("|", "/"): split_sizes(articles) for one, articles in groups}
-    parts = [(one, split, sizes[split]) for split in SPLITS for one, sizes in sources.items()]
-    row = next((row for row in info.history if row["epoch"] == info.epoch), None)
-    return template.render(
-        name=name,
-        info=info,
-        row=row,
-        parts=[part for part in parts if part[2]["articles"]],
-        sources=sources,
-        reported=reported,
-        number=lambda value: "-" if value is None or math.isnan(value) else f"{value:.4f}",
-    )
 
 
 @dataclass(frozen=True)
@@ -228,29 +187,27 @@ def stop_before(recipe: str, phase: str, before: Path | None) -> Stop | None:
     return None if decision.why is None else Stop(PREVIOUS[phase], decision.why)
 
 
-def pass_on(work: str, stop: Stop, phase: str, bank: Bank, before: Path, directory: Path) -> ModelInfo:
+def pass_on(work: str, stop: Stop, phase: str, info: BankInfo, before: Path, directory: Path) -> ModelInfo:
     """Write a phase's directory without training: the files of the phase before, and a model.json that says why.
 
     Args:
         work: name of the training that this is in place of: not while another process is at it.
-        before: folder that the phase before left; trained on `bank`.
+        before: folder that the phase before left; of the bank of `info`.
         directory: to write; the weights in it are those in `before`, byte for byte.
 
     Raises:
         LvmError: the phase before is missing, damaged or of another bank, or the folder cannot be written to.
     """
-    left = _left_by(before, bank.info)
-    names = ("model.safetensors", *(NEEDED_NEXT if phase in PREVIOUS.values() else ()))
-    for name in names:
+    left = _left_by(before, info)
+    files = ("model.safetensors", *(NEEDED_NEXT if phase in PREVIOUS.values() else ()))
+    for name in files:
         load_tensors(before / name)  # whole?
-    info = replace(left, stopped_after=stop.after, why_stopped=stop.why)
+    said = asdict(left) | {"stopped_after": stop.after, "why_stopped": stop.why}
     with progress_folder(work, fingerprint("passed on")), atomic_directory(directory) as temporary:
-        for name in names:
+        for name in files:
             shutil.copyfile(before / name, temporary / name)
-        write_json(temporary / "model.json", asdict(info))
-        if phase not in PREVIOUS.values():
-            write_text(temporary / README, model_readme(info.recipe["name"], info, bank))
-    return info
+        write_json(temporary / "model.json", said)
+    return ModelInfo(**said)
 
 
 def train_variant(trainer: Trainer, variant: str, windows: Mapping[str, np.ndarray]) -> None:
@@ -303,13 +260,3 @@ def _finished(directory: Path, phase: str) -> bool:
         shutil.rmtree(directory)
         return False
     return True
-
-
-def copy_model(source: Path, directory: Path, readme: str | None = None) -> None:
-    """Make `directory` a copy of a model directory, file by file with the same bytes, with a README.md of its own."""
-    with atomic_directory(directory) as temporary:
-        for file in sorted(source.iterdir()):
-            if file.name != README:
-                shutil.copyfile(file, temporary / file.name)
-        if readme is not None:
-            write_text(temporary / README, readme)
