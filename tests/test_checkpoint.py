@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from contextlib import chdir
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,15 @@ from safetensors.torch import load_file
 
 import lvm_core
 from lvm_core.bank import Bank
-from lvm_core.models.checkpoint import load_model
+from lvm_core.config.groups import EvaluateParams
+from lvm_core.fivecat.evaluate import evaluate_splits, judgement_of
+from lvm_core.fivecat.measures import from_callable
+from lvm_core.fivecat.readme import model_readme
+from lvm_core.fivecat.references import copy_last
+from lvm_core.models.checkpoint import copy_model, load_model
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import phase_directory
-from lvm_core.train.phases import begin_phase, end_phase, model_readme
+from lvm_core.train.phases import begin_phase, end_phase
 from lvm_core.train.trainer import Trainer
 from tests.training import same, small_bank, small_recipe, train
 
@@ -86,19 +92,40 @@ def test_a_phase_on_another_bank_is_refused(tmp_path, monkeypatch):
 
 def test_saving_twice_gives_the_same_bytes(model_directory):
     before = {path.name: path.read_bytes() for path in model_directory.iterdir()}
-    assert set(before) == {"model.safetensors", "model.json", "README.md"}
+    assert set(before) == {"model.safetensors", "model.json"}
     bank, recipe = small_bank(), small_recipe(model={"pos_scalar": 0.7})
     end_phase(Trainer(recipe, bank), train(bank, recipe, "abc"), "c", phase_directory("small", "c"))
     assert {path.name: path.read_bytes() for path in model_directory.iterdir()} == before
 
 
-def test_the_readme_says_what_the_model_is_and_its_code_runs(trained, model_directory, monkeypatch):
-    _, _, _, state = trained
-    text = (model_directory / "README.md").read_text()
+@pytest.fixture(scope="module")
+def judged(trained):
+    """What the model and a reference predictor reach."""
+    folder, bank, _, _ = trained
+    model = from_callable(load_model(folder / phase_directory("small", "c")).predict_raw, "small")
+    return {one.name: judgement_of(evaluate_splits(bank, one, EvaluateParams())) for one in (model, copy_last())}
+
+
+def readme(trained, judged, note="", **changes):
+    folder, bank, _, _ = trained
+    info = load_model(folder / phase_directory("small", "c")).info
+    return model_readme("small", replace(info, **changes), bank, judged, note)
+
+
+def test_the_readme_says_what_the_model_is_and_its_code_runs(trained, judged, model_directory, monkeypatch):
+    state = trained[3]
+    text = readme(trained, judged, "A note.", stopped_after="a", why_stopped="too little")
     row = state.history[state.best_epoch - 1]
     assert f"R@5 {row['dev_recall_at_5']:.4f}, cosine {row['dev_cosine']:.4f}, at that epoch" in text
     for said in ("# small", "5 unit vectors of 16", "`synthetic`", "pos_scalar 0.7", "see the licence of your data"):
         assert said in text
+    assert "the next one. A note.\n" in text
+    assert "stopped after phase A by the gates: too little." in text
+    for name, one in judged.items():
+        low, high = one.interval("ood_mrr")
+        assert re.search(
+            rf"^\| {name} \|.* {one.value['ood_mrr']:.4f} \[{low:.4f}, {high:.4f}\] \|", text, re.MULTILINE
+        )
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     monkeypatch.chdir(model_directory)
     found: dict[str, np.ndarray] = {}
@@ -106,13 +133,22 @@ def test_the_readme_says_what_the_model_is_and_its_code_runs(trained, model_dire
     assert found["prediction"].shape == (16,)
 
 
-def test_a_readme_knows_the_licences_of_the_default_corpora(trained):
+def test_a_readme_knows_the_licences_of_the_default_corpora(trained, judged):
     folder, bank, _, _ = trained
     articles = bank.articles.assign(source=np.where(bank.articles["split"] == "ood", "wikipedia", "a|b\nc"))
     info = load_model(folder / phase_directory("small", "c")).info
-    text = model_readme("small", info, Bank(bank.vectors, articles, bank.info))
+    text = model_readme("small", info, Bank(bank.vectors, articles, bank.info), judged)
     assert "- `wikipedia`: articles of Wikipedia, CC BY-SA" in text
     assert "- `a/b\\nc`: see the licence of your data" in text
+
+
+def test_a_copy_has_the_same_bytes_and_a_readme_of_its_own(model_directory, tmp_path):
+    copy_model(model_directory, tmp_path / "one", "# one\n")
+    copy_model(tmp_path / "one", tmp_path / "two")
+    assert (tmp_path / "one/README.md").read_text() == "# one\n"
+    assert {path.name for path in (tmp_path / "two").iterdir()} == {"model.json", "model.safetensors"}
+    for path in (tmp_path / "two").iterdir():
+        assert path.read_bytes() == (model_directory / path.name).read_bytes()
 
 
 def test_weights_are_plain_safetensors(model_directory):

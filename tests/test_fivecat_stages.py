@@ -13,12 +13,13 @@ import stages.evaluate
 from lvm_core.config.figures import ABLATIONS
 from lvm_core.config.gates import REQUIRED_SETS
 from lvm_core.config.groups import EvaluateParams
-from lvm_core.fivecat.evaluate import evaluate
+from lvm_core.fivecat.evaluate import evaluate, evaluate_splits, write_evaluations
 from lvm_core.fivecat.references import copy_last
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import AFTER_B, REFERENCES, RIVALS, write_json
+from lvm_core.runtime.files import AFTER_B, REFERENCES, RIVALS
 from lvm_core.runtime.readers import read_json, read_parquet
+from lvm_core.train import trained_directory
 from tests.calling import COMMON, Done, run_stage, settle
 from tests.synthetic import make_bank, write_bank
 from tests.training import write_untrained
@@ -96,12 +97,12 @@ def assert_values_of(model: Path, summary: Any, leave_out: Sequence[str] = ()) -
 
 def test_evaluate_stage(folder: Path) -> None:
     """The final model as a whole, and in the same folder the model after phase B as far as a gate reads it."""
-    final, after_b = folder / "data/models/p5", folder / "data/phases/b/p5"
+    final, after_b = folder / trained_directory("p5"), folder / "data/phases/b/p5"
     for seed, directory in enumerate((final, after_b)):
         write_untrained(directory, 16, seed)
-    for place, name in enumerate(RIVALS):
-        summary = {split: {"recall_at_5": place / 100} for split in ("val", "ood")}
-        write_json(folder / f"data/evaluation/references/{name}/summary.json", summary)
+    copying = evaluate_splits(BANK, copy_last(), EvaluateParams(batch_size=32), seed=3)
+    for name in RIVALS:
+        write_evaluations(folder / "data/evaluation/references" / name, copying)
     done = run_stage(["stages.evaluate", "p5", "c"], folder)
     assert done.returncode == 0, done.stderr
     evaluation = folder / "data/evaluation/c/p5"
@@ -115,13 +116,17 @@ def test_evaluate_stage(folder: Path) -> None:
     val, ood = of_final["val"], of_final["ood"]
     assert read_json(folder / "metrics/p5.json") == {
         "r5": val["recall_at_5"],
-        "r5_vs_rival": pytest.approx(val["recall_at_5"] - (len(RIVALS) - 1) / 100),
+        "r5_vs_rival": val["recall_at_5"] - copying["val"].summary["recall_at_5"],
         "mrr": val["mrr"],
         "cosine": val["cosine"],
         "ood_r5": ood["recall_at_5"],
-        "ood_r5_vs_copy": pytest.approx(ood["recall_at_5"] - RIVALS.index("copy_last") / 100),
+        "ood_r5_vs_copy": ood["recall_at_5"] - copying["ood"].summary["recall_at_5"],
     }
     assert [path.name for path in folder.glob("metrics/**/*")] == ["p5.json"]
+    published = folder / "data/models/p5"
+    assert {path.name for path in published.iterdir()} == {"model.json", "model.safetensors", "README.md"}
+    assert (published / "model.safetensors").read_bytes() == (final / "model.safetensors").read_bytes()
+    assert f"| p5 | {val['recall_at_5']:.4f} [" in (published / "README.md").read_text()
     assert f"p5 on ood: R@5 {ood['recall_at_5']:.3f}, cosine {ood['cosine']:.3f}" in done.stdout
 
 
@@ -143,10 +148,10 @@ def test_what_another_stage_evaluates_is_refused_in_one_line(folder: Path, phase
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("p9", "c"), "data/models/p9/model.json"),
+        (("p9", "c"), "data/phases/c/p9/model.json"),
         (("p5", "d"), "phases are a, b, c"),
-        (("p1", "c"), "data/models/p1/model.json"),
-        (("p5", "c"), "data/models/p5: reads 8-d .* data/bank holds 16-d"),
+        (("p1", "c"), "data/phases/c/p1/model.json"),
+        (("p5", "c"), "data/phases/c/p5: reads 8-d .* data/bank holds 16-d"),
         (("p3", "c"), "data/phases/b/p3: reads 8-d .* data/bank holds 16-d"),
         (("p4", "c"), "data/phases/b/p4/model.json"),
     ],
@@ -154,10 +159,10 @@ def test_what_another_stage_evaluates_is_refused_in_one_line(folder: Path, phase
 def test_evaluate_stage_says_what_is_wrong(
     folder: Path, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_untrained(folder / "data/models/p5", 8)
+    write_untrained(folder / trained_directory("p5"), 8)
     write_untrained(folder / "data/phases/b/p3", 8)
     for name in ("p3", "p4"):
-        write_untrained(folder / "data/models" / name, 16)
+        write_untrained(folder / trained_directory(name), 16)
     with pytest.raises(LvmError, match=message):
         call_evaluate(monkeypatch, folder, *arguments)
     assert not (folder / "data" / "evaluation").exists()

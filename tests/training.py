@@ -57,8 +57,9 @@ def write_untrained(directory: Path, dimension: int, seed: int = 0) -> None:
     from lvm_core.models.checkpoint import ModelInfo, save_model
 
     torch.manual_seed(seed)
-    params = small_recipe(model={"d_model": 16, "layers": 1, "heads": 2, "ffn": 32}).model
-    info = ModelInfo({}, "c", 1, dimension, "synthetic", "", "", "fp32", [], 0, params.model_dump())
+    recipe = small_recipe(model={"d_model": 16, "layers": 1, "heads": 2, "ffn": 32})
+    params = recipe.model
+    info = ModelInfo(recipe.model_dump(), "c", 1, dimension, "synthetic", "", "", "fp32", [], 0, params.model_dump())
     save_model(directory, build_model(params, dimension).state_dict(), info)
 
 
