@@ -81,6 +81,7 @@ def test_an_experiment_with_pos_scalar_runs_p5_alone(clone):
     assert {line.split()[0] for line in diff[1:]} == {"metrics/p5.json"}
     assert len(diff) <= 1 + len(ROW_FIGURES)
     assert "val.cosine" in sh("dvc metrics diff --targets metrics/details/p5.json", clone)
+    assert "val.cosine" in sh("dvc metrics diff --targets metrics/stage_a/p5.json", clone)
     table = sh("dvc exp show --only-changed --drop '[^:]*(/|yaml)[^:]*$|.*(mrr|cosine|ood)'", clone)
     assert "metrics/p5.json:r5_vs_rival" in table
     assert "pos_scalar" in table
