@@ -76,7 +76,7 @@ def make_bank(directory: Path = BANK, articles: int = ARTICLES) -> None:
     encoder = Encoder(info.encoder, batch_size=settings.batch_size, precision=precision, device=device)
     print(f"demo: encoding {len(texts):,} chunks of {len(table)} articles into {directory}", flush=True)
     with (
-        progress_folder("demo", encoder.fingerprint(texts, features)) as shards,
+        progress_folder("demo", encoder.fingerprint(texts, features), directory.parent) as shards,
         atomic_directory(directory) as temporary,
     ):
         made = encode_bank(texts, encoder, temporary / "vectors.npy", shards, dtype="float32", features=features)

@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +54,11 @@ def main(arguments: Sequence[str]) -> None:
     beside = [copy_last(), context_mean()]
     predictors: dict[str, Predictor] = {"model": from_callable(model.predict_raw, name)}
     predictors |= {predictor.name: predictor for predictor in beside}
-    evaluations = {
-        key: evaluate_splits(bank, predictor, params, seed=seed, device=device, splits=splits)
-        for key, predictor in predictors.items()
-    }
+    with redirect_stdout(None):  # the tables say it all
+        evaluations = {
+            key: evaluate_splits(bank, predictor, params, seed=seed, device=device, splits=splits)
+            for key, predictor in predictors.items()
+        }
     judgements = {key: judgement_of(done) for key, done in evaluations.items()}
     for split in splits:
         print(table_text(split, evaluations["model"][split].summary, judgements, name))

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from scipy.optimize import isotonic_regression
 
+from lvm_core.report.numbers import is_defined
 from lvm_core.runtime.files import write_text
 
 mpl.use("Agg")
@@ -130,7 +131,9 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], size: 
     figure = axes.get_figure()
     assert figure is not None
     figure.canvas.draw()  # settles the layout; what is written on the right takes from the width only
-    ends = sorted(ends, key=lambda end: end[1])
+    ends = sorted((end for end in ends if is_defined(end[1])), key=lambda end: end[1])
+    if not ends:
+        return
     lowest = 1.35 * size * figure.dpi / 72 / axes.get_window_extent().height * np.arange(len(ends))
     wanted = axes.transAxes.inverted().transform(axes.transData.transform([end[:2] for end in ends]))[:, 1]
     heights = isotonic_regression(wanted - lowest).x.clip(0, max(0.0, 1 - lowest[-1])) + lowest

@@ -273,7 +273,7 @@ def _draw_lines(done: Drawing, lines: Sequence[Line], most: int, unit: str, dash
         if place < most:
             style = {"color": SERIES[place], "linewidth": 1.4, "marker": MARKERS[place], "markersize": 3.4}
             style["linestyle"] = "--" if name in dashed else "-"
-            told = [f"{name}, {unit} {at:g}: {number(value)}" for at, value in zip(x, y, strict=True)]
+            told = [f"{name}, {unit} {at:g}: {number(it)}" for at, it in zip(x, y, strict=True) if is_defined(it)]
             ends.append((x[-1], y[-1], name, SERIES[place]))
         (drawn,) = done.axes.plot(x, y, **style)
         done.tell(drawn, told)
@@ -300,12 +300,13 @@ def lag_picture(lags: pd.DataFrame, between: Mapping[str, float | None]) -> Pict
         for colour, marker, (split, curve) in zip(SERIES, MARKERS, lags.groupby("name", sort=False), strict=False):
             x, y = list(curve["lag"]), list(curve["similarity"])
             (drawn,) = axes.plot(x, y, f"{marker}-", markersize=3, linewidth=1.4, color=colour)
-            done.tell(drawn, [f"{split}, {at:g} apart: {number(value)}" for at, value in zip(x, y, strict=True)])
-            ends.append((x[-1], y[-1], str(split), colour))
+            pairs = [(at, value) for at, value in zip(x, y, strict=True) if is_defined(value)]
+            done.tell(drawn, [f"{split}, {at:g} apart: {number(value)}" for at, value in pairs])
+            ends += [(*pairs[-1], str(split), colour)] if pairs else []
             level = between.get(str(split))
-            if is_defined(level):
+            if is_defined(level) and pairs:
                 axes.axhline(level, color=colour, linestyle=":", linewidth=1)
-                ends.append((x[-1], level, str(split), colour))
+                ends.append((pairs[-1][0], level, str(split), colour))
         axes.set_xlabel("distance between the two chunks, in chunks\ndotted: two chunks of different articles")
         axes.set_ylabel("mean cosine of two chunks of an article")
         axes.set_ylim(bottom=min(0.0, float(lags["similarity"].min())))

@@ -223,6 +223,7 @@ class Info(BaseModel):
     calibration: dict[str, Any] | None
     limits: dict[str, int]
     fill: Fill
+    notice: str | None
     versions: dict[str, str]
 
 
