@@ -38,10 +38,10 @@ report: env ## plots/report.html with commit and date: build/report.html
 	@python -m tools.report
 
 test: env lint ## format, lint, types and all tests; what needs a browser or curl is skipped where there is none, and named
-	python -m pytest -n 2 --dist loadgroup --durations=25
+	python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=25
 
 test-fast: env ## the tests without the run of the whole pipeline
-	python -m pytest -n 2 --dist loadgroup -m 'not e2e and not soak'
+	python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m 'not e2e and not soak'
 
 soak: env ## long runs: 4 GB imports, hundreds of kills, damaged files, 10,000 hostile requests, 16 clients (20 min, 10 GB of disk)
 	python -m pytest -m soak -s

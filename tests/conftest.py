@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +17,11 @@ import torch
 from hypothesis import settings
 
 from tests import needs
+from tests.paths import ROOT
 
 if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
     from tests.service_server import Running
 
 torch.set_num_threads(1)  # two threads waiting for each other on a busy machine slow tiny models tenfold
@@ -25,16 +30,31 @@ settings.register_profile("lvm", deadline=None, derandomize=True, max_examples=5
 settings.load_profile("lvm")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, so that the others fit beside them; a file is tested in one process, as is a named group.
-
-    A group (`pytest.mark.xdist_group`) is of files that need the same costly fixture: it is made once.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """The longest first, so that the others fit beside them."""
     items.sort(key=_turn)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """A file is tested in one process, as is a group of files that need the same costly fixture: it is made once.
+
+    (pytest-xdist's own groups, by `pytest.mark.xdist_group`, are lost on pytest 9.2, which keeps the names of tests to
+    itself.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(ROOT / nodeid.split("::")[0])
+
+    return ByGroup(config, log)
+
+
+@cache
+def group_of(file: Path) -> str:
+    """The group that a file of tests names, else its own."""
+    found = re.search(r'xdist_group\("(\w+)"\)', file.read_text(encoding="utf-8"))
+    return found[1] if found else file.stem
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -52,9 +72,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
 
 
 def _turn(item: pytest.Item) -> tuple[bool, bool]:
-    group = item.get_closest_marker("xdist_group")
-    named = group is not None and group.args[0] != item.path.stem
-    return item.get_closest_marker("e2e") is None, not named
+    return item.get_closest_marker("e2e") is None, item.get_closest_marker("xdist_group") is None
 
 
 @pytest.fixture(scope="session")
