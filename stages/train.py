@@ -52,7 +52,7 @@ def train(recipe: Recipe, phase: str, before: Path | None, directory: Path, rank
         return
     if phase == "c":
         write_csv(f"plots/training/{name}.csv", pd.DataFrame(history))
-    kept = history[epoch - 1]
+    kept = next(row for row in history if row["epoch"] == epoch)  # an early stop leaves numbers out
     figures = f"R@5 {kept['dev_recall_at_5']:.3f}, cosine {kept['dev_cosine']:.3f} on dev"
     print(f"train {name} phase {phase}: kept epoch {epoch}: {figures}", flush=True)
 
