@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from multiprocessing import get_context
 
 import pandas as pd
@@ -11,7 +12,8 @@ from lvm_core.runtime.files import write_csv
 from lvm_core.runtime.readers import read_csv
 from lvm_core.train import enter_curve
 from lvm_core.train.trainer import Trainer
-from tests.training import small_bank, small_recipe
+from tests.calling import run_stage
+from tests.training import small_bank, small_recipe, write_inputs
 
 
 def epochs(number, value):
@@ -74,3 +76,17 @@ def test_trainings_side_by_side_lose_nothing(tmp_path):
     for process in processes:
         process.join(60)
     assert pd.read_csv(path)["name"].value_counts().to_dict() == dict.fromkeys(names, 29)
+
+
+def test_the_epoch_kept_is_found_where_an_early_stop_leaves_numbers_out(tmp_path):
+    train = {"epochs": {"a": 5, "b": 1, "c": 1}, "batches": "articles", "early_stop": 1, "lr": 0.02}
+    write_inputs(tmp_path, small_bank(), small_recipe(train=train))
+    for phase in "abc":
+        done = run_stage(["stages.train", "small", phase], tmp_path)
+        assert done.returncode == 0, done.stderr
+    curve = read_csv(tmp_path / "plots/training/small.csv", "epoch")
+    assert len(curve) < 7, "no phase was stopped early: this tests nothing"
+    (kept,) = re.findall(r"kept epoch (\d+): R@5 ([\d.]+), cosine ([-\d.]+)", done.stdout)
+    assert kept[0] == "7"
+    row = curve.loc[7]
+    assert kept[1:] == (f"{row['dev_recall_at_5']:.3f}", f"{row['dev_cosine']:.3f}")
