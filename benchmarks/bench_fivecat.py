@@ -168,7 +168,7 @@ def _contexts_asked(bank: Bank, predictor: Predictor) -> list[tuple[Tensor, np.n
     """What an evaluation asks of the predictor, call by call."""
     asked: list[tuple[Tensor, np.ndarray]] = []
 
-    def predict(contexts: Tensor, rows: np.ndarray) -> Tensor:
+    def predict(contexts: Tensor, rows: np.ndarray, memory: Tensor | None) -> Tensor:
         asked.append((contexts.clone(), rows))
         return predictor(contexts, rows)
 

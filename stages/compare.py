@@ -7,13 +7,14 @@ from lvm_core.comparison.claims import measure_claims
 from lvm_core.comparison.rows import about_recipes, comparison_csv, pos_scalars, profile_table, stack_tables
 from lvm_core.config.figures import headlines, measured_headlines
 from lvm_core.config.gates import sets_of
+from lvm_core.config.references import REFERENCES
 from lvm_core.config.settings import CompareSettings, read_settings
 from lvm_core.frontier.answer import answer, frontier_table
 from lvm_core.report.drawing import write_svg
 from lvm_core.report.page import comparison_text
 from lvm_core.report.pictures import highlighted, profile_picture, ranking_picture
 from lvm_core.runtime.cli import run_stage
-from lvm_core.runtime.files import REFERENCES, write_csv, write_json, write_text
+from lvm_core.runtime.files import write_csv, write_json, write_text
 from lvm_core.runtime.hardware import set_threads
 from lvm_core.runtime.readers import read_csv, read_json
 from lvm_core.train import CURVES

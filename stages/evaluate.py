@@ -6,10 +6,11 @@ KIND is `c`, the final model and the one after phase B, or a variant (reversed, 
 from __future__ import annotations
 
 from lvm_core.config.figures import row_figures
+from lvm_core.config.references import rivals_of
 from lvm_core.config.settings import EvaluateSettings, read_settings
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import AFTER_B, RIVALS, evaluation_directory, model_directory, write_json
+from lvm_core.runtime.files import AFTER_B, evaluation_directory, model_directory, write_json
 from lvm_core.train import trained_directory
 
 
@@ -44,10 +45,11 @@ def main(recipe: str, kind: str) -> None:
     if kind != "c":
         return
     summary = {split: done.summary for split, done in evaluations.items()}
-    rivals = read_judgements(evaluation_directory("references"), RIVALS)
+    model = load_model(directory)
+    rivals = read_judgements(evaluation_directory("references"), rivals_of(recipe, model.sees))
     write_json(f"metrics/{recipe}.json", row_figures(summary, {name: one.summary for name, one in rivals.items()}))
     judged = {recipe: judgement_of(evaluations), **rivals}
-    readme = model_readme(recipe, load_model(directory).info, judge.bank, judged)
+    readme = model_readme(recipe, model.info, judge.bank, judged)
     copy_model(directory, model_directory(recipe, "c"), readme)
 
 

@@ -9,8 +9,9 @@ from lvm_core.bank import load_bank
 from lvm_core.config.figures import row_figures
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_common, load_group, read_params
+from lvm_core.config.references import REFERENCES, rivals_of
 from lvm_core.runtime.cli import run_stage
-from lvm_core.runtime.files import RIVALS, evaluation_directory, write_json
+from lvm_core.runtime.files import evaluation_directory, write_json
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
         write_evaluations(evaluation_directory("references") / reference.name, evaluations, reference.fit)
         summaries[reference.name] = {split: done.summary for split, done in evaluations.items()}
     for name, summary in summaries.items():
-        rivals = {other: summaries[other] for other in RIVALS if other != name}
+        rivals = {other: summaries[other] for other in rivals_of(name, REFERENCES[name])}
         write_json(f"metrics/{name}.json", row_figures(summary, rivals))
     backwards = reversed_bank(bank)
     for reference in (copy_last(), context_mean()):

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from lvm_core.bank import Bank
+from lvm_core.bank.chunks import gather_chunks, mean_chunk
 from lvm_core.config.gates import GatesParams
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_group, read_params
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS, evaluate
-from lvm_core.fivecat.measures import Predictor, from_callable, mean_chunk
+from lvm_core.fivecat.measures import Predictor, from_callable
 from lvm_core.fivecat.references import copy_last, fit_references, oracle
 from lvm_core.fivecat.statistics import RESAMPLES, judge
-from lvm_core.fivecat.windows import gather_chunks
 from lvm_core.report.gate_tables import TRIVIAL, gate_tables
 from lvm_core.report.tables import markdown
 from lvm_core.selection import to_json
@@ -53,7 +53,7 @@ def late(bank: Bank) -> Predictor:
     """Answers with the chunk after the next one: what the earlier tape took for right."""
     last = len(bank.vectors) - 1
     return Predictor(
-        "late", lambda contexts, rows: gather_chunks(bank, np.minimum(rows + 1, last)), reads_context=False
+        "late", lambda contexts, rows, memory: gather_chunks(bank, np.minimum(rows + 1, last)), reads_context=False
     )
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lvm_core.config.references import REFERENCES
 from lvm_core.config.resolve import SETTINGS_OF, Params
 from lvm_core.config.settings import EvaluateSettings
-from lvm_core.runtime.files import REFERENCES
 from lvm_core.runtime.sources import code_line, stage_scripts, used_files
 from tests.calling import list_code, one_clear_line, run_stage
 from tests.paths import ROOT

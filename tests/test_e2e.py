@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from lvm_core.config.figures import ROW_FIGURES
+from lvm_core.config.references import REFERENCES
 from lvm_core.models.checkpoint import load_model
-from lvm_core.runtime.files import REFERENCES
 from tests.faults.kills import POINTS, kill_at
 from tests.faults.others import truncated_output
 from tests.faults.project import finish_repro, leftovers, make_project, results

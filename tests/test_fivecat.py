@@ -173,7 +173,7 @@ def test_predictor_is_asked_for_the_chunk_due(bank: Bank) -> None:
     """At step h of the rollout, `rows` is the row of k=+h."""
     asked: list[np.ndarray] = []
 
-    def predict(contexts: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+    def predict(contexts: torch.Tensor, rows: np.ndarray, memory: object) -> torch.Tensor:
         asked.append(rows)
         return contexts[:, -1]
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from lvm_core.bank.chunks import mean_chunk
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.measures import contrastive_column, draw_targets, mean_chunk
+from lvm_core.fivecat.measures import contrastive_column, draw_targets
 from lvm_core.fivecat.references import (
     article_centroid,
     context_mean,

@@ -96,7 +96,7 @@ def test_a_rotation_of_all_vectors_changes_nothing(bank: Bank) -> None:
     turned = bank_of([(name, split, vectors @ turn) for name, split, vectors in articles_in(bank)])
     for predictor in (copy_last(), context_mean()):
         assert_same(evaluate(bank, "val", predictor), evaluate(turned, "val", predictor), 2e-6)
-    preferring = Predictor("first axis", lambda contexts, rows: contexts.mean(1) + torch.eye(32)[0])
+    preferring = Predictor("first axis", lambda contexts, rows, memory: contexts.mean(1) + torch.eye(32)[0])
     moved = [evaluate(b, "val", preferring).summary["cosine"] for b in (bank, turned)]
     assert abs(moved[0] - moved[1]) > 1e-3
 

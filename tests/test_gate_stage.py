@@ -17,6 +17,7 @@ from lvm_core.config.figures import FIGURES
 from lvm_core.config.gates import GatesParams, rivals_of, set_of, sets_of
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_group, read_params
+from lvm_core.config.references import REFERENCES
 from lvm_core.config.settings import SETTINGS
 from lvm_core.fivecat.evaluate import evaluate, evaluate_splits, write_evaluations
 from lvm_core.fivecat.references import copy_last
@@ -24,7 +25,7 @@ from lvm_core.models.checkpoint import load_model
 from lvm_core.report.gate_tables import phases_table
 from lvm_core.report.tables import markdown
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import REFERENCES, phase_directory, write_json
+from lvm_core.runtime.files import phase_directory, write_json
 from lvm_core.selection.gates_text import decide, stopped_note
 from lvm_core.selection.judge import judge_gates, judge_row, passed_of
 from lvm_core.train import Decision, decision_file, read_decision, trained_directory, write_decision

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from lvm_core.config.figures import FIGURES, MORE
 from lvm_core.config.gates import GatesParams, frames_of
 from lvm_core.config.params import load_group, read_params, validate
+from lvm_core.config.references import REFERENCES
 from lvm_core.fivecat.statistics import Judgement
 from lvm_core.report.gate_tables import gate_tables
 from lvm_core.report.tables import markdown
-from lvm_core.runtime.files import REFERENCES
 from lvm_core.selection import SetResult, to_json
 from lvm_core.selection.gates_text import gate_text
 from lvm_core.selection.judge import all_true, judge_gates, passed_of, status_of

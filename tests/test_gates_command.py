@@ -9,8 +9,9 @@ import pytest
 from lvm_core.config.figures import FIGURES
 from lvm_core.config.gates import GatesParams
 from lvm_core.config.params import load_group, read_params
+from lvm_core.config.references import REFERENCES
 from lvm_core.fivecat.statistics import Judgement
-from lvm_core.runtime.files import REFERENCES, write_json
+from lvm_core.runtime.files import write_json
 from lvm_core.selection import to_json
 from lvm_core.selection.judge import judge_gates
 from tests.calling import one_clear_line, run_stage

@@ -15,8 +15,9 @@ import yaml
 from lvm_core.bank import load_bank
 from lvm_core.comparison.rows import columns
 from lvm_core.config.figures import ROW_FIGURES, measured_headlines
+from lvm_core.config.references import REFERENCES, rivals_of
 from lvm_core.models.checkpoint import load_model
-from lvm_core.runtime.files import AFTER_B, REFERENCES, RIVALS
+from lvm_core.runtime.files import AFTER_B
 from lvm_core.runtime.readers import read_npy, read_parquet
 from lvm_core.runtime.sources import code_line
 from tests.calling import run_line
@@ -85,7 +86,7 @@ def test_the_comparison_keeps_its_contract(text_run):
         figures = json.loads((text_run / f"metrics/{name}.json").read_text())
         assert tuple(figures) == ROW_FIGURES
         assert figures["r5"] == pytest.approx(table.loc[name, "val_recall_at_5"], abs=1e-6)
-        rivals = table.loc[[rival for rival in RIVALS if rival != name], "val_recall_at_5"]
+        rivals = table.loc[[rival for rival in rivals_of(name, REFERENCES.get(name, "context"))], "val_recall_at_5"]
         assert figures["r5_vs_rival"] == pytest.approx(figures["r5"] - rivals.max(), abs=1e-6)
         detailed = json.loads((text_run / f"metrics/details/{name}.json").read_text())
         assert (detailed["val"]["recall_at_5"], detailed["ood"]["recall_at_5"]) == (figures["r5"], figures["ood_r5"])

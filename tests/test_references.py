@@ -8,6 +8,7 @@ import torch
 
 from lvm_core.bank import Bank
 from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.references import REFERENCES
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.references import (
     article_centroid,
@@ -18,7 +19,6 @@ from lvm_core.fivecat.references import (
     random_directions,
 )
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import REFERENCES
 from tests.synthetic import bank_of, make_bank, unit
 
 SPLITS = ("train",) * 12 + ("dev",) * 3 + ("val",) * 3

@@ -14,17 +14,10 @@ from lvm_core.comparison.as_published import beside_ours
 from lvm_core.comparison.rows import COPYING
 from lvm_core.config.figures import MORE, ROW_FIGURES, SPLITS
 from lvm_core.config.gates import GatesParams
+from lvm_core.config.references import REFERENCES
 from lvm_core.fivecat.statistics import Judgement, judge_both_ways, read_judgements
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import (
-    AFTER_B,
-    REFERENCES,
-    REVERSED,
-    atomic_directory,
-    evaluation_directory,
-    seed_variant,
-    write_json,
-)
+from lvm_core.runtime.files import AFTER_B, REVERSED, atomic_directory, evaluation_directory, seed_variant, write_json
 from lvm_core.runtime.readers import read_json
 from lvm_core.selection import to_json
 from lvm_core.selection.gates_text import stopped_note
@@ -71,7 +64,7 @@ def build_comparison(
         LvmError: an evaluation is missing or damaged (names the file).
     """
     final = evaluation_directory("c")
-    references = read_judgements(evaluation_directory("references"), REFERENCES)
+    references = read_judgements(evaluation_directory("references"), list(REFERENCES))
     judgements = read_judgements(final, list(about)) | references
     early = {
         "a": read_judgements(evaluation_directory("a"), list(about)) | references,

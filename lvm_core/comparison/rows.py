@@ -11,9 +11,9 @@ import pandas as pd
 
 from lvm_core.config.figures import HEADLINE, MORE, SPLITS, headline
 from lvm_core.config.gates import GatesParams
+from lvm_core.config.references import REFERENCES
 from lvm_core.fivecat.statistics import Judgement, interval
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import REFERENCES, RIVALS
 from lvm_core.runtime.readers import read_yaml
 from lvm_core.selection import AfterPhases, SetResult
 from lvm_core.selection.judge import judge_row, passed_of, status_of
@@ -25,8 +25,8 @@ ENDS = ("lo", "hi")
 BASELINES = ("copy_last", "p1")
 """Rows whose masked R@5 on val is subtracted from every row's, on the same drawn articles."""
 
-SEEING = tuple(name for name in REFERENCES if name not in RIVALS)
-"""References that see what is to be predicted: no rivals."""
+SEEING = tuple(name for name, sees in REFERENCES.items() if sees in ("document", "answer"))
+"""References that see the whole article, or what is to be predicted: no rivals of what reads as it goes."""
 
 COPYING = ("copy_last", "context_mean")
 """References that are judged on articles read backwards too."""

@@ -17,8 +17,8 @@ from pydantic_core import PydanticCustomError
 
 from lvm_core.config.figures import COSTLY_TESTS, FIGURES
 from lvm_core.config.params import PARAMS_FILE, Group, shown
+from lvm_core.config.references import REFERENCES
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import REFERENCES
 
 CERTIFIED = "certified"
 """The set that the status words come from."""

@@ -15,6 +15,9 @@ class FamilyParams(Group):
 
     normaliser: Literal["robust"] | None = None
     """`robust`: the model reads and writes vectors normalised dimension by dimension; null: as they are."""
+    memory: Literal["read", "document"] | None = None
+    """What the model is given beside the five chunks (`bank.chunks.Memory`): `read`, the mean of the article's chunks
+    before the target; `document`, that of the whole article; null: nothing."""
 
 
 class HeadParams(FamilyParams):

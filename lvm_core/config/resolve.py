@@ -23,9 +23,10 @@ from lvm_core.config.ladder import LadderParams, LadderSettings, check_rungs
 from lvm_core.config.models import ModelParams
 from lvm_core.config.params import PARAMS_FILE, Common, Seed, Threads, load_group, overlay, shown, validate
 from lvm_core.config.recipe import Recipe, TrainParams
+from lvm_core.config.references import REFERENCES
 from lvm_core.config.settings import REPORT, CompareSettings, EvaluateSettings, GateSettings, Settings
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import REFERENCES, write_text
+from lvm_core.runtime.files import write_text
 from lvm_core.runtime.sources import code_line
 
 RESERVED = {

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
 
     from lvm_core.bank import load_bank, require_content
     from lvm_core.fivecat.evaluate import evaluate_splits, judgement_of
-    from lvm_core.fivecat.measures import from_callable
+    from lvm_core.fivecat.measures import from_model
     from lvm_core.fivecat.references import context_mean, copy_last
     from lvm_core.models.checkpoint import load_model
     from lvm_core.runtime.files import write_json
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
 
     name = Path(given.model).resolve().name
     beside = [copy_last(), context_mean()]
-    predictors: dict[str, Predictor] = {"model": from_callable(model.predict_raw, name)}
+    predictors: dict[str, Predictor] = {"model": from_model(model, name)}
     predictors |= {predictor.name: predictor for predictor in beside}
     with redirect_stdout(None):  # the tables say it all
         evaluations = {

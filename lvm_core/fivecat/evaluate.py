@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lvm_core.bank import Bank, load_bank, reversed_bank
+from lvm_core.bank.chunks import Memory, gather_chunks, mean_chunk
 from lvm_core.config.figures import (
     ABLATIONS,
     FIGURES,
@@ -25,6 +26,7 @@ from lvm_core.config.figures import (
     step_columns,
 )
 from lvm_core.config.groups import EvaluateParams
+from lvm_core.config.references import Sees
 from lvm_core.fivecat.figures import summarise, window_terms
 from lvm_core.fivecat.measures import (
     Predictor,
@@ -33,8 +35,8 @@ from lvm_core.fivecat.measures import (
     contrastive_column,
     draw_targets,
     from_callable,
+    from_model,
     full_bank_columns,
-    mean_chunk,
     order_columns,
     profile_columns,
     rollout_columns,
@@ -46,7 +48,6 @@ from lvm_core.fivecat.windows import (
     Batch,
     Windows,
     foreign_rows,
-    gather_chunks,
     iterate_batches,
     judged_windows,
     shuffled_orders,
@@ -76,6 +77,8 @@ class Evaluation:
     """The figures (`figures.summarise`), json values."""
     draws: np.ndarray
     """[F, B] float64: `config.figures.FIGURES` in each draw of articles (`statistics.bootstrap`)."""
+    sees: Sees = "context"
+    """What the predictor is given."""
 
 
 def evaluate(
@@ -111,10 +114,12 @@ def evaluate(
     judged = predictor if isinstance(predictor, Predictor) else from_callable(predictor)
     windows = judged_windows(bank, split, params)
     fixed = _prepare(bank, split, windows, params, seed, device)
+    means = _means_seen(bank, judged.sees, device)
     parts = []
     with torch.inference_mode():
         for batch in iterate_batches(bank, windows, params.batch_size, device):
-            parts.append(_measure(judged, batch, fixed, params, leave_out))
+            memory = None if means is None else means(torch.from_numpy(batch.rows).to(device))
+            parts.append(_measure(judged, batch, memory, fixed, params, leave_out))
             if on_batch:
                 on_batch(len(batch))
     columns = {
@@ -126,7 +131,7 @@ def evaluate(
     table = pd.DataFrame(columns)
     terms = window_terms(table, params.coherence_cuts)
     draws = bootstrap(terms, table["article"], (seed, *split.encode()))
-    return Evaluation(table, summarise(table, terms, params.coherence_cuts), draws)
+    return Evaluation(table, summarise(table, terms, params.coherence_cuts), draws, judged.sees)
 
 
 def judgement_of(evaluations: Mapping[str, Evaluation]) -> Judgement:
@@ -136,7 +141,12 @@ def judgement_of(evaluations: Mapping[str, Evaluation]) -> Judgement:
     for split, done in evaluations.items():
         value |= {f"{split}_{name}": done.summary[name] for name in FIGURES}
         draws |= {f"{split}_{name}": drawn for name, drawn in zip(FIGURES, done.draws, strict=True)}
-    return Judgement(value, draws)
+    return Judgement(value, draws, _sees(evaluations))
+
+
+def _sees(evaluations: Mapping[str, Evaluation]) -> Sees:
+    """What the predictor of these evaluations is given."""
+    return next((one.sees for one in evaluations.values()), "context")
 
 
 def evaluate_splits(
@@ -195,19 +205,32 @@ def _prepare(
     )
 
 
+def _means_seen(bank: Bank, sees: Sees, device: torch.device | str) -> Callable[[Tensor], Tensor] | None:
+    """From rows of targets [B] to the means [B, D] that a predictor sees beside the context; None if it sees none."""
+    if sees not in ("memory", "document"):
+        return None
+    memory = Memory.of_bank(bank, device)
+    return memory.before if sees == "memory" else memory.whole
+
+
 def _measure(
-    predictor: Predictor, batch: Batch, fixed: _Fixed, params: EvaluateParams, leave_out: Collection[str]
+    predictor: Predictor,
+    batch: Batch,
+    memory: Tensor | None,
+    fixed: _Fixed,
+    params: EvaluateParams,
+    leave_out: Collection[str],
 ) -> dict[str, np.ndarray]:
     bank, few = fixed.bank, params.min_candidates
     contexts = batch.contexts()
-    predictions, norm = unit_predictions(predictor, contexts, batch.rows)
+    predictions, norm = unit_predictions(predictor, contexts, batch.rows, memory)
     scores = article_scores(predictions, batch)
     profile = profile_columns(scores, batch)
     own = profile[offset_column(1)]
     strangers = None if fixed.foreign is None else gather_chunks(bank, fixed.foreign[batch.index], batch.chunks.device)
     costly: dict[str, Callable[[], dict[str, np.ndarray]]] = {
-        "order": lambda: order_columns(predictor, batch, own, fixed.shuffled[batch.index], strangers),
-        "rollout": lambda: rollout_columns(predictor, batch, predictions, scores, params.rollout_steps, few),
+        "order": lambda: order_columns(predictor, batch, own, fixed.shuffled[batch.index], strangers, memory),
+        "rollout": lambda: rollout_columns(predictor, batch, predictions, scores, params.rollout_steps, few, memory),
         "contrastive": lambda: {
             "contrastive": contrastive_column(predictions, own, batch.rows, fixed.others, fixed.other_vectors)
         },
@@ -283,7 +306,7 @@ class ModelJudge:
         if model.info.dimension != self.bank.info.dimension:
             reads, holds = (f"{info.dimension}-d vectors of {info.encoder}" for info in (model.info, self.bank.info))
             raise LvmError(f"{directory}: reads {reads}, data/bank holds {holds}; train the recipe on this bank")
-        predictor = from_callable(model.predict_raw, name)
+        predictor = from_model(model, name)
         return evaluate_splits(
             self.bank, predictor, self.params, seed=self.seed, device=self.device, leave_out=leave_out
         )  # fmt: skip
@@ -296,7 +319,7 @@ def write_evaluations(
     within: Mapping[str, Mapping[str, Evaluation]] | None = None,
 ) -> None:
     """Replace `directory` as a whole by `<split>.parquet` (windows) and `<split>.npy` (draws) of each split, and
-    `summary.json` (figures by split, and under `fit` what the predictor fitted, if there is any).
+    `summary.json` (figures by split, what the predictor `sees`, and under `fit` what it fitted, if there is any).
 
     `within`: further evaluations, by the name of a folder in this one.
     """
@@ -308,6 +331,7 @@ def write_evaluations(
 
 def _write(directory: Path, evaluations: Mapping[str, Evaluation], more: Mapping[str, Any]) -> None:
     summary: dict[str, Any] = {split: evaluation.summary for split, evaluation in evaluations.items()}
+    summary["sees"] = _sees(evaluations)
     for split, evaluation in evaluations.items():
         write_parquet(directory / f"{split}.parquet", evaluation.windows)
         write_npy(directory / f"{split}.npy", evaluation.draws)

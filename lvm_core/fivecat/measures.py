@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lvm_core.bank import Bank
+from lvm_core.bank.chunks import gather_chunks
 from lvm_core.config.figures import (
     ABLATIONS,
     FULL_BANK_RANKS,
@@ -24,8 +25,10 @@ from lvm_core.config.figures import (
     published_step_column,
     step_columns,
 )
+from lvm_core.config.references import Sees
 from lvm_core.fivecat.ranking import TIE, article_scores, column, rank_counts, recall_at
-from lvm_core.fivecat.windows import Batch, Windows, gather_chunks, has_offset
+from lvm_core.fivecat.windows import Batch, Windows, has_offset
+from lvm_core.models.checkpoint import LoadedModel
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.hardware import product
 from lvm_core.windows import CONTEXT
@@ -37,31 +40,42 @@ class Predictor:
 
     name: str
     """For messages, folders and tables."""
-    predict: Callable[[Tensor, np.ndarray], Tensor]
+    predict: Callable[[Tensor, np.ndarray, Tensor | None], Tensor]
     """(contexts [B, 5, D] float32 unit vectors, oldest first; rows [B] int64, the bank rows of the chunks to be
-    predicted) -> [B, D] raw predictions on the contexts' device, not necessarily unit. Each prediction may depend on
-    its own window only. A trained model ignores `rows`; reference predictors that cheat use them."""
+    predicted; memory [B, D] float32, as `sees` says, or None) -> [B, D] raw predictions on the contexts' device, not
+    necessarily unit. Each prediction may depend on its own window only. A trained model ignores `rows`; reference
+    predictors that see the answer use them."""
+    sees: Sees = "context"
+    """With `memory` the mean of the article's chunks before the target is handed over, with `document` that of the
+    whole article (`bank.chunks.Memory`)."""
     reads_context: bool = True
     """False for predictors that ignore `contexts`; order ablations are not applicable to them."""
     fit: Mapping[str, Any] = field(default_factory=dict)
     """What was fitted, as json values (weights, chosen strength)."""
 
-    def __call__(self, contexts: Tensor, rows: np.ndarray) -> Tensor:
+    def __call__(self, contexts: Tensor, rows: np.ndarray, memory: Tensor | None = None) -> Tensor:
         """[B, D] raw predictions, see `predict`."""
-        return self.predict(contexts, rows)
+        return self.predict(contexts, rows, memory)
 
 
 def from_callable(function: Callable[[Tensor], Tensor], name: str = "model") -> Predictor:
-    """Wrap a plain function, `contexts [B, 5, D] -> predictions [B, D]`, such as a model in evaluation mode."""
-    return Predictor(name, lambda contexts, rows: function(contexts))
+    """Wrap a plain function, `contexts [B, 5, D] -> predictions [B, D]`."""
+    return Predictor(name, lambda contexts, rows, memory: function(contexts))
 
 
-def unit_predictions(predictor: Predictor, contexts: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Unit predictions [B, D] float32 of contexts [B, 5, D] and bank rows [B] of the targets, and their raw norms [B].
+def from_model(model: LoadedModel, name: str) -> Predictor:
+    """A trained model, on its device."""
+    return Predictor(name, lambda contexts, rows, memory: model.predict_raw(contexts, memory), model.sees)
+
+
+def unit_predictions(
+    predictor: Predictor, contexts: Tensor, rows: np.ndarray, memory: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Unit predictions [B, D] float32 and their raw norms [B], see `Predictor.predict`.
 
     A zero prediction stays zero: its cosine to everything is 0, all candidates tie, and it ranks at chance.
     """
-    raw = predictor(contexts, rows)
+    raw = predictor(contexts, rows, memory)
     expected = (contexts.shape[0], contexts.shape[2])
     if tuple(raw.shape) != expected:
         raise LvmError(f"{predictor.name}: predicted an array of shape {tuple(raw.shape)}, expected {expected}")
@@ -105,12 +119,18 @@ def leave_one_out_orders() -> np.ndarray:
 
 
 def order_columns(
-    predictor: Predictor, batch: Batch, cosine: np.ndarray, shuffled: np.ndarray, foreign: Tensor | None
+    predictor: Predictor,
+    batch: Batch,
+    cosine: np.ndarray,
+    shuffled: np.ndarray,
+    foreign: Tensor | None,
+    memory: Tensor | None = None,
 ) -> dict[str, np.ndarray]:
     """The window table's columns of test C: [B] float32 cosine to the target under each ablation.
 
     `cosine` [B] is that with the true context, `shuffled` [B, 5] int64 are random orders, `foreign` [B, D] chunks of
-    other articles (None where there are none, which gives NaN).
+    other articles (None where there are none, which gives NaN), `memory` [B, D] what the predictor sees beside the
+    context, which is not rearranged.
     """
     unknown = np.full(len(batch), np.nan)
     if not predictor.reads_context:
@@ -118,7 +138,7 @@ def order_columns(
     target = batch.at_offset(1)
 
     def measure(contexts: Tensor) -> np.ndarray:
-        predictions, _ = unit_predictions(predictor, contexts, batch.rows)
+        predictions, _ = unit_predictions(predictor, contexts, batch.rows, memory)
         result: np.ndarray = (predictions * target).sum(1).cpu().numpy()
         return result
 
@@ -140,7 +160,13 @@ def order_columns(
 
 
 def rollout_columns(
-    predictor: Predictor, batch: Batch, predictions: Tensor, scores: Tensor, steps: int, min_candidates: int
+    predictor: Predictor,
+    batch: Batch,
+    predictions: Tensor,
+    scores: Tensor,
+    steps: int,
+    min_candidates: int,
+    memory: Tensor | None = None,
 ) -> dict[str, np.ndarray]:
     """The window table's columns of test D, NaN for windows whose article ends before k=+`steps`.
 
@@ -148,7 +174,8 @@ def rollout_columns(
     for the one due (`published`; NaN for windows whose article ends before k=+`steps`+1).
 
     A predictor that uses `rows` is asked for the chunk due at each step, so the oracle is the true chunk throughout.
-    `predictions` [B, D] are those of step 1, `scores` [B, L] their cosines with all chunks of the article.
+    `predictions` [B, D] are those of step 1, `scores` [B, L] their cosines with all chunks of the article, `memory`
+    [B, D] what the predictor sees beside the context: at every step that of the last real chunk.
     """
     whole = has_offset(batch.position, batch.n_chunks, steps)
     names = [name for step in range(1, steps + 1) for name in (*step_columns(step), published_step_column(step))]
@@ -158,7 +185,9 @@ def rollout_columns(
     chosen = torch.from_numpy(np.flatnonzero(whole)).to(scores.device)
     part = batch.where(whole)
     first = scores[chosen, None, : part.n_chunks.max()]  # as measured before
-    by_step = torch.cat([first, article_scores(_fed_back(predictor, part, predictions[chosen], steps), part)], dim=1)
+    kept = None if memory is None else memory[chosen]
+    fed_back = _fed_back(predictor, part, predictions[chosen], steps, kept)
+    by_step = torch.cat([first, article_scores(fed_back, part)], dim=1)
     all_scores = by_step.flatten(0, 1)  # [B' * H, L]: all steps are ranked at once
     due = part.position[:, None] + np.arange(steps)
     goes_on = has_offset(part.position, part.n_chunks, steps + 1)
@@ -175,7 +204,7 @@ def rollout_columns(
     return columns
 
 
-def _fed_back(predictor: Predictor, batch: Batch, first: Tensor, steps: int) -> Tensor:
+def _fed_back(predictor: Predictor, batch: Batch, first: Tensor, steps: int, memory: Tensor | None) -> Tensor:
     """[B, H - 1, D] float32 unit predictions of steps 2..H, each from the context that ends with the one before it.
 
     `first` [B, D] are those of step 1.
@@ -184,20 +213,9 @@ def _fed_back(predictor: Predictor, batch: Batch, first: Tensor, steps: int) -> 
     contexts, last = batch.contexts(), first
     for step in range(1, steps):
         contexts = torch.cat([contexts[:, 1:], last[:, None]], dim=1)
-        last, _ = unit_predictions(predictor, contexts, batch.rows + step)
+        last, _ = unit_predictions(predictor, contexts, batch.rows + step, memory)
         fed_back[:, step - 1] = last
     return fed_back
-
-
-def mean_chunk(bank: Bank, split: str, block: int = 65_536) -> np.ndarray:
-    """[D] float32 mean of all chunks of the articles of a split; zeros where it has none."""
-    ordered = bank.articles_of(split).sort_values("article_id", kind="stable")  # bank order must not change a bit
-    total = np.zeros(bank.vectors.shape[1])
-    for first, length in zip(ordered["first_row"].tolist(), ordered["n_chunks"].tolist(), strict=True):
-        for start in range(first, first + length, block):
-            rows = np.arange(start, min(start + block, first + length))
-            total += gather_chunks(bank, rows).sum(0, dtype=torch.float64).numpy()
-    return (total / max(int(ordered["n_chunks"].sum()), 1)).astype(np.float32)
 
 
 def closeness_columns(

@@ -8,6 +8,7 @@ because a predictor of one number that was chosen by R@5 is what a claim to rank
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,26 +16,27 @@ import torch
 from torch import Tensor
 
 from lvm_core.bank import Bank
+from lvm_core.bank.chunks import gather_chunks, mean_chunk
 from lvm_core.config.groups import EvaluateParams
-from lvm_core.fivecat.figures import mean_or_none
+from lvm_core.config.references import FORMULAS, REFERENCES
+from lvm_core.fivecat.formulas import fit_formula
 from lvm_core.fivecat.least_squares import Equations, Sums, choose_on_dev, pairs, require_windows
-from lvm_core.fivecat.measures import Predictor, from_callable, mean_chunk
-from lvm_core.fivecat.ranking import FEWEST_CANDIDATES, article_scores, retrieval_columns
+from lvm_core.fivecat.measures import Predictor, from_callable
 from lvm_core.fivecat.windows import (
     article_keys,
     canonical_windows,
     chunk_keys,
-    gather_chunks,
     iterate_batches,
     uniform,
 )
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import REFERENCES
 from lvm_core.windows import CONTEXT
 
 
-def fit_references(bank: Bank, params: EvaluateParams, seed: int, names: Sequence[str] = REFERENCES) -> list[Predictor]:
-    """The ten reference predictors of a bank, or the named ones of them; `seed` is that of the `random` directions.
+def fit_references(
+    bank: Bank, params: EvaluateParams, seed: int, names: Sequence[str] = tuple(REFERENCES)
+) -> list[Predictor]:
+    """The reference predictors of a bank, or the named ones of them; `seed` is that of the `random` directions.
 
     Raises:
         LvmError: the train split has no window, or dev has none and there are several ridge strengths.
@@ -45,8 +47,7 @@ def fit_references(bank: Bank, params: EvaluateParams, seed: int, names: Sequenc
         "copy_last": copy_last,
         "context_mean": context_mean,
         "linear5": lambda: fit_linear5(bank, size),
-        "decay": lambda: fit_decay(bank, size),
-        "decay_centred": lambda: fit_decay(bank, size, centred=True),
+        **{name: functools.partial(of_formula, bank, name) for name in FORMULAS},
         "ridge": lambda: fit_ridge(bank, params.ridge_strengths, size),
         "article_centroid": lambda: article_centroid(bank),
         "corpus_mean": lambda: corpus_mean(bank),
@@ -57,7 +58,12 @@ def fit_references(bank: Bank, params: EvaluateParams, seed: int, names: Sequenc
 
 def oracle(bank: Bank) -> Predictor:
     """The true chunk."""
-    return Predictor("oracle", lambda contexts, rows: gather_chunks(bank, rows, contexts.device), reads_context=False)
+    return Predictor(
+        "oracle",
+        lambda contexts, rows, memory: gather_chunks(bank, rows, contexts.device),
+        "answer",
+        reads_context=False,
+    )
 
 
 def copy_last() -> Predictor:
@@ -70,34 +76,16 @@ def context_mean() -> Predictor:
     return from_callable(lambda contexts: contexts.mean(1), "context_mean")
 
 
-DECAYS = tuple(step / 10 for step in range(10))
-"""Weights of a chunk over that of the next newer one, to choose from; 0 is the last chunk alone."""
+def of_formula(bank: Bank, name: str) -> Predictor:
+    """One of `FORMULAS`, fitted."""
+    found = fit_formula(bank, name)
+    formula, centre = found.formula, torch.from_numpy(mean_chunk(bank, "train"))
 
+    def predict(contexts: Tensor, rows: np.ndarray, memory: Tensor | None) -> Tensor:
+        result: Tensor = formula.to(contexts.device)(contexts, centre.to(contexts.device) if memory is None else memory)
+        return result
 
-def fit_decay(bank: Bank, batch_size: int = 512, *, centred: bool = False) -> Predictor:
-    """The context chunks with weights d^4 .. d, 1: between the last chunk (d = 0) and their mean (d = 1).
-
-    d is the one of `DECAYS` with the best masked R@5 on `dev`, the smallest of equals; 0 where that is undefined.
-    """
-    mean = torch.from_numpy(mean_chunk(bank, "train")) if centred else torch.zeros(bank.vectors.shape[1])
-    if centred and not len(bank.articles_of("train")):
-        raise LvmError("data/bank: the train split has no chunk; decay_centred cannot be computed")
-
-    def predict(decay: float, contexts: Tensor) -> Tensor:
-        weights = torch.tensor([decay ** (CONTEXT - 1 - slot) for slot in range(CONTEXT)], device=contexts.device)
-        return torch.matmul(weights / weights.sum(), contexts) - mean.to(contexts.device)
-
-    found: dict[float, list[np.ndarray]] = {decay: [] for decay in DECAYS}
-    for batch in iterate_batches(bank, canonical_windows(bank, "dev"), batch_size, "cpu"):
-        contexts = batch.contexts()
-        for decay, parts in found.items():
-            scores = article_scores(torch.nn.functional.normalize(predict(decay, contexts), dim=1), batch)
-            parts.append(retrieval_columns(scores, batch, FEWEST_CANDIDATES)["recall_at_5"])
-    recalls = {decay: mean_or_none(np.concatenate(parts)) if parts else None for decay, parts in found.items()}
-    chosen = max(DECAYS, key=lambda decay: (recalls[decay] or 0.0, -decay))
-    fit = {"decay": chosen, "dev_recall_at_5": {f"{decay:g}": value for decay, value in recalls.items()}}
-    name = "decay_centred" if centred else "decay"
-    return Predictor(name, lambda contexts, rows: predict(chosen, contexts), fit=fit)
+    return Predictor(name, predict, REFERENCES[name], fit=found.fit)
 
 
 def fit_linear5(bank: Bank, batch_size: int = 512) -> Predictor:
@@ -118,7 +106,7 @@ def fit_linear5(bank: Bank, batch_size: int = 512) -> Predictor:
     def predict(contexts: Tensor) -> Tensor:
         return torch.matmul(tensor.to(contexts.device), contexts)  # 10 times faster than the same einsum
 
-    return Predictor("linear5", lambda contexts, rows: predict(contexts), fit={"weights": weights.tolist()})
+    return Predictor("linear5", lambda contexts, rows, memory: predict(contexts), fit={"weights": weights.tolist()})
 
 
 def fit_ridge(bank: Bank, strengths: Sequence[float], batch_size: int = 512) -> Predictor:
@@ -145,20 +133,20 @@ def fit_ridge(bank: Bank, strengths: Sequence[float], batch_size: int = 512) -> 
         return torch.addmm(bias.to(contexts.device), contexts.flatten(1), weight.to(contexts.device))
 
     fit = {"strength": chosen, **({"dev_cosine": cosines} if len(strengths) > 1 else {})}
-    return Predictor("ridge", lambda contexts, rows: predict(contexts), fit=fit)
+    return Predictor("ridge", lambda contexts, rows, memory: predict(contexts), fit=fit)
 
 
 def article_centroid(bank: Bank) -> Predictor:
     """The mean of all chunks of the article, the target included (cheats)."""
     first, counts = bank.articles["first_row"].to_numpy(), bank.articles["n_chunks"].to_numpy()
 
-    def predict(contexts: Tensor, rows: np.ndarray) -> Tensor:
+    def predict(contexts: Tensor, rows: np.ndarray, memory: Tensor | None) -> Tensor:
         touched, local = np.unique(bank.article_of_row[rows], return_inverse=True)
         whole = [np.arange(first[article], first[article] + counts[article]) for article in touched.tolist()]
         centroids = torch.stack([gather_chunks(bank, part, contexts.device).mean(0) for part in whole])
         return centroids[torch.from_numpy(local).to(contexts.device)]
 
-    return Predictor("article_centroid", predict, reads_context=False)
+    return Predictor("article_centroid", predict, "document", reads_context=False)
 
 
 def corpus_mean(bank: Bank) -> Predictor:
@@ -167,7 +155,9 @@ def corpus_mean(bank: Bank) -> Predictor:
         raise LvmError("data/bank: the train split has no chunk; corpus_mean cannot be computed")
     mean = torch.from_numpy(mean_chunk(bank, "train"))
     return Predictor(
-        "corpus_mean", lambda contexts, rows: mean.to(contexts.device).expand(len(rows), -1), reads_context=False
+        "corpus_mean",
+        lambda contexts, rows, memory: mean.to(contexts.device).expand(len(rows), -1),
+        reads_context=False,
     )
 
 
@@ -176,7 +166,7 @@ def random_directions(bank: Bank, seed: int) -> Predictor:
     keys = article_keys(bank.articles["article_id"].astype(str), seed, "direction")
     first = bank.articles["first_row"].to_numpy()
 
-    def predict(contexts: Tensor, rows: np.ndarray) -> Tensor:
+    def predict(contexts: Tensor, rows: np.ndarray, memory: Tensor | None) -> Tensor:
         article = bank.article_of_row[rows]
         draws = torch.from_numpy(uniform(chunk_keys(keys[article], rows - first[article]), contexts.shape[2]))
         return torch.special.ndtri(draws).float().to(contexts.device)  # normal numbers: no direction is preferred

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lvm_core.config.figures import FIGURES, SPLITS
+from lvm_core.config.references import Sees
 from lvm_core.fivecat.figures import Terms, figures_of, figures_of_means, window_terms
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.readers import read_json, read_npy, read_parquet
@@ -76,6 +77,8 @@ class Judgement:
     draws: Mapping[str, np.ndarray]
     """[B] float64 by the same keys, NaN where undefined, or defined in a single article. Predictors judged on the same
     windows share the draws, so that their values can be subtracted draw by draw."""
+    sees: Sees = "context"
+    """What the predictor is given."""
     summary: Mapping[str, Any] = field(default_factory=dict)
     """By split, what `figures.summarise` says; empty where the judgement was not read from an evaluation's folder."""
 
@@ -146,7 +149,7 @@ def _read_judgement(folder: Path) -> Judgement:
         if drawn.shape != (len(FIGURES), RESAMPLES) or drawn.dtype != np.float64:
             raise LvmError(f"{path}: holds {drawn.dtype} {list(drawn.shape)}, no draws of these figures; {AGAIN}")
         draws |= {f"{split}_{name}": values for name, values in zip(FIGURES, drawn, strict=True)}
-    return Judgement(value, draws, {split: summary[split] for split in SPLITS})
+    return Judgement(value, draws, summary["sees"], {split: summary[split] for split in SPLITS})
 
 
 def _read_summary(path: Path) -> dict[str, Any]:

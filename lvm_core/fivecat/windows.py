@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lvm_core.bank import Bank
+from lvm_core.bank.chunks import unit_float32
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.runtime.errors import LvmError
 from lvm_core.windows import CONTEXT, window_targets
@@ -180,19 +181,6 @@ class Batch:
         return torch.from_numpy(values).to(self.chunks.device)
 
 
-def gather_chunks(bank: Bank, rows: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """[n, D] float32 unit vectors of bank rows [n] int64, on the device."""
-    return _unit_float32(bank.vectors[rows], device)
-
-
-def _unit_float32(vectors: np.ndarray, device: torch.device | str) -> Tensor:
-    if vectors.dtype == np.float32:
-        return torch.from_numpy(np.ascontiguousarray(vectors)).to(device)
-    # Rounding to float16 leaves norms off by about 1e-4, which would show as an oracle with a cosine below 1.
-    widened = torch.from_numpy(vectors.astype(np.float32)).to(device)
-    return torch.nn.functional.normalize(widened, dim=1)
-
-
 def iterate_batches(bank: Bank, windows: Windows, batch_size: int, device: torch.device | str) -> Iterator[Batch]:
     """Yield all windows in canonical order, `batch_size` at a time (fewer in articles of thousands of chunks)."""
     stop = 0
@@ -205,6 +193,6 @@ def iterate_batches(bank: Bank, windows: Windows, batch_size: int, device: torch
         touched, local = np.unique(article, return_inverse=True)
         first, counts = windows.first_row[touched], windows.n_chunks[touched]
         blocks = [bank.vectors[a : a + n] for a, n in zip(first.tolist(), counts.tolist(), strict=True)]
-        chunks = _unit_float32(np.concatenate(blocks), device)
+        chunks = unit_float32(np.concatenate(blocks), device)
         offsets = np.cumsum(counts) - counts
         yield Batch(chunks, windows.rows[index], windows.position[index], counts[local], offsets[local], index)

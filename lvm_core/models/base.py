@@ -105,8 +105,8 @@ class LatentModel(nn.Module):
         super().__init__()
         self.normaliser = Normaliser(dimension) if params.normaliser else None
 
-    def forward(self, contexts: torch.Tensor) -> torch.Tensor:
-        """[B, 5, D] -> [B, D]."""
+    def forward(self, contexts: torch.Tensor, memory: torch.Tensor | None = None) -> torch.Tensor:
+        """[B, 5, D], and [B, D] where the model has a memory -> [B, D]."""
         return self.within(self.predict, contexts)
 
     def predict(self, contexts: torch.Tensor) -> torch.Tensor:

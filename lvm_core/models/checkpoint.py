@@ -22,6 +22,7 @@ from torch import nn
 
 from lvm_core.config.models import ModelParams
 from lvm_core.config.params import STRICT, shown, validate
+from lvm_core.config.references import Sees, sees_of
 from lvm_core.models import build_model
 from lvm_core.runtime.errors import READ_ERRORS, LvmError, printable
 from lvm_core.runtime.files import atomic_directory, atomic_path, write_json, write_text
@@ -83,15 +84,21 @@ class LoadedModel:
         return self
 
     @torch.inference_mode()
-    def predict_raw(self, contexts: torch.Tensor) -> torch.Tensor:
-        """[B, 5, D] float32 tensor -> [B, D] raw output, on the model's device."""
-        raw: torch.Tensor = self.module(contexts)
+    def predict_raw(self, contexts: torch.Tensor, memory: torch.Tensor | None = None) -> torch.Tensor:
+        """[B, 5, D] and [B, D] float32 tensors -> [B, D] raw output, on the model's device."""
+        raw: torch.Tensor = self.module(contexts, memory)
         return raw
 
-    def predict(self, contexts: np.ndarray) -> np.ndarray:
+    @property
+    def sees(self) -> Sees:
+        """What the model is given."""
+        return sees_of(self.info.architecture.get("memory"))
+
+    def predict(self, contexts: np.ndarray, memory: np.ndarray | None = None) -> np.ndarray:
         """Predict the next chunk's embedding: [B, 5, D] or [5, D], oldest chunk first -> [B, D] or [D] float32.
 
-        All are unit rows.
+        All are unit rows. `memory` [B, D] or [D] is what the model sees beside the context (`memory_of`); None: that
+        of a text of these five chunks. A model that sees the context alone does not look at it.
 
         Raises:
             LvmError: the shape is wrong or a value is not finite.

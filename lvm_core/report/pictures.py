@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from lvm_core.config.references import REFERENCES
 from lvm_core.report.drawing import (
     BASELINE,
     INK,
@@ -30,7 +31,6 @@ from lvm_core.report.drawing import (
     shortened,
 )
 from lvm_core.report.numbers import MINUS, is_defined, number, with_interval
-from lvm_core.runtime.files import REFERENCES, RIVALS
 
 Row = Mapping[str, Any]
 
@@ -48,7 +48,7 @@ MOST = len(SERIES)
 """Lines of a picture that have a colour of their own; the others are grey and thin."""
 
 ORACLE = "oracle"
-SEEING = tuple(name for name in REFERENCES if name not in RIVALS)
+SEEING = tuple(name for name, sees in REFERENCES.items() if sees in ("document", "answer"))
 """References that see what is to be predicted."""
 
 MARKERS = "osD^vPX*"

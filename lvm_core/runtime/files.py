@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-REFERENCES = (
-    *("oracle", "copy_last", "context_mean", "linear5", "decay", "decay_centred", "ridge"),
-    *("article_centroid", "corpus_mean", "random"),
-)
-"""Names of the reference predictors, in the order of the tables."""
-
-RIVALS = tuple(name for name in REFERENCES if name not in ("oracle", "article_centroid"))
-"""Those that do not see what is to be predicted: what a recipe has to beat."""
-
 REVERSED = "reversed"
 """Variant of a recipe that is trained and tested on articles read backwards."""
 

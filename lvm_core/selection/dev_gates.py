@@ -14,7 +14,7 @@ from lvm_core.config.gates import CERTIFIED, Condition, Gate, GatesParams, count
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.ladder import CRITERIA
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS, Evaluation, evaluate_splits, judgement_of
-from lvm_core.fivecat.measures import Predictor, from_callable
+from lvm_core.fivecat.measures import Predictor, from_model
 from lvm_core.fivecat.references import fit_references
 from lvm_core.fivecat.statistics import RESAMPLES, Judgement, judge, read_judgements
 from lvm_core.models.checkpoint import load_model
@@ -122,7 +122,7 @@ class Judge:
 
     def predictor(self, directory: Path, name: str) -> Predictor:
         """The model of a directory; `name` is for messages."""
-        return from_callable(load_model(directory).to(self.device).predict_raw, name)
+        return from_model(load_model(directory).to(self.device), name)
 
     def _evaluate(self, predictor: Predictor, splits: tuple[str, ...]) -> dict[str, Evaluation]:
         bank, params = self.bank, self.evaluate

@@ -20,12 +20,13 @@ import torch
 from lvm_core.bank import Bank
 from lvm_core.config.ladder import CRITERIA, Criterion, LadderParams, number_at, raised_recipe
 from lvm_core.config.recipe import Recipe, read_recipe
+from lvm_core.config.references import rivals_of
 from lvm_core.curriculum.phases import read_rules
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS
 from lvm_core.fivecat.readme import model_readme
 from lvm_core.models.checkpoint import copy_model, load_model
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import RIVALS, phase_directory, sha256_of
+from lvm_core.runtime.files import phase_directory, sha256_of
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.readers import read_csv, read_json, read_npy, read_parquet
 from lvm_core.runtime.resume import fingerprint, progress_folder
@@ -262,7 +263,7 @@ def _select(chosen: Found, model: str, trained: Path | None, candidates: Mapping
         own = judge.reported(directory, model)
     else:
         figures, own = candidates[recipe], judge.reported_by(PHASES[-1], recipe)
-    rows = {model: own, **judge.reported_rivals(list(RIVALS))}
+    rows = {model: own, **judge.reported_rivals(rivals_of(model, own.sees))}
     copy_model(directory, SELECTED, model_readme(model, info, judge.bank, rows, NOTE))
     return {
         **chosen,
