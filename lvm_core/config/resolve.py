@@ -119,6 +119,7 @@ def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rul
     _check_chosen("service.models", checked.service.models, names)
     if seeds:
         _check_chosen("train.repeat", repeat, names)
+        _check_chosen("time_direction", checked.time_direction, repeat, "train.repeat")
     if len(set(seeds)) != len(seeds):
         raise LvmError(f"{PARAMS_FILE}: train.seeds = {shown(seeds)}: a seed occurs twice")
     resolved = {name: _resolve(name, recipe, params) for name, recipe in recipes.items()}  # unused ones are checked too
@@ -130,12 +131,12 @@ def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rul
     return [resolved[name][0] for name in names], {name: resolved[name][1] for name in names}
 
 
-def _check_chosen(key: str, chosen: Sequence[str], names: Sequence[str]) -> None:
+def _check_chosen(key: str, chosen: Sequence[str], names: Sequence[str], among: str = "names") -> None:
     for name in chosen:
         if name not in names:
             remedy = f"add it there, or take it out of {key}"
             raise LvmError(
-                f"{PARAMS_FILE}: {key} = {shown(chosen)}: {shown(name)} is not in names = {shown(names)}; {remedy}"
+                f"{PARAMS_FILE}: {key} = {shown(chosen)}: {shown(name)} is not in {among} = {shown(names)}; {remedy}"
             )
     if len(set(chosen)) != len(chosen):
         raise LvmError(f"{PARAMS_FILE}: {key} = {shown(chosen)}: a recipe is named twice")

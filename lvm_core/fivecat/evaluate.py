@@ -294,7 +294,7 @@ class ModelJudge:
             LvmError: the bank is missing or damaged, or there is no such device.
         """
         bank, found = load_bank(directory), resolve_device(device)
-        return cls(reversed_bank(bank) if kind == REVERSED else bank, params, seed, found)
+        return cls(reversed_bank(bank) if kind.startswith(REVERSED) else bank, params, seed, found)
 
     def evaluate(self, directory: Path, name: str, leave_out: Collection[str] = ()) -> dict[str, Evaluation]:
         """Evaluations by split of the model in a directory, without the named `COSTLY_TESTS`.

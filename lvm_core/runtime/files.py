@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 REVERSED = "reversed"
-"""Variant of a recipe that is trained and tested on articles read backwards."""
+"""Variant of a recipe that is trained and tested on articles read backwards; with another seed `reversed-seed-<n>`."""
 
 
 def phase_directory(recipe: str, phase: str) -> Path:
@@ -32,9 +32,9 @@ def phase_directory(recipe: str, phase: str) -> Path:
     return Path("data/models") / recipe if phase == "c" else Path("data/phases") / phase / recipe
 
 
-def seed_variant(seed: int | str) -> str:
-    """Variant of a recipe that is trained with another seed."""
-    return f"seed-{seed}"
+def seed_variant(seed: int | str, backwards: bool = False) -> str:
+    """Variant of a recipe that is trained with another seed, and on articles read `backwards`."""
+    return f"{REVERSED}-seed-{seed}" if backwards else f"seed-{seed}"
 
 
 def variant_directory(variant: str, recipe: str) -> Path:
@@ -43,8 +43,8 @@ def variant_directory(variant: str, recipe: str) -> Path:
 
 
 def model_directory(recipe: str, kind: str) -> Path:
-    """Model directory of a recipe after a phase (`a`, `b`, `c`), or of a variant (`reversed`, `seed-<number>`)."""
-    if kind == REVERSED or kind.startswith(seed_variant("")):
+    """Model directory of a recipe after a phase (`a`, `b`, `c`), or of a variant (`reversed`, `[reversed-]seed-<n>`)."""
+    if kind.startswith((REVERSED, seed_variant(""))):
         return variant_directory(kind, recipe)
     return phase_directory(recipe, kind)
 
