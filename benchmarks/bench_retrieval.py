@@ -12,7 +12,7 @@ import torch
 from benchmarks.published_size import ARTICLE, blocks
 from benchmarks.report import Line, at_least
 from benchmarks.timing import in_turn
-from lvm_core.fivecat.measures import full_bank_columns
+from lvm_core.fivecat.ranking import full_bank_columns
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.service.nearest import Index
 from tests.synthetic import bank_of

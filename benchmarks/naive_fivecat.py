@@ -25,6 +25,9 @@ from lvm_core.fivecat.windows import canonical_windows, foreign_rows, shuffled_o
 TIE = 1e-6
 """Cosines this close are tied."""
 
+PRIOR = 10
+"""So many chunks does the mean of the training chunks weigh in the mean that a predictor is given."""
+
 Ask = Callable[[Tensor, int], tuple[Tensor, float]]
 """(context [5, D], bank row of the chunk to predict) -> unit prediction [D], its norm before."""
 Columns = dict[str, list[float]]
@@ -46,10 +49,10 @@ def naive_summary(
     """
     drawn = canonical_windows(bank, split)
     shuffled, foreign = shuffled_orders(drawn, seed), foreign_rows(drawn, seed)
-
-    def ask(context: Tensor, row: int) -> tuple[Tensor, float]:
-        raw = predictor(context[None], np.array([row]))[0]
-        return F.normalize(raw, dim=0), float(raw.norm())
+    train, own = (
+        _unit(bank.vectors[np.isin(bank.article_of_row, bank.articles_of(s).index)]) for s in ("train", split)
+    )
+    prior = train.sum(0) * PRIOR / max(len(train), 1)
 
     values: Columns = defaultdict(list)
     chosen = bank.articles[bank.articles["split"] == split].sort_values("article_id")
@@ -59,12 +62,18 @@ def naive_summary(
         articles += count > 5
         for t in range(5, count):  # t: position of the target
             context = article[t - 5 : t]
+            known = article[:t] if predictor.sees == "memory" else article
+            memory = (known.sum(0) + prior) / (len(known) + PRIOR) if predictor.sees in ("memory", "document") else None
+            ask = _asker(predictor, memory)
             prediction, norm = ask(context, first + t)
             scores = article @ prediction
             values["all"].append(1.0)
             values["raw_norm"].append(norm)
             _offsets(values, scores, t)
-            _retrieval(values, scores, t, params.min_candidates)
+            _retrieval(values, scores, _centred(article, prediction), t, params.min_candidates)
+            means = [float(F.normalize(chunks.mean(0), dim=0) @ prediction) for chunks in (article, own)]
+            values["cosine_mean"].append(max(means))
+            values["cosine_nearest"].append(float(scores.max()))
             if predictor.reads_context:
                 order = torch.from_numpy(shuffled[window])
                 stranger = None if foreign is None else _unit(bank.vectors[foreign[window]][None])[0]
@@ -73,6 +82,20 @@ def naive_summary(
             _coherence(values, context, float(scores[t]), params.coherence_cuts)
             window += 1
     return _summary(values, articles, params.rollout_steps)
+
+
+def _asker(predictor: Predictor, memory: Tensor | None) -> Ask:
+    def ask(context: Tensor, row: int) -> tuple[Tensor, float]:
+        raw = predictor(context[None], np.array([row]), None if memory is None else memory[None])[0]
+        return F.normalize(raw, dim=0), float(raw.norm())
+
+    return ask
+
+
+def _centred(article: Tensor, prediction: Tensor) -> Tensor:
+    """Cosines of what the mean of the article leaves of chunks and prediction; 0 where nothing is predicted."""
+    mean = article.mean(0)
+    return F.normalize(article - mean, dim=1) @ F.normalize(prediction - mean, dim=0) * bool(prediction.any())
 
 
 def _unit(vectors: np.ndarray) -> Tensor:
@@ -110,10 +133,15 @@ def _recall(k: int, greater: int, tied: int) -> float:
     return min(max((k - greater) / (tied + 1), 0.0), 1.0)
 
 
-def _retrieval(values: Columns, scores: Tensor, t: int, fewest: int) -> None:
-    """Test B: masked without the five context chunks, unmasked with them."""
-    for name, left_out in (("retrieval", range(t - 5, t)), ("retrieval_unmasked", range(0))):
-        candidates, greater, tied = _rank(scores, t, left_out)
+def _retrieval(values: Columns, scores: Tensor, centred: Tensor, t: int, fewest: int) -> None:
+    """Test B: masked without the five context chunks, unmasked with them, forward only what follows them."""
+    for name, ranked, left_out in (
+        ("retrieval", scores, range(t - 5, t)),
+        ("retrieval_forward", scores, range(t)),
+        ("retrieval_centred", centred, range(t - 5, t)),
+        ("retrieval_unmasked", scores, range(0)),
+    ):
+        candidates, greater, tied = _rank(ranked, t, left_out)
         if candidates < fewest:
             continue
         for k in (1, 5):
@@ -165,9 +193,14 @@ def _rollout(
         values[f"rollout cosine {step}"].append(float(scores[due]))
         if t + steps < count:
             values["published rollout"].append(float(scores[due + 1]))
-        candidates, greater, tied = _rank(scores, due, range(t - 5, t))
-        if candidates >= params.min_candidates:
-            values[f"rollout recall {step}"].append(_recall(5, greater, tied))
+        for reading, ranked, left_out in (
+            ("", scores, range(t - 5, t)),
+            ("_forward", scores, range(t)),
+            ("_centred", _centred(article, prediction), range(t - 5, t)),
+        ):
+            candidates, greater, tied = _rank(ranked, due, left_out)
+            if candidates >= params.min_candidates:
+                values[f"rollout recall {step}{reading}"].append(_recall(5, greater, tied))
 
 
 def _coherence(values: Columns, context: Tensor, cosine: float, cuts: list[float]) -> None:
@@ -197,7 +230,8 @@ def _summary(values: Columns, articles: int, steps: int) -> dict[str, Any]:
     profile = {k: mean(f"profile {k}") for k in range(-4, 5)}
     published = {k: mean(f"published {k}") for k in range(-3, 4)}
     steps_of = range(1, steps + 1)
-    suffixes = {"retrieval": "", "retrieval_unmasked": "_unmasked"}
+    readings = ("", "_forward", "_centred")
+    suffixes = {f"retrieval{end}": end for end in (*readings, "_unmasked")}
     ranked = {
         f"{figure}{suffix}": mean(f"{name} {figure}")
         for name, suffix in suffixes.items()
@@ -210,14 +244,14 @@ def _summary(values: Columns, articles: int, steps: int) -> dict[str, Any]:
             "margin": number("profile 1"),
             "margin_unseen": number("unseen 1"),
             "profile_k+4": number("profile 4"),
-            **{name: number(f"{name} mrr") for name in suffixes},
+            **{name: number(f"{name} mrr") for name in suffixes if name != "retrieval_centred"},
             "rollout": number("rollout cosine 1"),
             "published_margin": number("published 1"),
             "published_rollout": number("published rollout") // steps,
         },
         "articles": articles,
         "cosine": mean("cosine"),
-        "raw_norm": mean("raw_norm"),
+        **{name: mean(name) for name in ("raw_norm", "cosine_mean", "cosine_nearest")},
         "profile": {label(k): value for k, value in profile.items()},
         "margin": less(profile[1], *(profile[k] for k in range(-3, 4) if k != 1)),
         "margin_last": less(profile[1], profile[0]),
@@ -231,8 +265,8 @@ def _summary(values: Columns, articles: int, steps: int) -> dict[str, Any]:
         "rollout_by_step": {
             str(h): {
                 "cosine": mean(f"rollout cosine {h}"),
-                "recall_at_5": mean(f"rollout recall {h}"),
-                "ranked": number(f"rollout recall {h}"),
+                **{f"recall_at_5{end}": mean(f"rollout recall {h}{end}") for end in readings},
+                **{f"ranked{end}": number(f"rollout recall {h}{end}") for end in readings},
             }
             for h in steps_of
         },

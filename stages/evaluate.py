@@ -27,7 +27,8 @@ def main(recipe: str, kind: str) -> None:
         )
 
     # Heavy imports come after the parameters are known to be good.
-    from lvm_core.fivecat.evaluate import ModelJudge, judgement_of, write_evaluations
+    from lvm_core.fivecat.evaluate import judgement_of, write_evaluations
+    from lvm_core.fivecat.model_judge import ModelJudge
     from lvm_core.fivecat.readme import model_readme
     from lvm_core.fivecat.statistics import read_judgements
     from lvm_core.models.checkpoint import copy_model, load_model

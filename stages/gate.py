@@ -21,7 +21,8 @@ def main(recipe: str) -> None:
     gates, seed = params.gates, params.seed
 
     # Heavy imports come after the parameters are known to be good.
-    from lvm_core.fivecat.evaluate import ModelJudge, write_evaluations
+    from lvm_core.fivecat.evaluate import write_evaluations
+    from lvm_core.fivecat.model_judge import ModelJudge
     from lvm_core.runtime.hardware import use_threads
 
     use_threads(params.threads)

@@ -79,7 +79,7 @@ def test_the_drawn_targets_depend_on_the_seed_but_not_on_the_order_of_the_bank()
 @pytest.mark.parametrize("block", [4096, 17])
 @pytest.mark.parametrize("predictor", [copy_last(), context_mean(), article_centroid(BANK), oracle(BANK)])
 def test_retrieval_among_all_chunks_agrees_with_a_sort(monkeypatch, predictor, block):
-    monkeypatch.setattr("lvm_core.fivecat.measures.BLOCK", block)
+    monkeypatch.setattr("lvm_core.fivecat.ranking.BLOCK", block)
     done = evaluate(BANK, "val", predictor, EvaluateParams(batch_size=13)).windows
     for place, (row, prediction) in enumerate(zip(done["row"], predictions_of(predictor, done), strict=True)):
         scores = BANK.vectors @ prediction

@@ -16,8 +16,6 @@ from lvm_core.config.models import TransformerParams
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.measures import Predictor, from_callable
 from lvm_core.fivecat.references import (
-    article_centroid,
-    context_mean,
     copy_last,
     fit_linear5,
     oracle,
@@ -49,18 +47,22 @@ def small_model(dimension: int) -> Predictor:
     return from_callable(LoadedModel(module, info=None).predict_raw, "transformer")  # type: ignore[arg-type]
 
 
+def less_mean(contexts: torch.Tensor, rows: np.ndarray, memory: torch.Tensor | None) -> torch.Tensor:
+    assert memory is not None
+    return contexts[:, -1] + 0.4 * contexts[:, -2] - 0.6 * memory
+
+
 BANK = with_duplicates()
 PREDICTORS = {
     predictor.name: predictor
     for predictor in (
         oracle(BANK),
         copy_last(),
-        context_mean(),
         fit_linear5(BANK),
-        article_centroid(BANK),
         random_directions(BANK, 0),
         small_model(12),
         from_callable(lambda contexts: torch.zeros_like(contexts[:, 0]), "nothing"),
+        *(Predictor(sees, less_mean, sees) for sees in ("memory", "document")),
     )
 }
 
@@ -88,7 +90,7 @@ def test_other_parameters(steps: int) -> None:
 
 def test_a_float16_bank() -> None:
     half = bank_of(articles_in(BANK), np.float16)
-    for predictor in (oracle(half), PREDICTORS["linear5"]):
+    for predictor in (oracle(half), PREDICTORS["linear5"], PREDICTORS["memory"]):
         assert_agree(half, "val", predictor, EvaluateParams())
 
 

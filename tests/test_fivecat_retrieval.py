@@ -43,6 +43,20 @@ def test_rank_counts_against_a_loop(levels: list[int], data: Any) -> None:
         assert tied[which, 0] == sum(levels[i] == levels[target] for i in others)
 
 
+def ranks(scores: np.ndarray, target: int, left_out: range) -> tuple[int, int]:
+    others = [j for j in range(len(scores)) if j != target and j not in left_out]
+    greater = sum(scores[j] > scores[target] + 1e-6 for j in others)
+    return greater, sum(abs(scores[j] - scores[target]) <= 1e-6 for j in others)
+
+
+def readings(prediction: np.ndarray, article: np.ndarray, p: int) -> dict[str, tuple[np.ndarray, range]]:
+    """Scores of all chunks, and those that are no candidates, by reading."""
+    off, towards = article - article.mean(0), prediction - article.mean(0)
+    centred = off @ towards / np.linalg.norm(off, axis=1) / np.linalg.norm(towards)
+    plain, context = article @ prediction, range(p - 5, p)
+    return {"": (plain, context), "_forward": (plain, range(p)), "_centred": (centred, context)}
+
+
 def plain_loop(bank: Bank, params: EvaluateParams, seed: int) -> list[dict[str, Any]]:
     """All measures of `WEIGHTS @ contexts`, one window after the other, in float64."""
     windows = canonical_windows(bank, "val")
@@ -59,11 +73,6 @@ def plain_loop(bank: Bank, params: EvaluateParams, seed: int) -> list[dict[str, 
             raw = weights @ chunks
             return raw / np.linalg.norm(raw)
 
-        def ranks(scores: np.ndarray, target: int, masked: bool, p: int = p) -> tuple[int, int]:
-            others = [j for j in range(len(scores)) if j != target and not (masked and p - 5 <= j < p)]
-            greater = sum(scores[j] > scores[target] + 1e-6 for j in others)
-            return greater, sum(abs(scores[j] - scores[target]) <= 1e-6 for j in others)
-
         prediction = predict(context)
         scores = article @ prediction
         out: dict[str, Any] = {"row": row, "position": p, "raw_norm": float(np.linalg.norm(weights @ context))}
@@ -71,10 +80,10 @@ def plain_loop(bank: Bank, params: EvaluateParams, seed: int) -> list[dict[str, 
         for k in range(-4, 5):
             at = p - 1 + k
             out[f"cos_k{k:+d}" if k else "cos_k0"] = scores[at] if 0 <= at < n else np.nan
-        for suffix, masked in (("", True), ("_unmasked", False)):
-            greater, tied = ranks(scores, p, masked)
-            out[f"candidates{suffix}"] = n - 5 * masked
-            enough = n - 5 * masked >= params.min_candidates
+        for suffix, (ranked, left_out) in {**readings(prediction, article, p), "_unmasked": (scores, range(0))}.items():
+            greater, tied = ranks(ranked, p, left_out)
+            out[f"candidates{suffix}"] = n - len(left_out)
+            enough = n - len(left_out) >= params.min_candidates
             for k in (1, 5):
                 out[f"recall_at_{k}{suffix}"] = np.clip((k - greater) / (tied + 1), 0, 1) if enough else np.nan
             mrr = np.mean([1 / r for r in range(greater + 1, greater + tied + 2)])
@@ -96,9 +105,12 @@ def plain_loop(bank: Bank, params: EvaluateParams, seed: int) -> list[dict[str, 
             out[f"rollout_cosine_{h}"] = article[due] @ prediction if whole else np.nan
             late = p + params.rollout_steps < n
             out[f"published_rollout_cosine_{h}"] = article[due + 1] @ prediction if late else np.nan
-            greater, tied = ranks(article @ prediction, due, True) if whole else (0, 0)
-            ranked = whole and n - 5 >= params.min_candidates
-            out[f"rollout_recall_at_5_{h}"] = np.clip((5 - greater) / (tied + 1), 0, 1) if ranked else np.nan
+            for suffix, (ranked, left_out) in readings(prediction, article, p).items():
+                greater, tied = ranks(ranked, due, left_out) if whole else (0, 0)
+                found = np.clip((5 - greater) / (tied + 1), 0, 1)
+                enough = whole and n - len(left_out) >= params.min_candidates
+                out[f"rollout_recall_at_5_{h}{suffix}"] = found if enough else np.nan
+        del out["candidates_centred"]  # they are the masked ones
         rows.append(out)
     return rows
 
@@ -110,7 +122,8 @@ def test_table_equals_a_plain_loop() -> None:
     table = evaluate(bank, "val", model, params, seed=11).windows
     loop = plain_loop(bank, params, seed=11)
     assert len(table) == len(loop)
-    more = {"contrastive", "best_context", "best_context_of_truth", "centred_cosine"}  # test_fivecat_instruments.py
+    more = {"contrastive", "best_context", "best_context_of_truth", "centred_cosine"}
+    more |= {"cosine_mean", "cosine_nearest"}  # test_fivecat_instruments.py
     more |= {name for name in table.columns if name.startswith("full_bank_")}
     assert set(table.columns) - {"article"} - more == set(loop[0])
     for name in loop[0]:
@@ -130,6 +143,7 @@ def test_summary_is_the_mean_over_the_stated_windows() -> None:
         "margin_unseen": sum(max(n - 8, 0) for n in lengths),
         "profile_k+4": sum(max(n - 8, 0) for n in lengths),
         "retrieval": sum(n - 5 for n in lengths if n >= 15),
+        "retrieval_forward": sum(max(n - 14, 0) for n in lengths),
         "retrieval_unmasked": sum(n - 5 for n in lengths if n >= 10),
         "full_bank": sum(n - 5 for n in lengths),
         "rollout": sum(max(n - 9, 0) for n in lengths),
@@ -148,7 +162,10 @@ def test_summary_is_the_mean_over_the_stated_windows() -> None:
     unseen = [ahead[f"cos_k+{k}"].mean() for k in range(1, 5)]
     assert summary["margin_unseen"] == pytest.approx(unseen[0] - max(unseen[1:]))
     ranked = table[table["candidates"] >= 10]
-    assert summary["chance"]["recall_at_5"] == pytest.approx((5 / ranked["candidates"]).mean())
+    for reading in ("", "_centred"):
+        assert summary["chance"][f"recall_at_5{reading}"] == pytest.approx((5 / ranked["candidates"]).mean())
+    chance = (5 / table["candidates_forward"])[table["candidates_forward"] >= 10].mean()
+    assert summary["chance"]["recall_at_5_forward"] == pytest.approx(chance)
     low, high = table["coherence"] < 0.5, table["coherence"] > 0.7
     for name, members in {"low": low, "normal": ~low & ~high, "high": high}.items():
         assert summary["coherence"][name]["windows"] == members.sum() > 0

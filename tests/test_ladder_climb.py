@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from lvm_core.config.figures import FIGURES
+from lvm_core.config.figures import FIGURES, figures_in
 from lvm_core.config.params import read_params
 from lvm_core.fivecat.statistics import RESAMPLES
 from lvm_core.models.checkpoint import load_model
@@ -130,7 +130,7 @@ def poisoned(kind):
         summary = read_json(folder / "summary.json")
         for split in ("val", "ood"):
             summary[split] |= dict.fromkeys(FIGURES, 1.0)
-            write_npy(folder / f"{split}.npy", np.ones((len(FIGURES), RESAMPLES)))
+            write_npy(folder / f"{split}.npy", np.ones((len(figures_in(summary[split])), RESAMPLES)))
         write_json(folder / "summary.json", summary)
 
 

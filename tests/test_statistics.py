@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvm_core.config.figures import FIGURES
+from lvm_core.config.figures import FIGURES, READINGS, figure_names
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.fivecat.evaluate import evaluate, evaluate_splits, judgement_of, write_evaluations
 from lvm_core.fivecat.references import copy_last, oracle
@@ -95,11 +95,16 @@ def test_the_judged_figures_are_those_of_the_evaluation(lengths):
         judged = judge({"val": evaluation.windows}, 10, 0)
         expected = {
             **{name: summary[name] for name in FIGURES},
-            "rollout_recall_at_5_2": summary["rollout_by_step"]["2"]["recall_at_5"],
+            **{
+                f"rollout_recall_at_5_{step}{reading}": found[f"recall_at_5{reading}"]
+                for step, found in summary["rollout_by_step"].items()
+                for reading in READINGS
+            },
             "published_cosine": summary["published_profile"]["+1"],
             "coherence_normal": summary["coherence"]["normal"]["cosine"],
         }
-        assert set(judged.value) == {f"val_{name}" for name in FIGURES} == set(judged.draws)
+        assert list(judged.value) == [f"val_{name}" for name in figure_names(3)] == list(judged.draws)
+        assert judged.value == judgement_of({"val": evaluation}).value
         for name, value in expected.items():
             found = judged.value[f"val_{name}"]
             assert found == (None if value is None else pytest.approx(value, abs=1e-6)), name
@@ -119,12 +124,17 @@ def test_what_an_evaluation_leaves_is_what_its_windows_say(tmp_path):
     for key, draws in again.draws.items():
         np.testing.assert_array_equal(read.draws[key], draws)
         np.testing.assert_array_equal(judgement_of(done).draws[key], draws)
+    for step, found in read.summary["val"]["rollout_by_step"].items():
+        for reading in READINGS:
+            key = f"recall_at_5{reading}"
+            assert (found[f"{key}_lo"], found[f"{key}_hi"]) == read.interval(f"val_rollout_{key[:11]}_{step}{reading}")
 
 
 @pytest.mark.parametrize(
     ("file", "damage"),
     [
         ("val.npy", lambda path: np.save(path, np.zeros((3, 5)))),
+        ("val.npy", lambda path: np.save(path, np.load(path)[:-1])),
         ("val.npy", lambda path: path.write_bytes(b"no array")),
         ("ood.npy", lambda path: path.unlink()),
         ("summary.json", lambda path: path.write_text("[]")),
@@ -133,7 +143,8 @@ def test_what_an_evaluation_leaves_is_what_its_windows_say(tmp_path):
 )
 def test_a_damaged_evaluation_is_one_line(tmp_path, file, damage):
     bank = make_bank({"train": [20], "val": [30], "ood": [20]})
-    write_evaluations(tmp_path / "m", evaluate_splits(bank, copy_last(), EvaluateParams()))
+    write_evaluations(tmp_path / "m", evaluate_splits(bank, copy_last(), EvaluateParams(rollout_steps=1)))
+    assert read_judgements(tmp_path, ["m"])["m"].value["val_rollout_recall_at_5_2"] is None
     damage(tmp_path / "m" / file)
     with pytest.raises(LvmError, match=file):
         read_judgements(tmp_path, ["m"])

@@ -52,7 +52,8 @@ class Memory:
     bank's memory, nothing a window.
     """
 
-    STRIDE, BLOCK = 8, 8192
+    STRIDE, BLOCK = 8, 1024
+    """Rows a sum, and sums that are made at a time."""
 
     def __init__(self, gather: Callable[[Tensor], Tensor], article_of_row: np.ndarray, centre: Tensor) -> None:
         """Read the whole bank once.
@@ -89,28 +90,26 @@ class Memory:
         rows = start[:, None] + torch.arange(self.STRIDE, device=first.device)
         there = rows < stop[:, None]
         chunks = self._gather(torch.where(there, rows, start[:, None].clamp_max(len(self._first) - 1)))
-        total = (chunks * there[:, :, None]).sum(1) + self._sums[at.clamp_min(0)] * (first <= at * self.STRIDE)[:, None]
+        total = _sum_of(chunks, there) + self._sums[at.clamp_min(0)] * (first <= at * self.STRIDE)[:, None]
         return shrunk_mean(total, (stop - first)[:, None], self.centre)
 
     def _sums_before(self) -> Tensor:
         """[ceil(N / STRIDE), D] float32: of the article's chunks before each `STRIDE`-th row of the bank."""
-        parts, carried = [], self.centre.new_zeros(len(self.centre), dtype=torch.float64)
-        for begin in range(0, len(self._first), self.BLOCK):
-            rows = torch.arange(begin, min(begin + self.BLOCK, len(self._first)), device=self.centre.device)
-            chunks = self._gather(rows).double()
-            totals = torch.cat([torch.zeros_like(chunks[:1]), chunks.cumsum(0)])  # before each row of the block
-            marks = rows[:: self.STRIDE]
-            parts.append(self._since(totals, carried, self._first[marks], marks, begin).float())
-            carried = self._since(totals, carried, self._first[rows[-1:]], rows[-1:] + 1, begin)[0]
-            if rows[-1] + 1 == self._stop[rows[-1]]:
-                carried = torch.zeros_like(carried)  # the next article begins with the next block
-        return torch.cat(parts)
+        marks = torch.arange(0, len(self._first), self.STRIDE, device=self.centre.device)
+        first = self._first[marks]
+        sums = self.centre.new_zeros(len(marks), len(self.centre))
+        for begin in range(1, len(marks), self.BLOCK):
+            block = slice(begin, begin + self.BLOCK)
+            rows = marks[block, None] + torch.arange(-self.STRIDE, 0, device=marks.device)
+            sums[block] = _sum_of(self._gather(rows), rows >= first[block, None])  # since the last mark
+        for article in sums.split(torch.unique_consecutive(first, return_counts=True)[1].tolist()):
+            article.copy_(article.cumsum(0, dtype=torch.float64))
+        return sums
 
-    @staticmethod
-    def _since(totals: Tensor, carried: Tensor, first: Tensor, stop: Tensor, begin: int) -> Tensor:
-        """[M, D] float64 sums from `first` to before `stop` [M], which may have begun before the block (`carried`)."""
-        inside = (first >= begin)[:, None]
-        return totals[stop - begin] + torch.where(inside, -totals[(first - begin).clamp_min(0)], carried)
+
+def _sum_of(chunks: Tensor, there: Tensor) -> Tensor:
+    """[B, D] sum of those of the chunks [B, S, D] that are `there` [B, S]."""
+    return torch.bmm(there[:, None].to(chunks.dtype), chunks)[:, 0]
 
 
 def _gathered(bank: Bank, rows: Tensor, device: torch.device | str) -> Tensor:

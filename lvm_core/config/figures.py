@@ -8,8 +8,16 @@ from typing import Any
 RANKS = (1, 5)
 """The k of the R@k in the article."""
 
+READINGS = ("", "_forward", "_centred")
+"""Readings of retrieval in the article, as endings of names. None: the five context chunks are no candidates (masked).
+`_forward`: the candidates are the chunks after the context. `_centred`: masked; candidates and prediction are taken
+less the mean of the article's chunks, then of unit length."""
+
 ROLLOUT_RANK = 5
 """The k of the R@k of each rollout step."""
+
+STEP_RECALL = f"rollout_recall_at_{ROLLOUT_RANK}"
+"""How the names of these figures begin; step and reading follow."""
 
 FULL_BANK_RANKS = (1, 5, 10)
 """The k of the R@k among all chunks of the bank."""
@@ -39,9 +47,9 @@ def offset_column(k: int) -> str:
     return f"cos_k{k:+d}" if k else "cos_k0"
 
 
-def step_columns(step: int) -> tuple[str, str]:
-    """Names of the window table's columns of a rollout step (1..H): cosine and R@5."""
-    return f"rollout_cosine_{step}", f"rollout_recall_at_{ROLLOUT_RANK}_{step}"
+def step_columns(step: int) -> tuple[str, ...]:
+    """Names of the window table's columns of a rollout step (1..H): cosine, and R@5 in each of READINGS."""
+    return f"rollout_cosine_{step}", *(f"{STEP_RECALL}_{step}{reading}" for reading in READINGS)
 
 
 def published_step_column(step: int) -> str:
@@ -63,6 +71,8 @@ HEADLINE = (
     "recall_at_1",
     "recall_at_5",
     "mrr",
+    "recall_at_5_forward",
+    "recall_at_5_centred",
     "rollout",
     "contrastive_accuracy",
     "par",
@@ -77,7 +87,7 @@ HEADLINE = (
     "published_rollout",
 )
 """Names of the headline figures of a split, in the order of the tables; retrieval is in the article and masked unless
-named otherwise, and the frame is the corrected one unless the name begins with `published`."""
+named otherwise (READINGS), and the frame is the corrected one unless the name begins with `published`."""
 
 MORE = (
     "cosine_last",
@@ -90,14 +100,41 @@ MORE = (
     "order_repeat_last",
     "order_foreign_last",
     "coherence_normal",
+    "mrr_forward",
+    "mrr_centred",
+    "cosine_mean",
+    "cosine_nearest",
 )
 """Further figures that gates and status words are made of: the mean cosine with the last context chunk; the mean cosine
 at the published frame's k=+1 over the windows of its margin; R@5 minus chance; R@5 of rollout step 2; the change of the
-cosine under each order ablation; the mean cosine in the coherence bin `normal`."""
+cosine under each order ablation; the mean cosine in the coherence bin `normal`; MRR in the other readings; the larger
+of the cosines with the mean of the article and with that of the split, and the largest with a chunk of the article."""
 
 
 FIGURES = (*HEADLINE, *MORE)
-"""All figures of a split that have a bootstrap interval, in the order of the stored draws."""
+"""The figures of a split that have a bootstrap interval, but for those of the rollout steps."""
+
+
+def figure_names(steps: int) -> tuple[str, ...]:
+    """All figures that have one, in the order of the stored draws: FIGURES, then R@5 of each of so many steps."""
+    recalls = (name for step in range(1, steps + 1) for name in step_columns(step)[1:])
+    return *FIGURES, *(name for name in recalls if name not in FIGURES)
+
+
+def figures_in(summary: Mapping[str, Any]) -> dict[str, float | None]:
+    """All of them in one split's summary (`fivecat.figures.summarise`), None where undefined.
+
+    Raises:
+        KeyError: one is missing.
+    """
+    by_step = summary["rollout_by_step"]
+    recalls = {
+        f"{STEP_RECALL}_{step}{reading}": found[f"recall_at_{ROLLOUT_RANK}{reading}"]
+        for step, found in by_step.items()
+        for reading in READINGS
+    }
+    found = recalls | {name: summary[name] for name in FIGURES}
+    return {name: found[name] for name in figure_names(len(by_step))}
 
 
 def headline(summary: Mapping[str, Any]) -> dict[str, float | None]:

@@ -12,14 +12,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lvm_core.bank import Bank, load_bank, reversed_bank
+from lvm_core.bank import Bank
 from lvm_core.bank.chunks import Memory, gather_chunks, mean_chunk
 from lvm_core.config.figures import (
     ABLATIONS,
-    FIGURES,
     FULL_BANK_RANKS,
     OFFSETS,
     RANKS,
+    READINGS,
+    STEP_RECALL,
+    figures_in,
     full_bank_column,
     offset_column,
     published_step_column,
@@ -35,15 +37,13 @@ from lvm_core.fivecat.measures import (
     contrastive_column,
     draw_targets,
     from_callable,
-    from_model,
-    full_bank_columns,
     order_columns,
     profile_columns,
     rollout_columns,
     unit_predictions,
 )
-from lvm_core.fivecat.ranking import article_scores, retrieval_columns
-from lvm_core.fivecat.statistics import Judgement, bootstrap
+from lvm_core.fivecat.ranking import Centred, article_scores, full_bank_columns, retrieval_columns
+from lvm_core.fivecat.statistics import Judgement, bootstrap, interval
 from lvm_core.fivecat.windows import (
     Batch,
     Windows,
@@ -52,11 +52,8 @@ from lvm_core.fivecat.windows import (
     judged_windows,
     shuffled_orders,
 )
-from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.cli import Progress
-from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import REVERSED, atomic_directory, write_json, write_npy, write_parquet
-from lvm_core.runtime.hardware import resolve_device
+from lvm_core.runtime.files import atomic_directory, write_json, write_npy, write_parquet
 
 REPORTED_SPLITS = ("val", "ood")
 """The splits that only report; `dev` chooses, `train` is learned from."""
@@ -68,15 +65,15 @@ class Evaluation:
 
     windows: pd.DataFrame
     """One row a window in canonical order (article id, position): `row` (bank row of the target), `article` (its id),
-    `position` (in the article), `candidates[_unmasked]`, and the measures, NaN where undefined: `cos_k-4` ..
-    `cos_k+4`, `recall_at_1`, `recall_at_5`, `mrr` (and `_unmasked`), `cos_<ablation>`, `rollout_cosine_<h>`,
-    `rollout_recall_at_5_<h>`, `published_rollout_cosine_<h>`, `coherence`, `raw_norm`, `contrastive`,
-    `best_context`, `best_context_of_truth`, `centred_cosine`, `full_bank_recall_at_<k>` (float32, but means are
-    taken in float64)."""
+    `position` (in the article), `candidates[_forward|_unmasked]`, and the measures, NaN where undefined: `cos_k-4` ..
+    `cos_k+4`, `recall_at_1`, `recall_at_5`, `mrr` (and `_forward`, `_centred`, `_unmasked`), `cos_<ablation>`,
+    `rollout_cosine_<h>`, `rollout_recall_at_5_<h>` (and `_forward`, `_centred`), `published_rollout_cosine_<h>`,
+    `coherence`, `raw_norm`, `contrastive`, `best_context`, `best_context_of_truth`, `centred_cosine`, `cosine_mean`,
+    `cosine_nearest`, `full_bank_recall_at_<k>` (float32, but means are taken in float64)."""
     summary: dict[str, Any]
     """The figures (`figures.summarise`), json values."""
     draws: np.ndarray
-    """[F, B] float64: `config.figures.FIGURES` in each draw of articles (`statistics.bootstrap`)."""
+    """[F, B] float64: `config.figures.figure_names` in each draw of articles (`statistics.bootstrap`)."""
     sees: Sees = "context"
     """What the predictor is given."""
 
@@ -100,7 +97,7 @@ def evaluate(
     Args:
         bank: the vectors, float32 or float16.
         split: one of `bank.SPLITS`.
-        predictor: a `Predictor`, or any function of contexts [B, 5, D] to predictions [B, D].
+        predictor: a `Predictor`, or any function of contexts [B, 5, D] to predictions [B, D], which sees the context.
         params: None for the defaults.
         seed: of the shuffled contexts, the foreign chunks, the targets of contrastive accuracy and the bootstrap.
         device: on which contexts are handed to the predictor and cosines computed.
@@ -130,8 +127,10 @@ def evaluate(
     }
     table = pd.DataFrame(columns)
     terms = window_terms(table, params.coherence_cuts)
-    draws = bootstrap(terms, table["article"], (seed, *split.encode()))
-    return Evaluation(table, summarise(table, terms, params.coherence_cuts), draws, judged.sees)
+    drawn = bootstrap(terms, table["article"], (seed, *split.encode()))
+    ends = {name: interval(values) for name, values in drawn.items() if name.startswith(STEP_RECALL)}
+    summary = summarise(table, terms, params.coherence_cuts, ends)
+    return Evaluation(table, summary, np.stack(list(drawn.values())), judged.sees)
 
 
 def judgement_of(evaluations: Mapping[str, Evaluation]) -> Judgement:
@@ -139,8 +138,9 @@ def judgement_of(evaluations: Mapping[str, Evaluation]) -> Judgement:
     value: dict[str, float | None] = {}
     draws: dict[str, np.ndarray] = {}
     for split, done in evaluations.items():
-        value |= {f"{split}_{name}": done.summary[name] for name in FIGURES}
-        draws |= {f"{split}_{name}": drawn for name, drawn in zip(FIGURES, done.draws, strict=True)}
+        found = figures_in(done.summary)
+        value |= {f"{split}_{name}": one for name, one in found.items()}
+        draws |= {f"{split}_{name}": drawn for name, drawn in zip(found, done.draws, strict=True)}
     return Judgement(value, draws, _sees(evaluations))
 
 
@@ -224,13 +224,15 @@ def _measure(
     bank, few = fixed.bank, params.min_candidates
     contexts = batch.contexts()
     predictions, norm = unit_predictions(predictor, contexts, batch.rows, memory)
-    scores = article_scores(predictions, batch)
+    scores, centred = article_scores(predictions, batch), Centred.of(batch)
     profile = profile_columns(scores, batch)
     own = profile[offset_column(1)]
     strangers = None if fixed.foreign is None else gather_chunks(bank, fixed.foreign[batch.index], batch.chunks.device)
     costly: dict[str, Callable[[], dict[str, np.ndarray]]] = {
         "order": lambda: order_columns(predictor, batch, own, fixed.shuffled[batch.index], strangers, memory),
-        "rollout": lambda: rollout_columns(predictor, batch, predictions, scores, params.rollout_steps, few, memory),
+        "rollout": lambda: rollout_columns(
+            predictor, batch, predictions, scores, centred, params.rollout_steps, few, memory
+        ),
         "contrastive": lambda: {
             "contrastive": contrastive_column(predictions, own, batch.rows, fixed.others, fixed.other_vectors)
         },
@@ -240,11 +242,11 @@ def _measure(
         leave_out = {*leave_out, "full_bank"}
     measured = {
         **dict.fromkeys(_measured(params.rollout_steps), np.full(len(batch), np.nan)),
-        **retrieval_columns(scores, batch, few),
+        **retrieval_columns(scores, batch, few, centred.scores(predictions)),
         **profile,
         "coherence": coherence_of(contexts),
         "raw_norm": norm.cpu().numpy(),
-        **closeness_columns(predictions, contexts, scores, batch, fixed.centre),
+        **closeness_columns(predictions, contexts, scores, batch, fixed.centre, centred.means),
     }
     for test, columns in costly.items():
         if test not in leave_out:
@@ -255,12 +257,14 @@ def _measure(
 def _measured(steps: int) -> list[str]:
     """Names of the measured columns, in the order of the table."""
     ranked = ["candidates", *(f"recall_at_{k}" for k in RANKS), "mrr"]
+    retrieval = (f"{name}{end}" for end in (*READINGS, "_unmasked") for name in ranked)
     return [
-        *(f"{name}{suffix}" for suffix in ("", "_unmasked") for name in ranked),
+        *(name for name in retrieval if name != "candidates_centred"),  # they are the masked ones
         *(offset_column(k) for k in OFFSETS),
         *(f"cos_{name}" for name in ABLATIONS),
         *(name for step in range(1, steps + 1) for name in (*step_columns(step), published_step_column(step))),
         *("coherence", "raw_norm", "contrastive", "best_context", "best_context_of_truth", "centred_cosine"),
+        *("cosine_mean", "cosine_nearest"),
         *(full_bank_column(k) for k in FULL_BANK_RANKS),
     ]
 
@@ -272,44 +276,6 @@ def _kind(name: str) -> type[np.generic]:
 
 def _join(parts: list[np.ndarray], name: str) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(0, dtype=_kind(name))
-
-
-@dataclass(frozen=True)
-class ModelJudge:
-    """Evaluates models on `val` and `ood` of a bank."""
-
-    bank: Bank
-    """To evaluate on."""
-    params: EvaluateParams
-    seed: int
-    """Of the random draws."""
-    device: torch.device
-    """To predict on."""
-
-    @classmethod
-    def of_bank(cls, directory: str | Path, kind: str, params: EvaluateParams, seed: int, device: str) -> ModelJudge:
-        """On the bank in a folder, with its articles read backwards where `kind` is that variant.
-
-        Raises:
-            LvmError: the bank is missing or damaged, or there is no such device.
-        """
-        bank, found = load_bank(directory), resolve_device(device)
-        return cls(reversed_bank(bank) if kind.startswith(REVERSED) else bank, params, seed, found)
-
-    def evaluate(self, directory: Path, name: str, leave_out: Collection[str] = ()) -> dict[str, Evaluation]:
-        """Evaluations by split of the model in a directory, without the named `COSTLY_TESTS`.
-
-        Raises:
-            LvmError: the model is missing, damaged, of another dimension than the bank, or predicts no numbers.
-        """
-        model = load_model(directory).to(self.device)
-        if model.info.dimension != self.bank.info.dimension:
-            reads, holds = (f"{info.dimension}-d vectors of {info.encoder}" for info in (model.info, self.bank.info))
-            raise LvmError(f"{directory}: reads {reads}, data/bank holds {holds}; train the recipe on this bank")
-        predictor = from_model(model, name)
-        return evaluate_splits(
-            self.bank, predictor, self.params, seed=self.seed, device=self.device, leave_out=leave_out
-        )  # fmt: skip
 
 
 def write_evaluations(

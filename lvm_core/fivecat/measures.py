@@ -7,30 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from lvm_core.bank import Bank
-from lvm_core.bank.chunks import gather_chunks
 from lvm_core.config.figures import (
     ABLATIONS,
-    FULL_BANK_RANKS,
     OFFSETS,
+    READINGS,
     ROLLOUT_RANK,
-    full_bank_column,
     offset_column,
     published_step_column,
     step_columns,
 )
 from lvm_core.config.references import Sees
-from lvm_core.fivecat.ranking import TIE, article_scores, column, rank_counts, recall_at
+from lvm_core.fivecat.ranking import (
+    TIE,
+    Centred,
+    article_scores,
+    candidates_by_reading,
+    column,
+    counts_by_reading,
+    recall_at,
+)
 from lvm_core.fivecat.windows import Batch, Windows, has_offset
 from lvm_core.models.checkpoint import LoadedModel
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.hardware import product
 from lvm_core.windows import CONTEXT
 
 
@@ -52,6 +57,10 @@ class Predictor:
     """False for predictors that ignore `contexts`; order ablations are not applicable to them."""
     fit: Mapping[str, Any] = field(default_factory=dict)
     """What was fitted, as json values (weights, chosen strength)."""
+
+    def __post_init__(self) -> None:
+        if self.sees not in get_args(Sees):
+            raise LvmError(f"{self.name}: sees = {self.sees!r}; must be one of {', '.join(get_args(Sees))}")
 
     def __call__(self, contexts: Tensor, rows: np.ndarray, memory: Tensor | None = None) -> Tensor:
         """[B, D] raw predictions, see `predict`."""
@@ -164,6 +173,7 @@ def rollout_columns(
     batch: Batch,
     predictions: Tensor,
     scores: Tensor,
+    centred: Centred,
     steps: int,
     min_candidates: int,
     memory: Tensor | None = None,
@@ -174,8 +184,9 @@ def rollout_columns(
     for the one due (`published`; NaN for windows whose article ends before k=+`steps`+1).
 
     A predictor that uses `rows` is asked for the chunk due at each step, so the oracle is the true chunk throughout.
-    `predictions` [B, D] are those of step 1, `scores` [B, L] their cosines with all chunks of the article, `memory`
-    [B, D] what the predictor sees beside the context: at every step that of the last real chunk.
+    `predictions` [B, D] are those of step 1, `scores` [B, L] their cosines with all chunks of the article, `centred` is
+    the batch for that reading, `memory` [B, D] what the predictor sees beside the context: at every step that of the
+    last real chunk.
     """
     whole = has_offset(batch.position, batch.n_chunks, steps)
     names = [name for step in range(1, steps + 1) for name in (*step_columns(step), published_step_column(step))]
@@ -187,19 +198,24 @@ def rollout_columns(
     first = scores[chosen, None, : part.n_chunks.max()]  # as measured before
     kept = None if memory is None else memory[chosen]
     fed_back = _fed_back(predictor, part, predictions[chosen], steps, kept)
-    by_step = torch.cat([first, article_scores(fed_back, part)], dim=1)
-    all_scores = by_step.flatten(0, 1)  # [B' * H, L]: all steps are ranked at once
+    all_scores = torch.cat([first, article_scores(fed_back, part)], dim=1).flatten(0, 1)
+    all_centred = centred.where(whole).scores(torch.cat([predictions[chosen, None], fed_back], dim=1)).flatten(0, 1)
     due = part.position[:, None] + np.arange(steps)
     goes_on = has_offset(part.position, part.n_chunks, steps + 1)
     after = np.where(goes_on[:, None], due + 1, due)
-    greater, tied = rank_counts(all_scores, due.reshape(-1), np.repeat(part.position, steps))
-    recall = recall_at(ROLLOUT_RANK, greater[0], tied[0]).reshape(-1, steps)
+    # [B' * H, L]: all steps are ranked at once
+    counts = counts_by_reading(all_scores, all_centred, due.reshape(-1), np.repeat(part.position, steps))
     cosine, late = (column(all_scores, at.reshape(-1)).cpu().numpy().reshape(-1, steps) for at in (due, after))
-    enough = part.n_chunks - CONTEXT >= min_candidates
+    numbers = candidates_by_reading(part)
+    recalls = [
+        np.where(
+            numbers[end][:, None] >= min_candidates, recall_at(ROLLOUT_RANK, *counts[end]).reshape(-1, steps), np.nan
+        )
+        for end in READINGS
+    ]
     for step in range(steps):
-        cosine_name, recall_name = step_columns(step + 1)
-        columns[cosine_name][whole] = cosine[:, step]
-        columns[recall_name][whole] = np.where(enough, recall[:, step], np.nan)
+        for name, values in zip(step_columns(step + 1), (cosine, *recalls), strict=True):
+            columns[name][whole] = values[:, step]
         columns[published_step_column(step + 1)][whole] = np.where(goes_on, late[:, step], np.nan)
     return columns
 
@@ -219,12 +235,13 @@ def _fed_back(predictor: Predictor, batch: Batch, first: Tensor, steps: int, mem
 
 
 def closeness_columns(
-    predictions: Tensor, contexts: Tensor, scores: Tensor, batch: Batch, centre: Tensor
+    predictions: Tensor, contexts: Tensor, scores: Tensor, batch: Batch, centre: Tensor, means: Tensor
 ) -> dict[str, np.ndarray]:
-    """The window table's columns `best_context`, `best_context_of_truth` and `centred_cosine`, [B] float32.
+    """The window table's columns `best_context`, `best_context_of_truth`, `centred_cosine`, `cosine_mean` and
+    `cosine_nearest`, [B] float32.
 
     `scores` [B, L] are the cosines of the predictions with all chunks of the article, `centre` [D] is the mean of the
-    split (`mean_chunk`).
+    split (`mean_chunk`), `means` [B, D] are those of the articles.
     """
     target = batch.at_offset(1)
     at = torch.from_numpy(batch.position[:, None] + np.arange(-CONTEXT, 0)).to(scores.device)
@@ -234,6 +251,10 @@ def closeness_columns(
         "best_context": scores.gather(1, at).amax(1),
         "best_context_of_truth": torch.bmm(target[:, None], contexts.transpose(1, 2))[:, 0].amax(1),
         "centred_cosine": (off * true).sum(1) / norms.clamp_min(1e-12),
+        "cosine_mean": torch.maximum(
+            (predictions * normalize(means, dim=1)).sum(1), predictions @ normalize(centre, dim=0)
+        ),
+        "cosine_nearest": scores.amax(1),
     }
     return {name: values.cpu().numpy() for name, values in columns.items()}
 
@@ -272,44 +293,3 @@ def contrastive_column(
         won -= np.where(drawn, (entry < -TIE) + 0.5 * (np.abs(entry) <= TIE), 0.0)
         number -= drawn
     return np.divide(won, number, out=np.full(len(rows), np.nan), where=number > 0)
-
-
-BLOCK = 2048
-"""Bank rows scored at a time."""
-
-
-def full_bank_columns(
-    bank: Bank, predictions: Tensor, own: np.ndarray, rows: np.ndarray, min_candidates: int
-) -> dict[str, np.ndarray]:
-    """The window table's columns of R@1, R@5 and R@10 among all chunks of the bank but the context, [B] float64.
-
-    `own` [B] is the cosine with the target, whose bank row is in `rows` [B]; NaN where the bank has too few candidates.
-    """
-    total = len(bank.vectors)
-    if total - CONTEXT < min_candidates:
-        return {full_bank_column(k): np.full(len(rows), np.nan) for k in FULL_BANK_RANKS}
-    mine = torch.from_numpy(own).to(predictions.device)[:, None]
-    greater, tied = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
-    scores, flags = (predictions.new_empty(len(rows), BLOCK) for _ in range(2))
-    for start in range(0, total, BLOCK):
-        block = np.arange(start, min(start + BLOCK, total))
-        if len(block) < BLOCK:
-            scores, flags = (part.new_empty(len(rows), len(block)) for part in (scores, flags))
-        product(predictions, gather_chunks(bank, block, predictions.device), out=scores)
-        _leave_out(scores, rows, start)
-        # Ones are summed as floats, exact below 2^24 of them: torch takes forty times as long to count booleans.
-        ahead = torch.gt(scores, mine + TIE, out=flags).sum(1).cpu().numpy().astype(np.int64)
-        as_good = torch.ge(scores, mine - TIE, out=flags).sum(1).cpu().numpy().astype(np.int64)
-        greater += ahead
-        tied += as_good - ahead
-    return {full_bank_column(k): recall_at(k, greater, tied) for k in FULL_BANK_RANKS}
-
-
-def _leave_out(scores: Tensor, rows: np.ndarray, start: int) -> None:
-    """Take each window's context and its target (which is what the others are compared with) out of a block."""
-    for back in range(CONTEXT + 1):
-        at = rows - back - start
-        inside = np.flatnonzero((at >= 0) & (at < scores.shape[1]))
-        if len(inside):
-            place = (torch.from_numpy(inside), torch.from_numpy(at[inside]))
-            scores[place] = -torch.inf

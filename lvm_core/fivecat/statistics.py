@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lvm_core.config.figures import FIGURES, SPLITS
+from lvm_core.config.figures import SPLITS, figures_in
 from lvm_core.config.references import Sees
 from lvm_core.fivecat.figures import Terms, figures_of, figures_of_means, window_terms
 from lvm_core.runtime.errors import LvmError
@@ -73,7 +73,7 @@ class Judgement:
     """The figures of one predictor, over all windows and of each draw of articles."""
 
     value: Mapping[str, float | None]
-    """By `<split>_<figure>`, the figures of HEADLINE and MORE; None where undefined."""
+    """By `<split>_<figure>`, all figures (`config.figures.figure_names`); None where undefined."""
     draws: Mapping[str, np.ndarray]
     """[B] float64 by the same keys, NaN where undefined, or defined in a single article. Predictors judged on the same
     windows share the draws, so that their values can be subtracted draw by draw."""
@@ -104,12 +104,14 @@ def judge(
         terms = window_terms(windows, coherence_cuts)
         value |= {f"{split}_{name}": one for name, one in figures_of(terms).items()}
         drawn = bootstrap(terms, windows["article"], (seed, *split.encode()), resamples)
-        draws |= {f"{split}_{name}": values for name, values in zip(FIGURES, drawn, strict=True)}
+        draws |= {f"{split}_{name}": values for name, values in drawn.items()}
     return Judgement(value, draws)
 
 
-def bootstrap(terms: Terms, articles: pd.Series, seed: int | Sequence[int], resamples: int = RESAMPLES) -> np.ndarray:
-    """[F, B] float64: each of FIGURES in each draw of articles; NaN where undefined, or defined in a single article.
+def bootstrap(
+    terms: Terms, articles: pd.Series, seed: int | Sequence[int], resamples: int = RESAMPLES
+) -> dict[str, np.ndarray]:
+    """Each figure in each draw of articles, [B] float64; NaN where undefined, or defined in a single article.
 
     Args:
         terms: of a table of windows (`figures.window_terms`).
@@ -122,7 +124,7 @@ def bootstrap(terms: Terms, articles: pd.Series, seed: int | Sequence[int], resa
     # a measure that a single article has can only be drawn again: that is no width of 0, but no knowledge of others
     several = np.where((counts > 0).sum(0) > 1, counts, 0.0)
     means = weighted_means(draw_articles(len(sums), resamples, seed), sums, several)
-    return np.stack(list(figures_of_means(dict(zip(terms, means.T, strict=True))).values()))
+    return figures_of_means(dict(zip(terms, means.T, strict=True)))
 
 
 def read_judgements(directory: str | Path, names: Sequence[str], within: str = "") -> dict[str, Judgement]:
@@ -140,26 +142,22 @@ def read_judgements(directory: str | Path, names: Sequence[str], within: str = "
 
 
 def _read_judgement(folder: Path) -> Judgement:
-    summary = _read_summary(folder / "summary.json")
-    value = {f"{split}_{name}": summary[split][name] for split in SPLITS for name in FIGURES}
+    value: dict[str, float | None] = {}
     draws: dict[str, np.ndarray] = {}
-    for split in SPLITS:
-        path = folder / f"{split}.npy"
-        drawn = read_npy(path)
-        if drawn.shape != (len(FIGURES), RESAMPLES) or drawn.dtype != np.float64:
-            raise LvmError(f"{path}: holds {drawn.dtype} {list(drawn.shape)}, no draws of these figures; {AGAIN}")
-        draws |= {f"{split}_{name}": values for name, values in zip(FIGURES, drawn, strict=True)}
-    return Judgement(value, draws, summary["sees"], {split: summary[split] for split in SPLITS})
-
-
-def _read_summary(path: Path) -> dict[str, Any]:
+    path = folder / "summary.json"
     summary = read_json(path)
-    for split in SPLITS:
-        found = summary.get(split) if isinstance(summary, dict) else None
-        missing = [name for name in FIGURES if name not in found] if isinstance(found, dict) else FIGURES
-        if missing:
-            raise LvmError(f"{path}: {split} has no {missing[0]}; {AGAIN}")
-    return summary
+    try:
+        sees, by_split = summary["sees"], {split: summary[split] for split in SPLITS}
+        figures = {split: figures_in(found) for split, found in by_split.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise LvmError(f"{path}: lacks a figure ({error}); {AGAIN}") from None
+    for split, found in figures.items():
+        value |= {f"{split}_{name}": one for name, one in found.items()}
+        drawn = read_npy(path := folder / f"{split}.npy")
+        if drawn.shape != (len(found), RESAMPLES) or drawn.dtype != np.float64:
+            raise LvmError(f"{path}: holds {drawn.dtype} {list(drawn.shape)}, no draws of these figures; {AGAIN}")
+        draws |= {f"{split}_{name}": values for name, values in zip(found, drawn, strict=True)}
+    return Judgement(value, draws, sees, by_split)
 
 
 def judge_both_ways(directory: str | Path, names: Sequence[str], seed: int) -> dict[str, Judgement]:
