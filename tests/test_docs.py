@@ -130,7 +130,7 @@ def test_the_recipe_of_the_readme_is_valid():
     params["recipes"] |= new["recipes"]
     recipes, _ = resolve_recipes(params)
     assert recipes[-1].name == "p1_wide"
-    assert recipes[-1].model.d_model == 384
+    assert recipes[-1].model.model_dump()["d_model"] == 384
 
 
 def test_the_mistake_in_params_yaml_is_reported_as_the_documents_say(tmp_path, monkeypatch):

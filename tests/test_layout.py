@@ -21,7 +21,7 @@ PACKAGES = {
     "corpus": "runtime config",
     "bank": "runtime config",
     "importers": "runtime config bank",
-    "models": "runtime config",
+    "models": "runtime config bank",
     "fivecat": "runtime config bank models",
     "curriculum": "runtime config bank",
     "frontier": "runtime config bank fivecat",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lvm_core.config.params import Group, PosScalar
 from lvm_core.config.schedules import Ramp
@@ -18,6 +18,29 @@ class FamilyParams(Group):
     memory: Literal["read", "document"] | None = None
     """What the model is given beside the five chunks (`bank.chunks.Memory`): `read`, the mean of the article's chunks
     before the target; `document`, that of the whole article; null: nothing."""
+    takes_memory: ClassVar[bool] = False
+
+    @field_validator("memory")
+    @classmethod
+    def _memory_is_taken(cls, memory: str | None) -> str | None:
+        if memory and not cls.takes_memory:
+            raise ValueError(
+                "this family cannot take a memory; transformer, storylines and formula can: set it to null"
+            )
+        return memory
+
+    @model_validator(mode="after")
+    def _no_normaliser_with_a_mean(self) -> Self:
+        if self.normaliser and self.centred:
+            raise ValueError(
+                "a normaliser does not go with a memory or a formula, whose means are of vectors as they are"
+            )
+        return self
+
+    @property
+    def centred(self) -> bool:
+        """Whether the model needs the mean of `train`."""
+        return self.memory is not None
 
 
 class HeadParams(FamilyParams):
@@ -94,6 +117,8 @@ class AttentionParams(FamilyParams):
 class TransformerParams(AttentionParams, HeadParams):
     """Size of a transformer, and its variants."""
 
+    takes_memory: ClassVar[bool] = True
+
     family: Literal["transformer"]
     pos_scalar: Annotated[PosScalar | None, Field(description="last value of the extra position channel; null: none")]
     pos_ramp: Annotated[Ramp | None, Field(description="epochs over which that value is reached")] = None
@@ -137,6 +162,20 @@ class GruParams(FamilyParams):
     dropout: Rate
 
 
+class FormulaParams(FamilyParams):
+    """A sum of the context less a mean, turned by a matrix (`models.formula`): a fitted reference as a model."""
+
+    family: Literal["formula"]
+    turned: bool
+    """Whether there is a matrix."""
+    takes_memory: ClassVar[bool] = True
+
+    @property
+    def centred(self) -> bool:
+        """Always: without a memory the mean of `train` is what is taken off."""
+        return True
+
+
 class AmnParams(FamilyParams):
     """Size of an attention mixture network; published: d_model 256, ffn 512."""
 
@@ -148,7 +187,8 @@ class AmnParams(FamilyParams):
 
 
 ModelParams = Annotated[
-    TransformerParams | NextTokenParams | LstmParams | GruParams | AmnParams, Field(discriminator="family")
+    TransformerParams | NextTokenParams | LstmParams | GruParams | AmnParams | FormulaParams,
+    Field(discriminator="family"),
 ]
 """Sizes of any family, told apart by `family`."""
 

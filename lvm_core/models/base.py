@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lvm_core.bank.chunks import shrunk_mean
 from lvm_core.config.models import Barred, FamilyParams, FixedBias, HeadParams, LearnableBias
 from lvm_core.config.schedules import ramp
 from lvm_core.runtime.distributed import Share
@@ -99,21 +100,35 @@ class LatentModel(nn.Module):
     """Five context vectors to the raw (not unit) prediction of the next one. A family defines `predict`.
 
     The normaliser is to be fitted before the first step (`normaliser.fit(vectors)`); None where the recipe has none.
+    So is `centre` [D], the mean of `train`: NaN until it is filled, None where the model takes no mean off.
     """
 
     def __init__(self, params: FamilyParams, dimension: int) -> None:
         super().__init__()
         self.normaliser = Normaliser(dimension) if params.normaliser else None
+        self.has_memory = params.memory is not None
+        self.centre: torch.Tensor | None
+        self.register_buffer("centre", torch.full((dimension,), math.nan) if params.centred else None)
 
     def forward(self, contexts: torch.Tensor, memory: torch.Tensor | None = None) -> torch.Tensor:
-        """[B, 5, D], and [B, D] where the model has a memory -> [B, D]."""
-        return self.within(self.predict, contexts)
+        """[B, 5, D], and memory [B, D] (see `mean_seen`) -> [B, D]."""
+        mean = self.mean_seen(contexts, memory)
+        return self.within(lambda given: self.predict(given, mean), contexts)
 
-    def predict(self, contexts: torch.Tensor) -> torch.Tensor:
-        """[B, 5, D] -> [B, D], both as the normaliser leaves them."""
+    def mean_seen(self, contexts: torch.Tensor, memory: torch.Tensor | None) -> torch.Tensor | None:
+        """What the model takes off: [B, D] its memory, [D] the mean of `train` if it has none, or nothing.
+
+        Without a memory [B, D] for a model that has one, that of a text of these five chunks [B, 5, D].
+        """
+        if not self.has_memory or self.centre is None:
+            return self.centre
+        return shrunk_mean(contexts.sum(dim=1), CONTEXT, self.centre) if memory is None else memory
+
+    def predict(self, contexts: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
+        """[B, 5, D] -> [B, D], both as the normaliser leaves them; `mean` is that of `mean_seen`."""
         raise NotImplementedError
 
-    def samples(self, contexts: torch.Tensor, n: int) -> torch.Tensor:
+    def samples(self, contexts: torch.Tensor, n: int, memory: torch.Tensor | None = None) -> torch.Tensor:
         """[B, 5, D] -> [B, n, D], n draws of a model with head `energy`, with noise from torch's global generator."""
         raise TypeError("only a model with head `energy` draws samples")
 

@@ -20,10 +20,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from lvm_core.bank.chunks import shrunk_mean
 from lvm_core.config.models import ModelParams
 from lvm_core.config.params import STRICT, shown, validate
 from lvm_core.config.references import Sees, sees_of
 from lvm_core.models import build_model
+from lvm_core.models.base import LatentModel
 from lvm_core.runtime.errors import READ_ERRORS, LvmError, printable
 from lvm_core.runtime.files import atomic_directory, atomic_path, write_json, write_text
 from lvm_core.runtime.readers import MAKE, REMAKE, read_json
@@ -75,7 +77,7 @@ class ModelInfo:
 class LoadedModel:
     """A trained model, ready to predict: the torch module, in evaluation mode, and what `model.json` says."""
 
-    def __init__(self, module: nn.Module, info: ModelInfo) -> None:
+    def __init__(self, module: LatentModel, info: ModelInfo) -> None:
         self.module, self.info = module.eval(), info
 
     def to(self, device: torch.device | str) -> LoadedModel:
@@ -101,18 +103,48 @@ class LoadedModel:
         of a text of these five chunks. A model that sees the context alone does not look at it.
 
         Raises:
-            LvmError: the shape is wrong or a value is not finite.
+            LvmError: a shape is wrong or a value is not finite.
         """
         array = np.asarray(contexts, dtype=np.float32)
-        wanted = (CONTEXT, self.info.dimension)
-        if array.ndim not in (2, 3) or array.shape[-2:] != wanted:
-            raise LvmError(f"contexts have shape {array.shape}, the model reads [B, {wanted[0]}, {wanted[1]}]")
-        if not np.isfinite(array).all():
-            raise LvmError("contexts hold NaN or infinite values")
-        device = next(self.module.parameters()).device
-        raw = self.predict_raw(torch.from_numpy(np.atleast_3d(array).reshape(-1, *wanted)).to(device))
+        dimension, device = self.info.dimension, next(self.module.parameters()).device
+        if array.ndim not in (2, 3) or array.shape[-2:] != (CONTEXT, dimension):
+            raise LvmError(f"contexts have shape {array.shape}, the model reads [B, {CONTEXT}, {dimension}]")
+        _finite(array, "contexts hold")
+        given = None
+        if memory is not None and self.sees != "context":
+            mean = np.asarray(memory, dtype=np.float32)
+            if mean.shape != (*array.shape[:-2], dimension):
+                wanted = f"[{', '.join(map(str, (*array.shape[:-2], dimension)))}]"
+                raise LvmError(f"memory has shape {mean.shape}, the model reads {wanted} beside these contexts")
+            _finite(mean, "memory holds")
+            given = torch.from_numpy(mean.reshape(-1, dimension)).to(device)
+        raw = self.predict_raw(torch.from_numpy(array.reshape(-1, CONTEXT, dimension)).to(device), given)
         unit: np.ndarray = nn.functional.normalize(raw, dim=1).cpu().numpy()
         return unit if array.ndim == 3 else unit[0]
+
+    def memory_of(self, chunks: np.ndarray) -> np.ndarray | None:
+        """[D] float32: what the model sees beside the context of a text with these chunks [n, D] before the target.
+
+        Unit rows, the last five included, any number of them; None where the model sees the context alone.
+
+        Raises:
+            LvmError: the shape is wrong or a value is not finite.
+        """
+        array = np.asarray(chunks, dtype=np.float32)
+        if array.ndim != 2 or array.shape[1] != self.info.dimension:
+            raise LvmError(f"chunks have shape {array.shape}, the model reads [n, {self.info.dimension}]")
+        _finite(array, "chunks hold")
+        centre = self.module.centre
+        if self.sees == "context" or centre is None:
+            return None
+        total = torch.from_numpy(array.sum(axis=0, dtype=np.float64).astype(np.float32))
+        mean: np.ndarray = shrunk_mean(total, len(array), centre.cpu()).numpy()
+        return mean
+
+
+def _finite(array: np.ndarray, which: str) -> None:
+    if not np.isfinite(array).all():
+        raise LvmError(f"{which} NaN or infinite values")
 
 
 def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], notes: dict[str, str] | None = None) -> None:

@@ -1,4 +1,7 @@
-"""The model families: transformer and [NEXT] reader, LSTM, GRU and attention mixture (prior results, section 2)."""
+"""The model families: transformer and [NEXT] reader, LSTM, GRU and attention mixture (prior results, section 2).
+
+And the formulas that they are compared with, as a family.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ import math
 import torch
 from torch import nn
 
-from lvm_core.config.models import AmnParams, GruParams, LstmParams, NextTokenParams, TransformerParams
+from lvm_core.config.models import AmnParams, FormulaParams, GruParams, LstmParams, NextTokenParams, TransformerParams
 from lvm_core.models.base import Energy, LastSlotBias, LatentModel, Plain, RampedValue, build_head
+from lvm_core.models.formula import Formula
 from lvm_core.models.layers import Attention, Dropout, append_position, sinusoid
 from lvm_core.windows import CONTEXT
 
@@ -55,18 +59,24 @@ class Transformer(LatentModel):
         ramped = params.pos_scalar is not None and params.pos_ramp is not None
         self.pos_ramped = RampedValue(params.pos_scalar or 0.0, params.pos_ramp) if ramped else None
         self.last_slot = LastSlotBias(params.last_slot_bias) if params.last_slot_bias else None
+        self.share = nn.Parameter(torch.ones(())) if params.memory else None  # how much of it is taken off
 
-    def predict(self, contexts: torch.Tensor) -> torch.Tensor:
+    def predict(self, contexts: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
         """[B, 5, D] -> [B, D]."""
-        prediction: torch.Tensor = self.head(self.state(contexts), contexts)
+        read = self.less_memory(contexts, mean)
+        prediction: torch.Tensor = self.head(self.state(read), read)
         return prediction
 
-    def samples(self, contexts: torch.Tensor, n: int) -> torch.Tensor:
+    def samples(self, contexts: torch.Tensor, n: int, memory: torch.Tensor | None = None) -> torch.Tensor:
         """[B, 5, D] -> [B, n, D]."""
-        head = self.head
+        head, mean = self.head, self.mean_seen(contexts, memory)
         if not isinstance(head, Energy):
             return super().samples(contexts, n)
-        return self.within(lambda normalised: head.samples(self.state(normalised), n), contexts)
+        return self.within(lambda given: head.samples(self.state(self.less_memory(given, mean)), n), contexts)
+
+    def less_memory(self, contexts: torch.Tensor, mean: torch.Tensor | None) -> torch.Tensor:
+        """[B, 5, D] -> [B, 5, D], what state and head read: what is new in each chunk, where there is a memory."""
+        return contexts if self.share is None or mean is None else contexts - self.share * mean[:, None]
 
     def state(self, contexts: torch.Tensor) -> torch.Tensor:
         """[B, 5, D] -> [B, d], what the head reads: the last position of the last layer."""
@@ -113,7 +123,7 @@ class NextToken(LatentModel):
         self.head = Plain(width, dimension)
         self.last_slot = LastSlotBias(params.last_slot_bias) if params.last_slot_bias else None
 
-    def predict(self, contexts: torch.Tensor) -> torch.Tensor:
+    def predict(self, contexts: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
         """[B, 5, D] -> [B, D]."""
         memory = self.project(contexts) + self.positions  # [B, T, d]
         bias = self.last_slot() if self.last_slot else None
@@ -132,7 +142,7 @@ class Lstm(LatentModel):
         self.lstm = nn.LSTM(dimension, params.d_model, params.layers, batch_first=True, dropout=between)
         self.out = nn.Linear(params.d_model, dimension)
 
-    def predict(self, contexts: torch.Tensor) -> torch.Tensor:
+    def predict(self, contexts: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
         """[B, 5, D] -> [B, D]."""
         steps, _ = self.lstm(contexts)
         prediction: torch.Tensor = self.out(steps[:, -1])
@@ -162,7 +172,7 @@ class Gru(LatentModel):
         self.layers = nn.Sequential(*(GruLayer(params.d_model, params.dropout) for _ in range(params.layers)))
         self.out = nn.Linear(params.d_model, dimension)
 
-    def predict(self, contexts: torch.Tensor) -> torch.Tensor:
+    def predict(self, contexts: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
         """[B, 5, D] -> [B, D]."""
         prediction: torch.Tensor = self.out(self.layers(self.project(contexts))[:, -1])
         return prediction
@@ -184,7 +194,7 @@ class Amn(LatentModel):
             nn.Linear(width, dimension),
         )
 
-    def predict(self, contexts: torch.Tensor) -> torch.Tensor:
+    def predict(self, contexts: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
         """[B, 5, D] -> [B, D]."""
         mean = contexts.mean(dim=1)
         query, keys = self.query(mean), self.key(contexts)  # [B, d], [B, 5, d]
@@ -192,3 +202,25 @@ class Amn(LatentModel):
         weights = logits.to(contexts.dtype).softmax(dim=1)
         mixture = (weights[:, :, None] * contexts).sum(dim=1)
         return mean + self.residual(torch.cat([mean, mixture], dim=1)).to(contexts.dtype)
+
+
+class FormulaModel(LatentModel):
+    """A `Formula` of the context and the mean that it takes off; it starts as copy-last."""
+
+    def __init__(self, params: FormulaParams, dimension: int) -> None:
+        super().__init__(params, dimension)
+        self.formula = Formula(dimension, params.turned)
+
+    @classmethod
+    def of(cls, formula: Formula, centre: torch.Tensor, memory: str | None) -> FormulaModel:
+        """A fitted formula, the mean [D] of `train`, and `model.memory` as a model."""
+        params = {"family": "formula", "turned": formula.matrix is not None, "memory": memory}
+        model = cls(FormulaParams.model_validate(params), len(centre))
+        model.formula.load_state_dict(formula.state_dict())
+        model.register_buffer("centre", centre.clone())
+        return model
+
+    def predict(self, contexts: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
+        """[B, 5, D] -> [B, D]."""
+        prediction: torch.Tensor = self.formula(contexts, mean)
+        return prediction
