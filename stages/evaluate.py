@@ -10,8 +10,7 @@ from lvm_core.config.references import rivals_of
 from lvm_core.config.settings import EvaluateSettings, read_settings
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import AFTER_B, evaluation_directory, model_directory, write_json
-from lvm_core.train import trained_directory
+from lvm_core.runtime.files import AFTER_B, evaluation_directory, model_directory, phase_directory, write_json
 
 
 def main(recipe: str, kind: str) -> None:
@@ -20,7 +19,7 @@ def main(recipe: str, kind: str) -> None:
     The folder of the final model is made here, because its README says what it reaches.
     """
     params = read_settings(EvaluateSettings)
-    directory = trained_directory(recipe) if kind == "c" else model_directory(recipe, kind)
+    directory = phase_directory(recipe, "c") if kind == "c" else model_directory(recipe, kind)
     if kind in ("a", "b"):
         raise LvmError(
             f"KIND = {kind!r}: after phase A stages.gate evaluates, and kind c has the model after phase B too"

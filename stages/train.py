@@ -13,7 +13,7 @@ from lvm_core.runtime.distributed import Ranks, joined
 from lvm_core.runtime.files import phase_directory, write_csv
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.readers import read_npy
-from lvm_core.train import enter_curve, trained_directory
+from lvm_core.train import enter_curve, kept_line
 from lvm_core.train.phases import PHASES, PREVIOUS, pass_on, run_phase, stop_before
 from lvm_core.train.trainer import Trainer
 
@@ -23,8 +23,7 @@ def main(name: str, phase: str) -> None:
 
     A recipe that the gates have stopped is not trained: what the phase before left is passed on.
     """
-    last = phase == PHASES[-1]
-    directory = trained_directory(name) if last else phase_directory(name, phase)  # refuses an unknown phase
+    directory = phase_directory(name, phase)  # refuses an unknown phase
     before = phase_directory(name, PREVIOUS[phase]) if phase in PREVIOUS else None
     recipe = read_recipe(f"data/recipes/{name}.yaml")
     use_threads(recipe.threads)
@@ -50,11 +49,9 @@ def train(recipe: Recipe, phase: str, before: Path | None, directory: Path, rank
         history, epoch = state.history, state.best_epoch
     if not ranks.first:
         return
-    if phase == "c":
+    if phase == PHASES[-1]:
         write_csv(f"plots/training/{name}.csv", pd.DataFrame(history))
-    kept = next(row for row in history if row["epoch"] == epoch)  # an early stop leaves numbers out
-    figures = f"R@5 {kept['dev_recall_at_5']:.3f}, cosine {kept['dev_cosine']:.3f} on dev"
-    print(f"train {name} phase {phase}: kept epoch {epoch}: {figures}", flush=True)
+    print(f"train {name} phase {phase}: {kept_line(history, epoch)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import REVERSED
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.readers import read_npy
+from lvm_core.train import kept_line
 from lvm_core.train.phases import PHASES, train_variant
 from lvm_core.train.trainer import Trainer
 
@@ -36,7 +37,9 @@ def main(name: str, variant: str) -> None:
         recipe = recipe.model_copy(update={"seed": int(known["seed"])})
     windows = {phase: read_npy(f"{folder}/{phase}.npy") for phase in PHASES}
     with joined(recipe.device) as ranks:
-        train_variant(Trainer(recipe, bank, ranks), variant, windows)
+        info = train_variant(Trainer(recipe, bank, ranks), variant, windows)
+        if ranks.first:
+            print(f"train {name} {variant}: {kept_line(info.history, info.epoch)}", flush=True)
 
 
 if __name__ == "__main__":

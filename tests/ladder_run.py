@@ -19,7 +19,7 @@ from lvm_core.fivecat.references import fit_references
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.files import (
     evaluation_directory,
-    phase_directory,
+    model_directory,
     write_csv,
     write_json,
     write_npy,
@@ -57,8 +57,8 @@ def leave_trained(folder):
             write_inputs(folder, bank, recipe)
             write_json(f"data/curriculum/{name}/in_force.json", {phase: {} for phase in "abc"})
             for phase in "abc":
-                before = phase_directory(name, PREVIOUS[phase]) if phase in PREVIOUS else None
-                directory = phase_directory(name, phase)
+                before = model_directory(name, PREVIOUS[phase]) if phase in PREVIOUS else None
+                directory = model_directory(name, phase)
                 with threads(recipe.threads):
                     state = run_phase(Trainer(recipe, bank), name, phase, bank.targets("train"), before, directory)
                 if phase != "b":
@@ -96,7 +96,7 @@ def contents(directory):
 def dev_figures(name, figure="recall_at_5"):
     return float(
         pd.read_csv(f"plots/training/{name}.csv")[f"dev_{figure}"].iloc[
-            load_model(phase_directory(name, "c")).info.epoch - 1
+            load_model(model_directory(name, "c")).info.epoch - 1
         ]
     )
 

@@ -18,9 +18,8 @@ from lvm_core.fivecat.evaluate import evaluate, evaluate_splits, write_evaluatio
 from lvm_core.fivecat.references import copy_last
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import AFTER_B
+from lvm_core.runtime.files import AFTER_B, phase_directory
 from lvm_core.runtime.readers import read_json, read_parquet
-from lvm_core.train import trained_directory
 from tests.calling import COMMON, Done, run_stage, settle
 from tests.synthetic import make_bank, write_bank
 from tests.training import write_untrained
@@ -98,7 +97,7 @@ def assert_values_of(model: Path, summary: Any, leave_out: Sequence[str] = ()) -
 
 def test_evaluate_stage(folder: Path) -> None:
     """The final model as a whole, and in the same folder the model after phase B as far as a gate reads it."""
-    final, after_b = folder / trained_directory("p5"), folder / "data/phases/b/p5"
+    final, after_b = folder / phase_directory("p5", "c"), folder / "data/phases/b/p5"
     for seed, directory in enumerate((final, after_b)):
         write_untrained(directory, 16, seed)
     copying = evaluate_splits(BANK, copy_last(), EvaluateParams(batch_size=32), seed=3)
@@ -160,10 +159,10 @@ def test_what_another_stage_evaluates_is_refused_in_one_line(folder: Path, phase
 def test_evaluate_stage_says_what_is_wrong(
     folder: Path, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_untrained(folder / trained_directory("p5"), 8)
+    write_untrained(folder / phase_directory("p5", "c"), 8)
     write_untrained(folder / "data/phases/b/p3", 8)
     for name in ("p3", "p4"):
-        write_untrained(folder / trained_directory(name), 16)
+        write_untrained(folder / phase_directory(name, "c"), 16)
     with pytest.raises(LvmError, match=message):
         call_evaluate(monkeypatch, folder, *arguments)
     assert not (folder / "data" / "evaluation").exists()

@@ -28,7 +28,7 @@ from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import phase_directory, write_json
 from lvm_core.selection.gates_text import decide, stopped_note
 from lvm_core.selection.judge import judge_gates, judge_row, passed_of
-from lvm_core.train import Decision, decision_file, read_decision, trained_directory, write_decision
+from lvm_core.train import Decision, decision_file, read_decision, write_decision
 from tests import report_data as made
 from tests.calling import list_code, one_clear_line, run_stage, settle
 from tests.paths import ROOT
@@ -300,7 +300,7 @@ def stop(folder, why=WHY):
 
 
 def bytes_of(folder, phase):
-    directory = trained_directory("small") if phase == "c" else phase_directory("small", phase)
+    directory = phase_directory("small", phase)
     return {path.name: path.read_bytes() for path in (folder / directory).iterdir()}
 
 
@@ -317,7 +317,7 @@ def test_a_stopped_recipe_keeps_its_weights_byte_for_byte(place):
     assert c == {"model.safetensors": a["model.safetensors"]}
     assert told[0] | {"stopped_after": "a", "why_stopped": WHY} == told[1] == told[2]
     assert (told[0]["stopped_after"], told[0]["why_stopped"], told[2]["phase"]) == (None, None, "a")
-    info = load_model(place / trained_directory("small")).info
+    info = load_model(place / phase_directory("small", "c")).info
     assert (info.stopped_after, info.why_stopped, len(info.history)) == ("a", WHY, 1)
     assert pd.read_csv(place / "plots/training/small.csv")["phase"].tolist() == ["a"]
     assert not (place / ".resume").exists()
@@ -326,7 +326,7 @@ def test_a_stopped_recipe_keeps_its_weights_byte_for_byte(place):
 def test_a_recipe_that_goes_on_is_trained_through_all_phases(place):
     for phase in "bc":
         assert train(place, phase).returncode == 0
-    info = load_model(place / trained_directory("small")).info
+    info = load_model(place / phase_directory("small", "c")).info
     assert (info.stopped_after, info.why_stopped, info.phase) == (None, None, "c")
     assert [epoch["phase"] for epoch in info.history] == ["a", "b", "c"]
     assert bytes_of(place, "a")["model.safetensors"] != bytes_of(place, "b")["model.safetensors"]

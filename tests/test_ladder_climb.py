@@ -17,7 +17,7 @@ from lvm_core.report.ladder_text import ladder_text
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import (
     evaluation_directory,
-    phase_directory,
+    model_directory,
     write_json,
     write_npy,
     write_parquet,
@@ -59,8 +59,8 @@ def test_attempts_are_tried_in_order_and_the_best_on_dev_is_the_fallback(place):
     best = max(RECIPES, key=dev_figures)
     assert (found["selected"]["model"], found["selected"]["by"]) == (best, "fallback")
     assert found["selected"]["dev"]["recall_at_5"] == pytest.approx(dev_figures(best))
-    assert load_model(SELECTED).info == load_model(phase_directory(best, "c")).info
-    assert weights(SELECTED) == weights(phase_directory(best, "c"))
+    assert load_model(SELECTED).info == load_model(model_directory(best, "c")).info
+    assert weights(SELECTED) == weights(model_directory(best, "c"))
     assert not PROGRESS.exists()
     by_cosine = go_up(criterion="cosine")["selected"]["recipe"]
     assert by_cosine == max(RECIPES, key=lambda name: dev_figures(name, "cosine"))
@@ -71,7 +71,7 @@ def test_the_first_that_passes_ends_the_ladder(place):
     assert list(found["attempts"]) == ["first"]
     assert found["not_tried"] == {"second": "Option 3", "second-retry-1": "Option 3", "second-retry-2": "Option 3"}
     assert (found["selected"]["model"], found["selected"]["by"]) == ("first", "gates")
-    assert weights(SELECTED) == weights(phase_directory("first", "c"))
+    assert weights(SELECTED) == weights(model_directory("first", "c"))
     assert "It is the first whose phase A passes the one gate of `mine` on dev" in ladder_text(found, {})
 
 
@@ -166,7 +166,7 @@ def test_rivals_are_those_of_dev(place):
 
 
 def test_a_missing_model_is_one_line(place):
-    shutil.rmtree(phase_directory("third", "c"))
+    shutil.rmtree(model_directory("third", "c"))
     with pytest.raises(LvmError, match=r"data/models/third/model\.json: cannot be read.*run `dvc repro`"):
         go_up()
 

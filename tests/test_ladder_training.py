@@ -11,7 +11,7 @@ import torch
 from lvm_core.models.checkpoint import load_model
 from lvm_core.report.ladder_text import ladder_text
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import phase_directory, write_json
+from lvm_core.runtime.files import model_directory, write_json
 from lvm_core.runtime.readers import read_json
 from lvm_core.runtime.resume import ROOT as PROGRESS
 from lvm_core.selection.dev_gates import Judge
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.xdist_group("ladder")
 
 def stopped_by_enforce(name):
     """The pipeline's final model of a recipe, as it is after the gates have stopped it after phase A."""
-    directory = phase_directory(name, "c")
-    before = {file: (phase_directory(name, "a") / file).read_bytes() for file in ("model.json", "model.safetensors")}
+    directory = model_directory(name, "c")
+    before = {file: (model_directory(name, "a") / file).read_bytes() for file in ("model.json", "model.safetensors")}
     for file, content in before.items():
         (directory / file).write_bytes(content)
     write_json(
@@ -35,7 +35,7 @@ def stopped_by_enforce(name):
 
 
 def test_a_recipe_stopped_by_the_gates_that_passes_on_dev_is_trained_to_its_end(place):
-    whole = load_model(phase_directory("first", "c"))
+    whole = load_model(model_directory("first", "c"))
     stopped_by_enforce("first")
     found = go_up({"recipe": "first"}, SECOND, gates=ALWAYS, policy="enforce")
     chosen, model = found["selected"], load_model(SELECTED)

@@ -38,10 +38,17 @@ CASES = {
     "memory": PLAIN | {"memory": "read"},
     "memory_mixture": PLAIN | {"memory": "document", "head": "mixture", "mixture_start": "last"},
     "memory_energy": PLAIN | {"memory": "read", "head": "energy", "noise": 6},
+    "base": PLAIN | {"head": "formula", "base": "decay_centred"},
+    "base_memory": PLAIN | {"head": "formula", "base": "decay_memory", "memory": "read"},
+    "base_trained": PLAIN | {"head": "formula", "base": "decay_whitened", "memory": "document", "train_base": "all"},
+    "base_frozen": PLAIN | {"head": "formula", "base": "decay_whitened", "train_base": "none"},
+    "storylines": {"family": "storylines", "width": 16, "blocks": 2, "dropout": 0.1},
+    "storylines_memory": {"family": "storylines", "width": 16, "blocks": 2, "dropout": 0.1, "memory": "read"},
     "formula": {"family": "formula", "turned": False},
     "formula_memory": {"family": "formula", "turned": True, "memory": "read"},
 }
 START_AT_ZERO = ("residual_free", "mixture_last", "mixture_mean")
+BASES = ("base", "base_memory", "base_trained", "base_frozen")
 every_case = pytest.mark.parametrize("case", CASES)
 
 
@@ -81,7 +88,9 @@ def test_prediction_has_its_shape_and_every_weight_a_finite_gradient(case, dimen
     assert raw.isfinite().all()
     (raw.float().square().sum() + (drawn.float() - 1.0).square().sum()).backward()
     for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+        if not parameter.requires_grad:
+            continue
         assert parameter.grad.isfinite().all(), name
 
 
@@ -117,7 +126,7 @@ def test_amn_cannot_see_the_order_of_its_context():
     assert (model(contexts.roll(1, dims=0)) - model(contexts)).abs().max() > 1e-2  # it does see the context
 
 
-BLIND_AT_FIRST = (*START_AT_ZERO, "memory_mixture", "formula", "formula_memory")
+BLIND_AT_FIRST = (*START_AT_ZERO, *("memory_mixture", "formula", "formula_memory"), *BASES)
 """To the order of all but the last chunk."""
 
 
@@ -145,6 +154,9 @@ def test_buffers_are_no_parameters():
     assert count_parameters(model_of("normalised")) == plain
     assert count_parameters(model_of("fixed_bias")) == plain
     assert count_parameters(model_of("p5_1")) == plain + 16 + 1  # the position channel's column, theta
+    assert count_parameters(model_of("memory")) == plain + 1  # how much of the memory is taken off
+    bases = {case: count_parameters(model_of(case)) - plain for case in BASES}
+    assert bases == {"base": 5 + 1, "base_memory": 5 + 1 + 1, "base_trained": 5 + 1 + 8 * 8 + 1, "base_frozen": 0}
 
 
 @pytest.mark.parametrize(
@@ -170,6 +182,13 @@ def test_buffers_are_no_parameters():
         ("gru", {"dropout": 1.0}, "dropout"),
         ("amn", {"ffn": 0}, "ffn"),
         ("plain", {"memory": "all"}, "memory"),
+        ("plain", {"head": "formula"}, "head 'formula' needs base"),
+        ("plain", {"train_base": "all"}, "only head 'formula' has a base"),
+        ("base", {"base": "copy_last"}, "base"),
+        ("base", {"base": "decay_memory"}, "base = 'decay_memory' needs memory: read, and memory is None"),
+        ("base_memory", {"memory": "document"}, "base = 'decay_memory' needs memory: read, and memory is 'document'"),
+        ("base", {"normaliser": "robust"}, "a normaliser does not go with"),
+        ("storylines", {"heads": 3}, "heads"),
         ("gru", {"memory": "read"}, "model.gru.memory = 'read': this family cannot take .*transformer, storylines and"),
         ("normalised", {"memory": "document"}, "a normaliser does not go with a memory"),
         ("formula", {"normaliser": "robust"}, "a normaliser does not go with a memory or a formula"),

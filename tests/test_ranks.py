@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from lvm_core.models.checkpoint import load_tensors
 from lvm_core.runtime.distributed import ALONE, LOST, Ranks, joined
-from lvm_core.train import trained_directory
+from lvm_core.runtime.files import phase_directory
 from lvm_core.train.sampling import MappedVectors, training_vectors
 from tests.calling import run_stage
 from tests.processes import finish, fork, stage_code, start, wait_for
@@ -94,7 +94,7 @@ def trained(tmp_path_factory):
 
 
 def test_two_processes_train_the_model_of_one(trained):
-    one, two = (load_tensors(folder / trained_directory("small") / "model.safetensors") for folder in trained)
+    one, two = (load_tensors(folder / phase_directory("small", "c") / "model.safetensors") for folder in trained)
     for name, weight in one.items():
         torch.testing.assert_close(two[name], weight, rtol=0.01, atol=0.002, msg=name)
     first, second = (pd.read_csv(folder / "plots/training/small.csv") for folder in trained)

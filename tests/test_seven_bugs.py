@@ -19,7 +19,7 @@ from lvm_core.curriculum.phases import score_windows, select_phases
 from lvm_core.models import build_model
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.errors import LvmError
-from lvm_core.train import trained_directory
+from lvm_core.runtime.files import phase_directory
 from tests.calling import one_clear_line, run_stage
 from tests.paths import ROOT
 from tests.training import small_bank, small_recipe, train, write_inputs
@@ -85,7 +85,7 @@ def test_bug_5_the_positional_scalar_reaches_training_and_evaluation(tmp_path):
     write_inputs(tmp_path, small_bank(), small_recipe(model={"pos_scalar": 0.2}))
     for phase in "abc":
         assert run_stage(["stages.train", "small", phase], tmp_path).returncode == 0
-    model = load_model(tmp_path / trained_directory("small"))
+    model = load_model(tmp_path / phase_directory("small", "c"))
     assert model.module.pos_scalar == 0.2
     contexts = torch.zeros(1, 5, 16)
     other = build_model(TransformerParams.model_validate(model.info.architecture | {"pos_scalar": 0.03}), 16).eval()

@@ -16,8 +16,8 @@ from lvm_core.models.layers import draw_masks
 from lvm_core.runtime.errors import LvmError
 from lvm_core.train.batch import TrainingWindows, epoch_seed
 from lvm_core.train.losses import article_softmax
-from lvm_core.train.phases import run_phase, train_rows
-from lvm_core.train.sampling import Articles, article_batches
+from lvm_core.train.phases import run_phase
+from lvm_core.train.sampling import Articles, article_batches, train_rows
 from lvm_core.train.trainer import Trainer, dev_metrics_on
 from tests.synthetic import make_bank
 from tests.training import same, small_bank, small_recipe, train, weights_of

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from lvm_core.config.params import Group, PosScalar
+from lvm_core.config.references import FORMULAS, REFERENCES, sees_of
 from lvm_core.config.schedules import Ramp
 
 
@@ -46,20 +47,35 @@ class FamilyParams(Group):
 class HeadParams(FamilyParams):
     """Which head, and what it needs."""
 
-    head: Literal["plain", "residual_unit", "residual_free", "mixture", "energy"] = "plain"
+    head: Literal["plain", "residual_unit", "residual_free", "mixture", "energy", "formula"] = "plain"
     mixture_start: Literal["last", "mean"] | None = None
     """With head `mixture`: the mixture that it starts from, the last context vector or the mean of all."""
     noise: Annotated[int, Field(ge=1, le=65_536)] | None = None
     """With head `energy`: width of the noise."""
+    base: Literal[FORMULAS] | None = None  # type: ignore[valid-type]
+    """With head `formula`: the reference that a correction is added to, as it is fitted on the bank at hand."""
+    train_base: Literal["weights", "all", "none"] = "weights"
+    """With head `formula`: which of the reference's numbers are trained on: its weights and how much of the mean it
+    takes off, the matrix too, or none."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        for key, head in (("mixture_start", "mixture"), ("noise", "energy")):
+        for key, head in (("mixture_start", "mixture"), ("noise", "energy"), ("base", "formula")):
             if (getattr(self, key) is not None) != (self.head == head):
                 raise ValueError(f"head {head!r} needs {key}, and no other head has it")
         if self.normaliser and self.head == "residual_unit":
             raise ValueError("head 'residual_unit' adds unit vectors: it does not go with a normaliser")
+        if self.train_base != "weights" and self.base is None:
+            raise ValueError(f"train_base = {self.train_base!r} has nothing to train: only head 'formula' has a base")
+        if self.base is not None and REFERENCES[self.base] not in ("context", sees_of(self.memory)):
+            memory = {"memory": "read", "document": "document"}[REFERENCES[self.base]]
+            raise ValueError(f"base = {self.base!r} needs memory: {memory}, and memory is {self.memory!r}")
         return self
+
+    @property
+    def centred(self) -> bool:
+        """A base takes the mean off too."""
+        return self.memory is not None or self.base is not None
 
 
 Width = Annotated[int, Field(ge=1, le=16_384, description="width of the layers")]
@@ -162,6 +178,16 @@ class GruParams(FamilyParams):
     dropout: Rate
 
 
+class StorylinesParams(FamilyParams):
+    """Size of a residual network over the concatenated context (arXiv 2005.05255), a memory in a sixth place."""
+
+    family: Literal["storylines"]
+    width: Width
+    blocks: Layers
+    dropout: Rate
+    takes_memory: ClassVar[bool] = True
+
+
 class FormulaParams(FamilyParams):
     """A sum of the context less a mean, turned by a matrix (`models.formula`): a fitted reference as a model."""
 
@@ -187,7 +213,7 @@ class AmnParams(FamilyParams):
 
 
 ModelParams = Annotated[
-    TransformerParams | NextTokenParams | LstmParams | GruParams | AmnParams | FormulaParams,
+    TransformerParams | NextTokenParams | LstmParams | GruParams | AmnParams | StorylinesParams | FormulaParams,
     Field(discriminator="family"),
 ]
 """Sizes of any family, told apart by `family`."""

@@ -205,6 +205,15 @@ class ArticleSoftmax(LossTerm):
     """Options of `article_softmax`."""
 
     temperature: Annotated[float, Field(gt=0.0, le=10.0, description="in cosine")]
+    candidates: Literal["masked", "forward", "both"] = "masked"
+    """Of the article: all but the context, as masked R@5 ranks; the target and what follows it, as forward R@5 does; or
+    the mean of the two losses."""
+    bank_negatives: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """So many chunks of any article of `train` besides, drawn anew for each step."""
+    centred: bool = False
+    """Candidates less the mean of their article, at unit length, so that its topic does not tell them apart. With
+    `bank_negatives`, where the topic does tell them apart, all less the mean of `train`. The prediction stays as it
+    is."""
 
 
 class FreeRun(LossTerm):

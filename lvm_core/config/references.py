@@ -31,6 +31,9 @@ REFERENCES: dict[str, Sees] = {
 FORMULAS = ("decay", "decay_centred", "decay_whitened", "decay_memory", "decay_document")
 """Those of a few numbers that are chosen on `dev` (`fivecat.formulas`); a recipe may start from one."""
 
+TURNED = ("decay_whitened", "decay_memory", "decay_document")
+"""Those with a matrix."""
+
 
 def sees_of(memory: str | None) -> Sees:
     """What a model with this `model.memory` sees."""

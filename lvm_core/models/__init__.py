@@ -9,7 +9,7 @@ from torch import nn
 
 from lvm_core.config.models import ModelParams
 from lvm_core.models.base import LatentModel
-from lvm_core.models.families import Amn, FormulaModel, Gru, Lstm, NextToken, Transformer
+from lvm_core.models.families import Amn, FormulaModel, Gru, Lstm, NextToken, Storylines, Transformer
 
 FAMILIES: dict[str, Callable[[Any, int], LatentModel]] = {
     "transformer": Transformer,
@@ -17,6 +17,7 @@ FAMILIES: dict[str, Callable[[Any, int], LatentModel]] = {
     "lstm": Lstm,
     "gru": Gru,
     "amn": Amn,
+    "storylines": Storylines,
     "formula": FormulaModel,
 }
 

@@ -272,6 +272,8 @@ def build_head(params: HeadParams, width: int, dimension: int) -> nn.Module:
         return Mixture(width, dimension, params.mixture_start)
     if params.noise:
         return Energy(width, dimension, params.noise)
+    if params.base:
+        return Plain(width, dimension, zero=True)  # the correction of the base
     return {"plain": Plain, "residual_unit": ResidualUnit, "residual_free": ResidualFree}[params.head](width, dimension)
 
 

@@ -1,6 +1,6 @@
 """The model families: transformer and [NEXT] reader, LSTM, GRU and attention mixture (prior results, section 2).
 
-And the formulas that they are compared with, as a family.
+And what they are compared with: a residual network over the context (arXiv 2005.05255), and formulas.
 """
 
 from __future__ import annotations
@@ -9,8 +9,18 @@ import math
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from lvm_core.config.models import AmnParams, FormulaParams, GruParams, LstmParams, NextTokenParams, TransformerParams
+from lvm_core.config.models import (
+    AmnParams,
+    FormulaParams,
+    GruParams,
+    LstmParams,
+    NextTokenParams,
+    StorylinesParams,
+    TransformerParams,
+)
+from lvm_core.config.references import REFERENCES, TURNED
 from lvm_core.models.base import Energy, LastSlotBias, LatentModel, Plain, RampedValue, build_head
 from lvm_core.models.formula import Formula
 from lvm_core.models.layers import Attention, Dropout, append_position, sinusoid
@@ -60,12 +70,22 @@ class Transformer(LatentModel):
         self.pos_ramped = RampedValue(params.pos_scalar or 0.0, params.pos_ramp) if ramped else None
         self.last_slot = LastSlotBias(params.last_slot_bias) if params.last_slot_bias else None
         self.share = nn.Parameter(torch.ones(())) if params.memory else None  # how much of it is taken off
+        self.base = Formula(dimension, params.base in TURNED) if params.base else None
+        self.base_reads_memory = params.base is not None and REFERENCES[params.base] != "context"
+        if self.base is not None and params.train_base != "all":
+            self.base.requires_grad_(params.train_base == "weights")
+            if self.base.matrix is not None:
+                self.base.matrix.requires_grad_(False)
 
     def predict(self, contexts: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
         """[B, 5, D] -> [B, D]."""
         read = self.less_memory(contexts, mean)
         prediction: torch.Tensor = self.head(self.state(read), read)
-        return prediction
+        if self.base is None:
+            return prediction
+        # At unit length: whatever the formula's scale, a correction of one size means the same. No rank changes by it.
+        start = self.base(contexts, mean if self.base_reads_memory else self.centre).to(contexts.dtype)
+        return F.normalize(start, dim=1) + prediction.to(contexts.dtype)
 
     def samples(self, contexts: torch.Tensor, n: int, memory: torch.Tensor | None = None) -> torch.Tensor:
         """[B, 5, D] -> [B, n, D]."""
@@ -202,6 +222,34 @@ class Amn(LatentModel):
         weights = logits.to(contexts.dtype).softmax(dim=1)
         mixture = (weights[:, :, None] * contexts).sum(dim=1)
         return mean + self.residual(torch.cat([mean, mixture], dim=1)).to(contexts.dtype)
+
+
+class Storylines(LatentModel):
+    """A residual network over the concatenated context, with the memory in a sixth place where there is one.
+
+    After the sentence-level language model of Ippolito et al. 2020 (arXiv 2005.05255), which is trained by a softmax
+    over candidate sentences: loss `article_softmax`.
+    """
+
+    def __init__(self, params: StorylinesParams, dimension: int) -> None:
+        super().__init__(params, dimension)
+        width = params.width
+        self.project = nn.Linear((CONTEXT + self.has_memory) * dimension, width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                *(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU()),
+                *(Dropout(params.dropout), nn.Linear(width, width)),
+            )
+            for _ in range(params.blocks)
+        )
+        self.out = nn.Linear(width, dimension)
+
+    def predict(self, contexts: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
+        """[B, 5, D] -> [B, D]."""
+        x = self.project(contexts.flatten(1) if mean is None else torch.cat([contexts.flatten(1), mean], dim=1))
+        for block in self.blocks:
+            x = x + block(x)
+        return self.out(x)
 
 
 class FormulaModel(LatentModel):

@@ -26,10 +26,10 @@ REVERSED = "reversed"
 
 
 def phase_directory(recipe: str, phase: str) -> Path:
-    """Model directory of a recipe after a phase; an LvmError if there is no such phase."""
+    """What training leaves of a recipe after a phase; an LvmError if there is no such phase."""
     if phase not in ("a", "b", "c"):
         raise LvmError(f"phase = {phase!r} is not allowed; phases are a, b, c")
-    return Path("data/models") / recipe if phase == "c" else Path("data/phases") / phase / recipe
+    return Path("data/phases") / phase / recipe
 
 
 def seed_variant(seed: int | str, backwards: bool = False) -> str:
@@ -43,7 +43,12 @@ def variant_directory(variant: str, recipe: str) -> Path:
 
 
 def model_directory(recipe: str, kind: str) -> Path:
-    """Model directory of a recipe after a phase (`a`, `b`, `c`), or of a variant (`reversed`, `[reversed-]seed-<n>`)."""
+    """Model directory of a recipe after a phase (`a`, `b`, `c`), or of a variant (`reversed`, `[reversed-]seed-<n>`).
+
+    That of `c` is what the stage `evaluate` makes of what training left: it says what the model reaches.
+    """
+    if kind == "c":
+        return Path("data/models") / recipe
     if kind.startswith((REVERSED, seed_variant(""))):
         return variant_directory(kind, recipe)
     return phase_directory(recipe, kind)

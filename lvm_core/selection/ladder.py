@@ -26,7 +26,7 @@ from lvm_core.fivecat.evaluate import REPORTED_SPLITS
 from lvm_core.fivecat.readme import model_readme
 from lvm_core.models.checkpoint import copy_model, load_model
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import phase_directory, sha256_of
+from lvm_core.runtime.files import model_directory, sha256_of
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.readers import read_csv, read_json, read_npy, read_parquet
 from lvm_core.runtime.resume import fingerprint, progress_folder
@@ -103,15 +103,15 @@ class AttemptTrainer:
 
     def phase_a(self, attempt: Attempt) -> Path:
         """The model after phase A: the pipeline's, or that of a retry, trained here."""
-        return self._train(attempt, "a") if attempt.retry else phase_directory(attempt.recipe.name, "a")
+        return self._train(attempt, "a") if attempt.retry else model_directory(attempt.recipe.name, "a")
 
     def final(self, attempt: Attempt) -> Path:
         """The model after phase C: the pipeline's, or where there is none, one trained here."""
         if not trained_here(attempt, self.stopped):
-            return phase_directory(attempt.recipe.name, PHASES[-1])
+            return model_directory(attempt.recipe.name, PHASES[-1])
         start = self.folder / attempt.name / "a"
         if not attempt.retry and not start.exists():
-            copy_model(phase_directory(attempt.recipe.name, "a"), start)
+            copy_model(model_directory(attempt.recipe.name, "a"), start)
         return self._train(attempt, PHASES[-1])
 
     def _train(self, attempt: Attempt, last: str) -> Path:
@@ -144,7 +144,7 @@ def trained_here(attempt: Attempt, stopped: frozenset[str]) -> bool:
 
 def ladder_key(here: Sequence[Attempt], bank: Bank, windows: Windows) -> str:
     """Everything that shapes what is trained here; gates and the rest of the ladder do not."""
-    starts = [phase_directory(attempt.recipe.name, "a") for attempt in here if not attempt.retry]
+    starts = [model_directory(attempt.recipe.name, "a") for attempt in here if not attempt.retry]
     return fingerprint(
         *(training_key(Trainer(attempt.recipe, bank), windows[attempt.recipe.name]) for attempt in here),
         *(sha256_of(file) for start in starts for file in sorted(start.iterdir())),
@@ -209,7 +209,7 @@ def run_ladder(settings: LadderParams, sets: Mapping[str, str], judge: Judge, wr
 
 def pipeline_figures(name: str, phase: str) -> dict[str, Any]:
     """`epoch`, `phase`, and the figures on `dev` of the epoch that a recipe of the pipeline kept of a phase."""
-    epoch, reached = kept_epoch(phase_directory(name, phase))
+    epoch, reached = kept_epoch(model_directory(name, phase))
     path = f"plots/training/{name}.csv"
     return {"epoch": epoch, "phase": reached, **figures_at(read_csv(path, "epoch"), epoch, path)}
 
@@ -256,7 +256,7 @@ def _try(attempt: Attempt, set_name: str, judge: Judge, trainer: AttemptTrainer)
 def _select(chosen: Found, model: str, trained: Path | None, candidates: Mapping[str, Found], judge: Judge) -> Found:
     """Copy the final model of the recipe chosen, the one `trained` here or the pipeline's; json values."""
     recipe = chosen["recipe"]
-    directory = trained or phase_directory(recipe, PHASES[-1])
+    directory = trained or model_directory(recipe, PHASES[-1])
     info = load_model(directory).info  # whole, or one line that says what is wrong with it
     if trained:
         figures = {"epoch": info.epoch, "phase": info.phase, **figures_in(info.history, info.epoch)}

@@ -45,9 +45,10 @@ def _cell(value: Any) -> str:
     return str(value) if not isinstance(value, float) else "" if math.isnan(value) else f"{value:.7g}"
 
 
-def trained_directory(recipe: str) -> Path:
-    """What phase C leaves. The stage `evaluate` makes data/models/<recipe> of it, which says what it reaches."""
-    return Path("data/phases/c") / recipe
+def kept_line(history: Sequence[Mapping[str, Any]], epoch: int) -> str:
+    """What a training says at its end: the epoch kept, and its figures on `dev`."""
+    kept = next(row for row in history if row["epoch"] == epoch)  # an early stop leaves numbers out
+    return f"kept epoch {epoch}: R@5 {kept['dev_recall_at_5']:.3f}, cosine {kept['dev_cosine']:.3f} on dev"
 
 
 class Decision(Group):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -23,6 +24,7 @@ from lvm_core.train.sampling import (
     article_batches,
     candidates_of,
     future_of,
+    means_by,
     rows_of,
     window_batches,
     with_chunk_ahead,
@@ -57,27 +59,51 @@ def epoch_seed(seed: int, epoch: int, *purpose: int) -> int:
     """A 63-bit seed for one purpose in one epoch: no random state has to be carried over a border.
 
     Purposes: 0 first weights, 1 order of the windows, 2 dropout and other draws of the model, (3, step) corruption,
-    4 dropout masks.
+    4 dropout masks, (5, step) chunks of the bank as candidates.
     """
     return int(np.random.SeedSequence([seed, epoch, *purpose]).generate_state(1, np.uint64)[0] >> 1)
+
+
+MemoryOf = Callable[[torch.Tensor], torch.Tensor]
+"""From the rows [B] int64 after the last context chunks, on the device, to the windows' memory [B, D] float32."""
+
+
+@dataclass(frozen=True)
+class TrainChunks:
+    """All chunks of the articles of `train`."""
+
+    rows: torch.Tensor
+    """[n] int64, on the processor."""
+    mean: torch.Tensor
+    """[D] float32, on the device."""
 
 
 class TrainingWindows:
     """The windows that a phase can train on: those whose article has the chunk to be predicted."""
 
     def __init__(
-        self, recipe: Recipe, vectors: Vectors, targets: np.ndarray, article_of_row: np.ndarray, precision: str
+        self,
+        recipe: Recipe,
+        vectors: Vectors,
+        targets: np.ndarray,
+        article_of_row: np.ndarray,
+        precision: str,
+        memory_of: MemoryOf | None = None,
+        of_train: TrainChunks | None = None,
     ) -> None:
         """For `recipe`, from the bank's `vectors` [N, D]: the target rows [W] int64 of the phase.
 
         Args:
             article_of_row: [N] int64 article of each row.
             precision: `bf16` or `fp32`, for the model's arithmetic; losses are in float32.
+            memory_of: what the recipe's model sees beside the context; None: nothing.
+            of_train: for losses with `bank_negatives`.
 
         Raises:
             LvmError: no window is left.
         """
         self.recipe, self.vectors, self.precision = recipe, vectors, precision
+        self.memory_of, self.of_train = memory_of, of_train
         self.articles, self.ahead = Articles.from_rows(article_of_row), recipe.train.target_offset - 1
         targets = with_chunk_ahead(targets, self.ahead, self.articles)
         if not len(targets):
@@ -118,12 +144,13 @@ class TrainingWindows:
         needs = {need for name in weighted for need in LOSSES[name].needs}
         contexts = rows_of(self.vectors, rows[:, None] + torch.arange(-CONTEXT, 0, device=rows.device))  # [B, 5, D]
         targets = rows_of(self.vectors, rows + self.ahead)  # [B, D]
+        memory = None if self.memory_of is None else self.memory_of(rows)  # the same at every step of a free run
         parts: dict[str, Any] = {"share": share}
         given = self._corrupted(contexts, at, step, share)
         if given is not contexts:
             parts["clean"] = contexts
         if "candidates" in needs:
-            parts["candidates"] = self._candidates(rows)
+            parts["candidates"] = self._candidates(rows, weighted, at, step)
         if "future" in needs:
             steps = self._option(weighted, "steps") - 1
             after, has = future_of((rows + self.ahead).cpu().numpy(), steps, self.articles)
@@ -132,11 +159,11 @@ class TrainingWindows:
         if "scale" in needs and model.normaliser is not None:
             parts["scale"] = model.normaliser.scale
         if "predict" in needs:
-            parts["predict"] = lambda contexts: self._run(model, contexts)
+            parts["predict"] = lambda contexts: self._run(model, contexts, memory)
         if "samples" in needs:
             with self.autocast():
-                parts["samples"] = model.samples(given, self._option(weighted, "samples")).float()
-        raw = self._run(model, given) if "raw" in needs else torch.zeros_like(targets)
+                parts["samples"] = model.samples(given, self._option(weighted, "samples"), memory).float()
+        raw = self._run(model, given, memory) if "raw" in needs else torch.zeros_like(targets)
         return Batch(raw, given, targets, **parts)
 
     def autocast(self, enabled: bool = True) -> torch.autocast:
@@ -148,9 +175,9 @@ class TrainingWindows:
         bf16 = enabled and self.precision == "bf16"
         return torch.autocast(self.rows.device.type, dtype=torch.bfloat16, enabled=bf16)
 
-    def _run(self, model: LatentModel, contexts: torch.Tensor) -> torch.Tensor:
+    def _run(self, model: LatentModel, contexts: torch.Tensor, memory: torch.Tensor | None) -> torch.Tensor:
         with self.autocast():
-            raw: torch.Tensor = model(contexts)
+            raw: torch.Tensor = model(contexts, memory)
         return raw.float()
 
     def _corrupted(self, contexts: torch.Tensor, at: float, step: int, share: Share | None) -> torch.Tensor:
@@ -163,10 +190,30 @@ class TrainingWindows:
         seed = epoch_seed(self.recipe.seed, int(at) + 1, 3, step)
         return corrupt_last_slot(contexts, how, probability, torch.Generator().manual_seed(seed), share)
 
-    def _candidates(self, rows: torch.Tensor) -> Candidates:
+    def _candidates(self, rows: torch.Tensor, weighted: Sequence[str], at: float, step: int) -> Candidates:
         found = candidates_of(rows.cpu().numpy(), self.articles, self.ahead)
-        chunks, allowed, target = (torch.from_numpy(part).to(rows.device) for part in found)
-        return Candidates(rows_of(self.vectors, chunks), allowed, target)
+        places, allowed, target = (torch.from_numpy(part).to(rows.device) for part in found)
+        count, mean = self._option(weighted, "bank_negatives"), None
+        if count:
+            drawn = self._drawn(count, at, step).to(rows.device)
+            own = rows[:, None]
+            others = (drawn < own - CONTEXT) | (drawn > own + self.ahead)
+            places, allowed = torch.cat([places, drawn]), torch.cat([allowed, others], dim=1)
+        chunks = rows_of(self.vectors, places)
+        if self._option(weighted, "centred"):
+            mean = self._train().mean if count else means_by(self.articles.of_row[found[0]], chunks)
+        return Candidates(chunks, allowed, target, mean)
+
+    def _drawn(self, count: int, at: float, step: int) -> torch.Tensor:
+        """[count] int64 rows of `train`, the same for all windows of a step."""
+        seed = epoch_seed(self.recipe.seed, int(at) + 1, 5, step)
+        rows = self._train().rows
+        return rows[torch.randint(len(rows), (count,), generator=torch.Generator().manual_seed(seed))]
+
+    def _train(self) -> TrainChunks:
+        if self.of_train is None:
+            raise ValueError("a loss with bank_negatives needs the chunks of train")
+        return self.of_train
 
     def _option(self, weighted: Sequence[str], name: str) -> int:
         """The largest value of an option among the losses in force that have it."""

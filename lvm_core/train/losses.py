@@ -20,11 +20,15 @@ class Candidates:
     """The chunks that the target of each window has to be told from."""
 
     chunks: torch.Tensor
-    """[P, D] float32 unit rows, all chunks of all articles of the batch."""
+    """[P, D] float32 unit rows, all chunks of all articles of the batch in order; after them those drawn from the
+    bank."""
     allowed: torch.Tensor
-    """[B, P] bool, chunks of the window's own article other than its 5 context chunks."""
+    """[B, P] bool, chunks of the window's own article other than its 5 context chunks, and those drawn from the bank
+    other than its own."""
     target: torch.Tensor
     """[B] int64, index of the target in `chunks`."""
+    mean: torch.Tensor | None = None
+    """[P, D] or [D] float32, what `centred` takes off."""
 
 
 @dataclass(frozen=True)
@@ -142,16 +146,33 @@ def micro_ranking(batch: Batch, *, gamma: float, margin: float) -> torch.Tensor:
     return batch.mean(F.softplus(gamma * (ahead + margin)))
 
 
-def article_softmax(batch: Batch, *, temperature: float) -> torch.Tensor:
+def article_softmax(
+    batch: Batch, *, temperature: float, candidates: str = "masked", bank_negatives: int = 0, centred: bool = False
+) -> torch.Tensor:
     """Mean cross-entropy of the target among all chunks of its article other than the 5 context chunks.
 
     The logits are cosines with the prediction over the temperature: what masked R@5 ranks by (InfoNCE, van den Oord et
     al. 2018, with all negatives from the article; sentence order as a choice among sentences: Logeswaran and Lee 2018).
+    With candidates `forward` only the chunks after the target are told from it, and a window without any does not
+    count. The `bank_negatives` are in the batch's candidates already.
     """
-    candidates = batch.need("candidates")
-    logits = (batch.unit / temperature) @ candidates.chunks.T  # [B, P]
-    allowed = logits.masked_fill(~candidates.allowed, -math.inf)
-    return batch.mean(F.cross_entropy(allowed, candidates.target, reduction="none"))
+    found: Candidates = batch.need("candidates")
+    chunks = F.normalize(found.chunks - found.mean, dim=1) if centred and found.mean is not None else found.chunks
+    logits = (batch.unit / temperature) @ chunks.T  # [B, P]
+    losses = []
+    if candidates != "forward":
+        losses.append(batch.mean(_cross_entropy(logits, found.allowed, found.target)))
+    if candidates != "masked":
+        ahead = found.allowed & (torch.arange(len(chunks), device=logits.device) >= found.target[:, None])
+        counts = (ahead.sum(dim=1) > 1).to(logits.dtype)
+        told = batch.total(counts * _cross_entropy(logits, ahead, found.target))
+        losses.append(told / batch.total(counts).clamp_min(1.0))
+    return losses[0] if len(losses) == 1 else 0.5 * (losses[0] + losses[1])
+
+
+def _cross_entropy(logits: torch.Tensor, allowed: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """[B] of the targets [B] among the allowed [B, P]."""
+    return F.cross_entropy(logits.masked_fill(~allowed, -math.inf), target, reduction="none")
 
 
 def rollout(batch: Batch, *, steps: int) -> torch.Tensor:

@@ -19,9 +19,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lvm_core.bank import Bank, BankInfo
+from lvm_core.bank import BankInfo
+from lvm_core.config.models import TransformerParams
+from lvm_core.fivecat.formulas import fit_formula
 from lvm_core.models import count_parameters
+from lvm_core.models.base import LatentModel
 from lvm_core.models.checkpoint import ModelInfo, copy_model, load_model, load_tensors, save_model, save_tensors
+from lvm_core.models.families import Transformer
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import atomic_directory, sha256_of, variant_directory, write_json
 from lvm_core.runtime.hardware import processor_features
@@ -91,14 +95,13 @@ def run_phase(
     """
     recipe, first = trainer.recipe, trainer.ranks.first
     state = begin_phase(trainer, phase, before)
-    if before is None and state.model.normaliser is not None:
-        rows = torch.from_numpy(train_rows(trainer.bank)).to(trainer.device)
-        state.model.normaliser.fit(trainer.vectors[rows])
     _ = trainer.measure  # refuses a bank that it cannot measure on before a folder is made
     with shared_folder(trainer.ranks, work, phase_key(trainer, phase, targets, before), root) as folder:
         saved = StateFile(folder / "state.safetensors")
         if saved.restore(state, trainer.device) and first:
             print(f"{work}: going on after epoch {state.epoch}, step {state.step}", flush=True)
+        if before is None and state.epoch == state.step == 0:
+            fit(trainer, state.model)
         try:
             trainer.train(state, phase, targets, saved if first else None)
         except FloatingPointError as error:
@@ -124,18 +127,24 @@ def begin_phase(trainer: Trainer, phase: str, before: Path | None) -> TrainState
     return state
 
 
+def fit(trainer: Trainer, model: LatentModel) -> None:
+    """What a fresh model takes from the bank before its first step: normaliser, mean of `train`, numbers of a base."""
+    if model.normaliser is not None:
+        rows = trainer.of_train.rows.to(trainer.device)
+        model.normaliser.fit(trainer.vectors[rows])
+    if model.centre is not None:
+        model.centre.copy_(trainer.of_train.mean)
+    params = trainer.recipe.model
+    if isinstance(model, Transformer) and model.base is not None and isinstance(params, TransformerParams):
+        model.base.load_state_dict(fit_formula(trainer.bank, str(params.base)).formula.state_dict())
+
+
 def _left_by(before: Path, info: BankInfo) -> ModelInfo:
     """What the phase before says of its model, which must have been trained on this bank."""
     left = load_model(before).info
     if left.data_sha256 != info.content_sha256:
         raise LvmError(f"{before}/model.json: was trained on another bank (data_sha256); run `dvc repro`")
     return left
-
-
-def train_rows(bank: Bank) -> np.ndarray:
-    """[n] int64, rows of all chunks of the `train` split, ascending."""
-    of_train = (bank.articles["split"] == "train").to_numpy()
-    return np.flatnonzero(of_train[bank.article_of_row])
 
 
 def end_phase(trainer: Trainer, state: TrainState, phase: str, directory: Path) -> None:
@@ -210,8 +219,10 @@ def pass_on(work: str, stop: Stop, phase: str, info: BankInfo, before: Path, dir
     return ModelInfo(**said)
 
 
-def train_variant(trainer: Trainer, variant: str, windows: Mapping[str, np.ndarray]) -> None:
+def train_variant(trainer: Trainer, variant: str, windows: Mapping[str, np.ndarray]) -> ModelInfo:
     """Train all phases of a variant (its recipe has the variant's seed) and write the model to `variant_directory`.
+
+    What model.json says of it is returned.
 
     Variants are not gated: they go through all phases under either policy. (So where the gates stop the recipe itself,
     its figures beside theirs are those of a shorter training.) Finished phases, and the one in progress, survive an
@@ -227,6 +238,7 @@ def train_variant(trainer: Trainer, variant: str, windows: Mapping[str, np.ndarr
         last = train_phases(trainer, work, windows, folder)
         if trainer.ranks.first:
             copy_model(last, variant_directory(variant, name))
+        return load_model(last).info
 
 
 def train_phases(

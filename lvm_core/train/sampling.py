@@ -70,6 +70,12 @@ def free_memory(device: torch.device) -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def train_rows(bank: Bank) -> np.ndarray:
+    """[n] int64, rows of all chunks of the `train` split, ascending."""
+    of_train = (bank.articles["split"] == "train").to_numpy()
+    return np.flatnonzero(of_train[bank.article_of_row])
+
+
 RUN = 16
 """Most windows of one article in a row in a batch of articles: several articles share a batch, which steadies it."""
 
@@ -145,6 +151,13 @@ def candidates_of(rows: np.ndarray, articles: Articles, ahead: int = 0) -> tuple
     allowed = articles.of_row[chunks] == articles.of_row[own]
     allowed &= (chunks < own - CONTEXT) | (chunks >= own)
     return chunks, allowed, np.searchsorted(chunks, rows + ahead)
+
+
+def means_by(article: np.ndarray, chunks: torch.Tensor) -> torch.Tensor:
+    """[P, D]: of each of the chunks [P, D] the mean of those with the same article [P] int64, ascending."""
+    _, first, count = np.unique(article, return_index=True, return_counts=True)
+    means = [chunks[start : start + number].mean(dim=0) for start, number in zip(first, count, strict=True)]
+    return torch.stack(means).repeat_interleave(torch.from_numpy(count).to(chunks.device), dim=0)
 
 
 def future_of(rows: np.ndarray, steps: int, articles: Articles) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lvm_core.bank import Bank
+from lvm_core.bank.chunks import Memory, mean_chunk
 from lvm_core.config.recipe import Recipe
 from lvm_core.fivecat.ranking import FEWEST_CANDIDATES, article_scores, column, retrieval_columns
 from lvm_core.fivecat.windows import canonical_windows, iterate_batches
@@ -22,8 +23,8 @@ from lvm_core.runtime.distributed import ALONE, Ranks, lost_is_one_line
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.hardware import resolve_device, resolve_precision
 from lvm_core.runtime.interrupts import uninterrupted
-from lvm_core.train.batch import LossOf, TrainingWindows, epoch_seed, step_function
-from lvm_core.train.sampling import Vectors, training_vectors
+from lvm_core.train.batch import LossOf, MemoryOf, TrainChunks, TrainingWindows, epoch_seed, step_function
+from lvm_core.train.sampling import Vectors, rows_of, train_rows, training_vectors
 from lvm_core.train.state import AdamW, StateFile, TrainState
 from lvm_core.windows import CONTEXT
 
@@ -49,9 +50,24 @@ class Trainer:
         return training_vectors(self.bank, self.device, self.recipe.train.bank)
 
     @cached_property
+    def of_train(self) -> TrainChunks:
+        """The chunks of the training articles."""
+        mean = torch.from_numpy(mean_chunk(self.bank, "train")).to(self.device)
+        return TrainChunks(torch.from_numpy(train_rows(self.bank)), mean)
+
+    @cached_property
+    def memory_of(self) -> MemoryOf | None:
+        """What the recipe's model sees beside the context; None: nothing."""
+        kind = self.recipe.model.memory
+        if kind is None:
+            return None
+        memory = Memory(lambda rows: rows_of(self.vectors, rows), self.bank.article_of_row, self.of_train.mean)
+        return memory.before if kind == "read" else memory.whole
+
+    @cached_property
     def measure(self) -> DevMetrics:
         """Called after each epoch; `best_by` picks among its figures (higher is better, first of equals)."""
-        return dev_metrics_on(self.bank, self.device, self.recipe.train.best_by)
+        return dev_metrics_on(self.bank, self.device, self.recipe.train.best_by, self.memory_of)
 
     def start(self) -> TrainState:
         """A fresh model and optimiser."""
@@ -59,6 +75,16 @@ class Trainer:
         model = build_model(self.recipe.model, self.bank.info.dimension).to(self.device)
         train = self.recipe.train
         return TrainState(model, AdamW(model.parameters(), train.lr, (train.beta1, train.beta2), train.weight_decay))
+
+    def windows(self, targets: np.ndarray) -> TrainingWindows:
+        """The windows with these target rows [W] int64; an `LvmError` if none is left."""
+        article_of_row, of_train = self.bank.article_of_row, self.of_train if self._draws_from_bank() else None
+        return TrainingWindows(
+            self.recipe, self.vectors, targets, article_of_row, self.precision, self.memory_of, of_train
+        )
+
+    def _draws_from_bank(self) -> bool:
+        return any(getattr(term, "bank_negatives", 0) for term in self.recipe.losses.values())
 
     def train(self, state: TrainState, phase: str, targets: np.ndarray, saver: StateFile | None = None) -> None:
         """Train `state` for one phase, in place: from its beginning, or from where `state` stands in it.
@@ -79,7 +105,7 @@ class Trainer:
         if state.epoch == epochs.before(phase):
             state.best, state.best_epoch, state.best_value = {}, 0, -math.inf
         end = epochs.before(phase) + getattr(epochs, phase)
-        windows = TrainingWindows(self.recipe, self.vectors, targets, self.bank.article_of_row, self.precision)
+        windows = self.windows(targets)
         loss_of = step_function(state.model, windows, self.ranks)
         try:
             while self._goes_on(state, end):
@@ -155,12 +181,15 @@ class Trainer:
                 self.on_epoch(state)
 
 
-def dev_metrics_on(bank: Bank, device: torch.device, best_by: str = "cosine") -> DevMetrics:
+def dev_metrics_on(
+    bank: Bank, device: torch.device, best_by: str = "cosine", memory_of: MemoryOf | None = None
+) -> DevMetrics:
     """A function that measures a model on all windows of `dev`, always in float32.
 
     It returns `dev_cosine` (mean cosine with the target), `dev_cosine_last` (with the last context chunk: a model that
     copies has 1) and `dev_recall_at_5` (in the article, context masked, over the windows with six or more candidates;
-    NaN where there are none). `dev_<best_by>` must be defined, because it chooses the epoch to keep.
+    NaN where there are none). `dev_<best_by>` must be defined, because it chooses the epoch to keep. With `memory_of`
+    the model is given each window's memory.
 
     Raises:
         LvmError: `dev` has no window, or none over which `best_by` is defined.
@@ -179,7 +208,8 @@ def dev_metrics_on(bank: Bank, device: torch.device, best_by: str = "cosine") ->
         model.eval()
         parts: dict[str, list[np.ndarray]] = {"dev_cosine": [], "dev_cosine_last": [], "dev_recall_at_5": []}
         for batch in iterate_batches(bank, windows, 1024, device):
-            scores = article_scores(F.normalize(model(batch.contexts()), dim=1), batch)
+            given = () if memory_of is None else (memory_of(torch.from_numpy(batch.rows).to(device)),)
+            scores = article_scores(F.normalize(model(batch.contexts(), *given), dim=1), batch)
             parts["dev_cosine"].append(column(scores, batch.position).cpu().numpy())
             parts["dev_cosine_last"].append(column(scores, batch.position - 1).cpu().numpy())
             parts["dev_recall_at_5"].append(retrieval_columns(scores, batch, FEWEST_CANDIDATES)["recall_at_5"])
