@@ -35,7 +35,9 @@ def main(recipe: str) -> None:
         return
     name = sets_of([recipe], params.recipes, gates)[recipe]
     judgements = read_judgements(evaluation_directory("a"), [recipe])
-    judgements |= read_judgements(evaluation_directory("references"), rivals_of(gates, name))
+    judgements |= read_judgements(
+        evaluation_directory("references"), rivals_of(gates, name, sees=judgements[recipe].sees)
+    )
     row = judge_row(gates, name, recipe, judgements)
     decision = decide(gates, name, row)
     write_decision(decision_file("a", recipe), decision)

@@ -1,12 +1,14 @@
 """Evaluate the reference predictors on val and ood: data/evaluation/references/ and metrics/<name>.json.
 
-Two of them on articles read backwards too, for the time direction: data/evaluation/references-reversed/.
+Two of them on articles read backwards too, for the time direction: data/evaluation/references-reversed/. And their near
+relatives, as far as the certified gates read their figures: data/evaluation/relatives/.
 """
 
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
 from lvm_core.config.figures import row_figures
+from lvm_core.config.gates import CERTIFIED, GatesParams, unread_tests
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.config.references import REFERENCES, rivals_of
@@ -18,11 +20,13 @@ def main() -> None:
     """Fit the references on the bank, evaluate and write each, then the metrics of each beside the others."""
     params = read_params()
     evaluate_params, common = load_group(params, "evaluate", EvaluateParams), load_common(params)
+    left_out = unread_tests(load_group(params, "gates", GatesParams), [CERTIFIED])
 
     # Heavy imports come after the parameters are known to be good.
     from lvm_core.bank import reversed_bank
     from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations
     from lvm_core.fivecat.references import context_mean, copy_last, fit_references
+    from lvm_core.fivecat.relatives import relatives_of
     from lvm_core.runtime.hardware import resolve_device, use_threads
 
     use_threads(common.threads)
@@ -36,6 +40,11 @@ def main() -> None:
     for name, summary in summaries.items():
         rivals = {other: summaries[other] for other in rivals_of(name, REFERENCES[name])}
         write_json(f"metrics/{name}.json", row_figures(summary, rivals))
+    for relative in relatives_of(bank, common.seed):
+        evaluations = evaluate_splits(
+            bank, relative, evaluate_params, seed=common.seed, device=device, leave_out=left_out
+        )  # fmt: skip
+        write_evaluations(evaluation_directory("relatives") / relative.name, evaluations)
     backwards = reversed_bank(bank)
     for reference in (copy_last(), context_mean()):
         evaluations = evaluate_splits(backwards, reference, evaluate_params, seed=common.seed, device=device)

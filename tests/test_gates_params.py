@@ -19,7 +19,9 @@ def shipped():
 
 def test_the_shipped_sets_are_sound():
     params: GatesParams = load_group(read_params(ROOT / "params.yaml"), "gates", GatesParams)
-    assert list(params.sets["certified"]) == ["ranks_next", "specific", "uses_order", "transfers", "rolls"]
+    assert list(params.sets["certified"]) == [
+        *("ranks_next", "goes_forward", "specific", "uses_order", "transfers", "rolls"),
+    ]
     assert (len(params.sets["stage_a"]), len(params.sets["published_5cat"])) == (7, 5)
     assert frames_of(params, "certified") == ("corrected",)  # nothing in it belongs to the other frame
     assert frames_of(params, "stage_a") == frames_of(params, "published_5cat") == ("corrected", "published")
@@ -44,6 +46,8 @@ CERTIFIED = "sets.certified.ranks_next.all_of.0"
         (f"{CERTIFIED}.bound", "hi", ["'hi' with 'above'", "other end"]),
         (f"{CERTIFIED}.minus.best_of", ["copy_lst"], ["best_of", "'copy_lst' is no reference predictor", "copy_last"]),
         (f"{CERTIFIED}.minus.best_of", [], ["best_of = []", "at least 1"]),
+        (f"{CERTIFIED}.minus.best_of", "rival", ["best_of = 'rival'", "list"]),
+        (f"{CERTIFIED}.minus.best_of", ["rivals", "random"], ["'rivals' is no reference", "give rivals alone"]),
         (f"{CERTIFIED}.distance_to", "ood", ["distance_to", "does not go with minus"]),
         (f"{CERTIFIED}.set", "stage_a", ["a condition on a set has no figure"]),
         (f"{CERTIFIED}.figure", None, ["needs a split and a figure"]),

@@ -39,7 +39,7 @@ def planted_bank(step: object, dimension: int, length: int = 40, splits: tuple[s
 def test_names_and_order() -> None:
     bank = make_bank({"train": [20] * 3, "dev": [20], "val": [20], "ood": [20]})
     references = fit_references(bank, EvaluateParams(), 0)
-    assert tuple(reference.name for reference in references) == REFERENCES
+    assert tuple(reference.name for reference in references) == tuple(REFERENCES)
     blind = {reference.name for reference in references if not reference.reads_context}
     assert blind == {"oracle", "article_centroid", "corpus_mean", "random"}
     contexts, rows = torch.zeros(2, 5, 16), np.array([70, 90])

@@ -1,7 +1,7 @@
 """Gates: what a row of the comparison has to reach, as data (`gates:` in params.yaml).
 
 A set has gates, a gate has conditions that must all hold, and a condition puts a limit to one figure of one split: to
-the figure itself, or to an end of its 95 % interval, or to its lead over the best of some reference predictors. No
+the figure itself, or to an end of its 95 % interval, or to its lead over the best of its rivals. No
 stage fails at a gate: stages write down who passed which, and `python -m lvm_core.gates` answers with its exit code.
 Each recipe is judged by one set after phase A; only with `gates.policy: enforce` is one that does not pass it
 trained no further.
@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from lvm_core.config import references
 from lvm_core.config.figures import COSTLY_TESTS, FIGURES
 from lvm_core.config.params import PARAMS_FILE, Group, shown
-from lvm_core.config.references import REFERENCES
+from lvm_core.config.references import REFERENCES, Sees
 from lvm_core.runtime.errors import LvmError
 
 CERTIFIED = "certified"
@@ -44,20 +45,33 @@ def _wrong(message: str) -> PydanticCustomError:
     return PydanticCustomError("gate", message)
 
 
+ALL_RIVALS = "rivals"
+"""In place of names: all reference predictors that see no more than the row."""
+
+
 class Rivals(Group):
     """What is subtracted from a row's figure: `times` the best (highest) of these reference predictors' same figure."""
 
-    best_of: Annotated[list[str], Field(min_length=1)]
-    """Names of reference predictors. Only these: a recipe may be taken out of `names`, and a gate must not vanish with
-    it."""
+    best_of: Annotated[
+        list[str], BeforeValidator(lambda given: [given] if given == ALL_RIVALS else given), Field(min_length=1)
+    ]
+    """`rivals`, or names of reference predictors. Only these: a recipe may be taken out of `names`, and a gate must not
+    vanish with it."""
     times: float = 1.0
+
+    def of(self, row: str, sees: Sees) -> list[str]:
+        """Names of those that a row which sees so much is held against; the row itself only if it is named alone."""
+        named = references.rivals_of(row, sees) if self.best_of == [ALL_RIVALS] else self.best_of
+        return [name for name in named if name != row] or named
 
     @field_validator("best_of")
     @classmethod
     def _references(cls, names: list[str]) -> list[str]:
-        for name in names:
+        for name in [] if names == [ALL_RIVALS] else names:
             if name not in REFERENCES:
-                raise _wrong(f"{name!r} is no reference predictor; there are {', '.join(REFERENCES)}")
+                raise _wrong(
+                    f"{name!r} is no reference predictor; give {ALL_RIVALS} alone, or of {', '.join(REFERENCES)}"
+                )
         return names
 
 
@@ -204,9 +218,12 @@ def check_set(where: str, name: str, sets: Iterable[str]) -> None:
         )
 
 
-def rivals_of(params: GatesParams, *names: str) -> list[str]:
-    """Reference predictors whose figures sets need, those that they count included, in the order of the tables."""
-    needed = {rival for one in _conditions(params, names) if one.minus for rival in one.minus.best_of}
+def rivals_of(params: GatesParams, *names: str, sees: Sees = "document") -> list[str]:
+    """Reference predictors whose figures sets need to judge a row that sees so much, in the order of the tables.
+
+    Those that the sets count are included.
+    """
+    needed = {rival for one in _conditions(params, names) if one.minus for rival in one.minus.of("", sees)}
     return [rival for rival in REFERENCES if rival in needed]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, get_args
 
 Sees = Literal["context", "memory", "document", "answer"]
 """What a predictor is given: the five chunks; also the mean of all chunks of the article before the target; also the
@@ -11,8 +12,10 @@ before it."""
 
 _ORDER = get_args(Sees)
 
+ORACLE = "oracle"
+
 REFERENCES: dict[str, Sees] = {
-    "oracle": "answer",
+    ORACLE: "answer",
     "copy_last": "context",
     "context_mean": "context",
     "linear5": "context",
@@ -52,3 +55,44 @@ def rivals_of(name: str, sees: Sees) -> list[str]:
     """
     seen: Sees = "document" if sees == "answer" else sees
     return [other for other, what in REFERENCES.items() if other != name and within(what, seen)]
+
+
+def numbers_text(name: str, fit: Mapping[str, Any]) -> str:
+    """What a reference has fitted (`fit` of its summary), in words; empty where it has nothing to fit."""
+    mean = {"memory": "what was read", "document": "the document's mean"}.get(REFERENCES[name], "the mean of train")
+    forms = {
+        "decay": "decay {:g}",
+        "less": f"less {{:g}} x {mean}",
+        "exponent": "exponent {:g}",
+        "strength": "penalty {:g}",
+    }
+    parts = [form.format(fit[key]) for key, form in forms.items() if key in fit]
+    if "weights" in fit:
+        parts.append(f"weights {', '.join(f'{weight:.2f}' for weight in fit['weights'])}")
+    return ", ".join(parts) + (f" (the best of {fit['tried']} on dev)" if fit.get("tried", 1) > 1 else "")
+
+
+class Relative(NamedTuple):
+    """A near relative of the references: y = (sum_i w_i ctx_i - less x mean) . Cov^-exponent + noise x random unit."""
+
+    weights: tuple[float, ...]
+    """Of the context, oldest chunk first."""
+    less: float = 0.0
+    exponent: float = 0.0
+    noise: float = 0.0
+    sees: Sees = "context"
+    """With `memory` the mean is that of what has been read, else that of `train`."""
+
+
+_LAST, _LAST_TWO = (0.0, 0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 0.5, 0.5)
+_HALVING = (1 / 31, 2 / 31, 4 / 31, 8 / 31, 16 / 31)
+
+RELATIVES = {
+    **{f"centred_{share}": Relative(_LAST, share) for share in (0.3, 0.6, 1.0)},
+    **{f"whitened_{exponent}": Relative(_LAST, 1.0, exponent) for exponent in (0.1, 0.3, 0.5)},
+    **{f"noisy_{length}": Relative(_LAST, noise=length) for length in (0.3, 0.6)},
+    **{f"two_less_{share}": Relative(_LAST_TWO, share) for share in (0.0, 0.7)},
+    **{f"memory_{share}": Relative(_HALVING, share, sees="memory") for share in (0.3, 0.6, 1.0)},
+}
+"""By name. Nobody's rivals, but none may be certified without beating every reference that sees as much
+(`fivecat.relatives`)."""

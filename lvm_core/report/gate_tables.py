@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from lvm_core.config.gates import FRAMES, Gate
+from lvm_core.config.references import ORACLE, REFERENCES
 from lvm_core.report.drawing import BASELINE, RECIPE, Picture, drawing
 from lvm_core.report.ladder_text import (
     attempt_text,
@@ -27,11 +28,8 @@ TITLES = {"certified": "certified", "stage_a": "stage A of the summary", "publis
 
 FRAME_TITLES = {"corrected": "corrected frame", "published": "published frame (one chunk late)"}
 
-TRIVIAL = (
-    *("copy_last", "context_mean", "decay", "decay_centred", "linear5"),
-    *("article_centroid", "corpus_mean", "random"),
-)
-"""References that a set worth its name must not let through."""
+TRIVIAL = tuple(name for name in REFERENCES if name != ORACLE)
+"""References that a set worth its name lets through only where they do beat all others that see as much."""
 
 
 class Remark(NamedTuple):
@@ -82,15 +80,33 @@ def _mark(passed: bool | None) -> str:
 
 def _remarks(name: str, rows: Mapping[str, tuple[str, RowResult]]) -> list[Remark]:
     outcomes = {row: found.outcome for row, (_, found) in rows.items()}
-    remarks = _about_the_oracle(rows["oracle"][1]) if "oracle" in rows else []
+    remarks = _about_the_oracle(rows[ORACLE][1]) if ORACLE in rows else []
     through = [row for row in TRIVIAL if row in rows and outcomes[row].whole]
     if through:
-        remarks.append(Remark(f"Passed whole without having learned anything: {', '.join(through)}.", True))
-    elif any(row in rows for row in TRIVIAL) and not ("oracle" in rows and outcomes["oracle"].undefined):
+        remarks.append(Remark(f"Passed whole without a training: {', '.join(through)}.", True))
+    elif any(row in rows for row in TRIVIAL) and not (ORACLE in rows and outcomes[ORACLE].undefined):
         remarks.append(Remark("No trivial predictor passes the set.", False))  # where nothing can, this says nothing
+    remarks += _about_the_gates([rows[row][1] for row in TRIVIAL if row in rows])
     whole = [row for row, (kind, _) in rows.items() if kind == "recipe" and outcomes[row].whole]
     said = f"Passed whole by {', '.join(whole)}." if whole else f"No trained recipe passes {name}."
     return [*remarks, Remark(said, not whole)]
+
+
+def _about_the_gates(trivial: Sequence[RowResult]) -> list[Remark]:
+    """How many of the trivial predictors that a gate applies to pass it, and which lets most of them through."""
+    answers: dict[str, list[bool]] = {}
+    for row in trivial:
+        for key, gate in row.gates.items():
+            if gate.passed is not None:
+                answers.setdefault(key, []).append(gate.passed)
+    if not answers:
+        return []
+    counts = ", ".join(f"{key} {sum(found)} of {len(found)}" for key, found in answers.items())
+    remarks = [Remark(f"Passed by trivial predictors, where it applies: {counts}.", False)]
+    lax = [key for key, found in answers.items() if 2 * sum(found) > len(found)]
+    if lax:
+        remarks.append(Remark(f"More than half of them pass {', '.join(lax)}, which alone tells little.", True))
+    return remarks
 
 
 def _about_the_oracle(row: RowResult) -> list[Remark]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +98,9 @@ class Judge:
 
     def on_dev(self, predictor: Predictor) -> Judgement:
         """Its figures on `dev`, under the keys of `val`: what a `dev_form` of gates is judged by."""
-        windows = self._evaluate(predictor, (DEV,))[DEV].windows
-        return judge({"val": windows}, RESAMPLES, self.seed, self.evaluate.coherence_cuts)
+        done = self._evaluate(predictor, (DEV,))[DEV]
+        judged = judge({"val": done.windows}, RESAMPLES, self.seed, self.evaluate.coherence_cuts)
+        return replace(judged, sees=done.sees)
 
     def reported(self, directory: Path, name: str) -> Judgement:
         """The figures of a model on `val` and `ood`, measured now."""
@@ -135,19 +136,19 @@ ROW = "attempt"
 def dev_answers(judge_: Judge, name: str, own: Judgement) -> RowResult:
     """What a model answers to the gates of a set that are asked on `dev`."""
     form = dev_form(judge_.gates, name)
-    return judge_row(form, name, ROW, {ROW: own, **judge_.dev_rivals(rivals_of(form, name))})
+    return judge_row(form, name, ROW, {ROW: own, **judge_.dev_rivals(rivals_of(form, name, sees=own.sees))})
 
 
 def reported_answers(judge_: Judge, name: str, own: Judgement) -> dict[str, RowResult]:
     """What it answers to the whole set on `val` and `ood`, in each frame that the set has."""
     gates = judge_.gates
-    judgements = {ROW: own, **judge_.reported_rivals(rivals_of(gates, name))}
+    judgements = {ROW: own, **judge_.reported_rivals(rivals_of(gates, name, sees=own.sees))}
     return {frame: judge_row(gates, name, ROW, judgements, frame) for frame in frames_of(gates, name)}
 
 
 def final_standing(judge_: Judge, own: Judgement) -> dict[str, Any]:
     """Status word and certified gates of a final model on `val` and `ood`, for the report alone; json values."""
-    names = list(dict.fromkeys([*STATUS_NEEDS, *rivals_of(judge_.gates, *judge_.gates.sets)]))
+    names = list(dict.fromkeys([*STATUS_NEEDS, *rivals_of(judge_.gates, *judge_.gates.sets, sees=own.sees)]))
     judgements = {ROW: own, **judge_.reported_rivals(names)}
     results = judge_gates(judge_.gates, judgements)
     return {"status": status_of(ROW, judgements, results), CERTIFIED: counts(results[CERTIFIED].corrected[ROW])}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lvm_core.config.gates import FRAMES, Condition, Gate, GatesParams, Relation
+from lvm_core.config.gates import ALL_RIVALS, FRAMES, Condition, Gate, GatesParams, Relation
 from lvm_core.selection import AfterPhases, ConditionResult, GateResult, Outcome, RowResult
 from lvm_core.train import Decision
 
@@ -12,8 +12,10 @@ SIGNS: dict[Relation, str] = {"at_least": ">=", "above": ">", "at_most": "<=", "
 
 STATUS_WORDS = {
     "copies": "repeats the last context chunk: cosine with it at least 0.95",
-    "forward": "passes every certified gate: ranks the next chunk higher than anything that learns little or nothing",
-    "blurs": "averages: finds the next chunk less often than the mean of the context does (R@5 below context_mean's)",
+    "forward": "passes every certified gate: ranks the next chunk higher than every reference that sees as much",
+    "blurs": "averages: finds the next chunk less often than the mean of the context does (R@5 below context_mean's), "
+    "and is nearer to a mean than to any chunk of the article",
+    "lost": "as seldom right, but near no mean either: its predictions point nowhere",
     "weak": "none of these: neither a copy nor a blur, but not all certified gates passed",
 }
 """What the status words mean; the first that is true (`selection.judge.status_of`)."""
@@ -34,7 +36,7 @@ def number_text(condition: Condition, frame: str) -> str:
         text = f"|{condition.split} - {condition.distance_to}| of {figure}"
     if condition.minus is not None:
         names = condition.minus.best_of
-        rivals = f"best of {', '.join(names)}" if len(names) > 1 else names[0]
+        rivals = f"best of {', '.join(names)}" if len(names) > 1 or names == [ALL_RIVALS] else names[0]
         text += f" - {rivals}" if condition.minus.times == 1 else f" - {condition.minus.times:g} x {rivals}"
     return text if condition.bound == "point" else f"{condition.bound}[{text}]"
 

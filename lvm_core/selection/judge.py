@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from lvm_core.config.gates import CERTIFIED, FRAMES, Condition, Gate, GatesParams, definition_of, frames_of
+from lvm_core.config.references import ORACLE, REFERENCES
 from lvm_core.fivecat.statistics import Judgement, interval
 from lvm_core.selection import ConditionResult, GateResult, RowResult, SetResult
 
-Status = Literal["forward", "copies", "blurs", "weak"]
+Status = Literal["forward", "copies", "blurs", "lost", "weak"]
 
 COPIES = 0.95
 """Mean cosine with the last context chunk from which on a predictor is said to copy it."""
@@ -51,16 +52,48 @@ def status_of(name: str, judgements: Mapping[str, Judgement], results: Mapping[s
 
     1. `copies`: on val, mean cosine of at least `COPIES` with the last context chunk, and more than with the target.
     2. `forward`: passes every gate of the set `certified` that applies to it; none of them is undefined.
-    3. `blurs`: on val, masked R@5 below that of `context_mean`, which predicts no order of things at all.
+    3. On val, masked R@5 below that of `context_mean`, which predicts no order of things at all: `blurs` if predictions
+       are nearer to a mean (of the article or of the split) than to any chunk of the article, else `lost`.
     4. `weak`: none of these, or undefined.
     """
-    copied, right = (_figure(judgements, name, f"val_{figure}") for figure in ("cosine_last", "cosine"))
-    if copied is not None and right is not None and copied[0] >= COPIES and copied[0] > right[0]:
+    copied, right, mean, nearest, own = (
+        _value(judgements, name, figure)
+        for figure in ("cosine_last", "cosine", "cosine_mean", "cosine_nearest", "recall_at_5")
+    )
+    if copied is not None and right is not None and copied >= COPIES and copied > right:
         return "copies"
     if results[CERTIFIED].corrected[name].outcome.whole:
         return "forward"
-    own, blur = (_figure(judgements, row, "val_recall_at_5") for row in (name, "context_mean"))
-    return "blurs" if own is not None and blur is not None and own[0] < blur[0] else "weak"
+    blur = _value(judgements, "context_mean", "recall_at_5")
+    if own is None or blur is None or own >= blur:
+        return "weak"
+    return "blurs" if mean is not None and nearest is not None and mean > nearest else "lost"
+
+
+def judge_relatives(
+    params: GatesParams, judgements: Mapping[str, Judgement], relatives: Mapping[str, Judgement]
+) -> dict[str, dict[str, Any]]:
+    """What each near relative of the references reached in the set `certified`, beside the rows: json values by name.
+
+    `failed` names the gates that it does not pass, those that cannot be told on these data included.
+    """
+    reached = {
+        name: judge_row(params, CERTIFIED, name, {**judgements, name: own}).outcome for name, own in relatives.items()
+    }
+    return {
+        name: {"sees": relatives[name].sees, "passed": one.passed, "of": one.of, "failed": one.missed}
+        for name, one in reached.items()
+    }
+
+
+def formulas_forward(results: Mapping[str, SetResult], relatives: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """References (but the oracle) and near relatives that pass every certified gate, as no model has to be trained for.
+
+    `relatives`: by `judge_relatives`.
+    """
+    rows = results[CERTIFIED].corrected
+    whole = [name for name in REFERENCES if name != ORACLE and name in rows and rows[name].outcome.whole]
+    return whole + [name for name, one in relatives.items() if one["of"] and not one["failed"]]
 
 
 def passed_of(name: str, results: Mapping[str, SetResult]) -> dict[str, int]:
@@ -118,13 +151,20 @@ def _number(condition: Condition, figure: str, row: str, judgements: Mapping[str
         other = _figure(judgements, row, f"{condition.distance_to}_{figure}")
         return None if other is None else (abs(own[0] - other[0]), np.abs(own[1] - other[1]))
     if own is not None and condition.minus is not None:
-        found = [_figure(judgements, name, f"{condition.split}_{figure}") for name in condition.minus.best_of]
+        names = condition.minus.of(row, judgements[row].sees)
+        found = [_figure(judgements, name, f"{condition.split}_{figure}") for name in names]
         rivals = [rival for rival in found if rival is not None]
         if len(rivals) < len(found):
             return None
         times, best = condition.minus.times, np.max([draws for _, draws in rivals], axis=0)  # the best of each draw
         return own[0] - times * max(point for point, _ in rivals), own[1] - times * best
     return own
+
+
+def _value(judgements: Mapping[str, Judgement], row: str, figure: str) -> float | None:
+    """A figure of val."""
+    found = _figure(judgements, row, f"val_{figure}")
+    return None if found is None else found[0]
 
 
 def _figure(judgements: Mapping[str, Judgement], row: str, key: str) -> Figure | None:
