@@ -35,12 +35,14 @@ def main() -> None:
     curves = stack_tables({name: read_csv(f"plots/training/{name}.csv", "epoch") for name in sorted(names)})
     table = comparison_csv(rows, list(gates.sets))
     write_csv("metrics/comparison.csv", table)
-    write_figures("metrics/details", {name: headlines(summary) for name, summary in done.summaries.items()})
+    rivals = {row["name"]: row["vs_rival"] for row in rows}
+    details = {name: headlines(summary) | {"vs_rival": rivals[name]} for name, summary in done.summaries.items()}
+    write_figures("metrics/details", details)
     for phase, summaries in done.after.items():
         write_figures(f"metrics/stage_{phase}", {name: measured_headlines(one) for name, one in summaries.items()})
     claims = measure_claims(done.json, curves, read_json("metrics/diagnosis.json"))
     done.json.update(can_be_reached=answer(frontier, rows), claims=[claim.model_dump() for claim in claims])
-    write_json("metrics/comparison.json", done.json)
+    write_json("metrics/comparison.json", done.json, unfolded=2)
     write_text("metrics/comparison.md", comparison_text(done.json, frontier))
     write_csv(CURVES, curves)
     named = [row["name"] for row in highlighted(rows)]

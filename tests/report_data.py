@@ -10,7 +10,8 @@ import pandas as pd
 
 from lvm_core.comparison.as_published import beside_ours
 from lvm_core.comparison.claims import measure_claims
-from lvm_core.comparison.rows import judge_phases, lead
+from lvm_core.comparison.rows import judge_phases, with_intervals
+from lvm_core.config import references
 from lvm_core.config.figures import HEADLINE, MORE
 from lvm_core.config.gates import GatesParams
 from lvm_core.config.params import load_group, read_params
@@ -25,6 +26,7 @@ from tests.paths import ROOT
 SPLITS = ("val", "ood")
 DRAWS = 200
 CHANCE = 0.05
+CHANCES = {"recall_at_1": CHANCE / 5, "recall_at_5": CHANCE, "recall_at_5_forward": 0.09, "recall_at_5_centred": CHANCE}
 
 REFERENCES = {  # masked R@5, cosine, margin, cosine with the last context chunk
     "oracle": (1.0, 1.0, 0.577, 0.423),
@@ -36,6 +38,9 @@ REFERENCES = {  # masked R@5, cosine, margin, cosine with the last context chunk
     "random": (0.052, -0.001, -0.001, 0.0),
     "corpus_mean": (0.051, 0.4, -0.001, 0.4),
 }
+SEES: dict[str, references.Sees] = {"p9_document": "document", "p9_memory": "memory"}
+"""Of recipes; the others see the context."""
+
 RECIPES = {"p1": (0.33, 0.517, -0.124, 0.64), "p5": (0.279, 0.507, -0.111, 0.62)}
 
 
@@ -80,33 +85,25 @@ def comparison(
         row: dict[str, Any] = {"name": name, "kind": "recipe" if name in recipes else "reference"}
         row |= {"about": about if name in recipes else None, "status": status_of(name, judgements, results)}
         row |= passed_of(name, results)
-        keys = [f"{split}_{figure}" for split in SPLITS for figure in HEADLINE]
-        for key in keys:
-            row |= _with_ends(key, judgement.value[key], judgement.draws[key])
-        for baseline in ("copy_last", "p1"):
-            pair = [judgements[one] for one in (name, baseline) if one in judgements]
-            values = [one.value["val_recall_at_5"] for one in pair]
-            there = len(pair) == 2 and None not in values
-            draws = pair[0].draws["val_recall_at_5"] - pair[-1].draws["val_recall_at_5"]
-            row |= _with_ends(f"val_r5_vs_{baseline}", values[0] - values[1] if there else None, draws)  # type: ignore[operator]
-        row |= {split: _summary(row, split, split in undefined) for split in SPLITS}
-        rows.append(row)
+        row |= {key: judgement.value[key] for key in (f"{split}_{x}" for split in SPLITS for x in HEADLINE)}
+        rows.append(row | {split: _summary(row, split, split in undefined) for split in SPLITS})
+    rows = with_intervals(rows, judgements)
     rows.sort(key=lambda row: (row["val_recall_at_5"] is None, -(row["val_recall_at_5"] or 0.0), row["name"]))
-    forward = {"forward": 0.33, "reversed": 0.325, "difference": 0.005, "lo": -0.008, "hi": 0.018}
-    forward |= {"beyond_copy_last": 0.004, "beyond_copy_last_lo": -0.009, "beyond_copy_last_hi": 0.017}
+    interval = {"difference": 0.005, "lo": -0.008, "hi": 0.018}
+    control = {"forward": 0.33, "reversed": 0.325, **interval, "by_seed": [0.005]}
+    measured = {"p1": {**control, "beyond": {"copy_last": interval}, "direction": None}, "copy_last": control}
     spread = {"mean": 0.331, "sd": 0.006, "min": 0.324, "max": 0.339}
     return {
         "frame": "corrected",
         "splits": {split: _split(split in undefined) for split in SPLITS},
         "rows": rows,
-        "lead": lead(rows, judgements),
         "gates": to_json(results),
         "gates_in_force": "stage_a",
         "gates_policy": "enforce" if stopped else "report",
         "after_phases": to_json(phases),
         "time_direction": {
-            name: {f"{split}_recall_at_5": forward for split in SPLITS}
-            for name in ("p1", "copy_last")
+            name: {f"{split}_recall_at_5": cell for split in SPLITS}
+            for name, cell in measured.items()
             if time_direction
         },
         "seeds": {
@@ -141,19 +138,12 @@ def _judgement(
             value[key] = None if absent else known.get(figure, recall * 0.5)
     noise = rng.normal(0.0, 0.01, DRAWS)
     draws = {key: np.full(DRAWS, np.nan) if one is None else one + noise for key, one in value.items()}
-    return Judgement(value, draws)
-
-
-def _with_ends(key: str, value: float | None, draws: np.ndarray) -> dict[str, float | None]:
-    if value is None:
-        return {key: None, f"{key}_lo": None, f"{key}_hi": None}
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return {key: float(value), f"{key}_lo": float(low), f"{key}_hi": float(high)}
+    return Judgement(value, draws, SEES.get(name) or references.REFERENCES.get(name, "context"))
 
 
 def _split(empty: bool) -> dict[str, Any]:
-    chance = {"recall_at_1": None, "recall_at_5": None} if empty else {"recall_at_1": CHANCE / 5, "recall_at_5": CHANCE}
-    return {"articles": 0 if empty else 50, "windows": {"all": 0 if empty else 4916}, "chance": chance}
+    chance = dict.fromkeys(CHANCES) if empty else CHANCES
+    return {"articles": 0 if empty else 50, "windows": {"all": 0 if empty else 4916}, "chance": dict(chance)}
 
 
 def _summary(row: Mapping[str, Any], split: str, empty: bool) -> dict[str, Any]:

@@ -62,13 +62,20 @@ def test_more_mse_is_two_claims_that_do_not_hang_together(recall, beyond):
     assert "-0.149" in worse.sentence
     assert "22.1 %" in worse.sentence
     assert "-0.149" not in closer.sentence
+    assert all("its cosine with the last chunk went from" in one.sentence for one in (closer, worse))
 
 
-def test_closeness_to_the_last_chunk_is_beyond_that_to_the_target():
+@pytest.mark.parametrize(
+    ("last", "target", "verdict"),
+    [(1, 0, "confirmed"), (1, 2, "refuted"), (-1, -2, "refuted"), (0, -1, "undecided"), (1, 1, "undecided")],
+)
+def test_closer_is_the_cosine_with_the_last_chunk_and_beyond_that_with_the_target(last, target, verdict):
     """A prediction that gets better at everything comes no closer to the last chunk in particular."""
-    better = curve(1, 1)
-    better["dev_cosine"] = 2 * better["dev_cosine_last"] - 0.6
-    assert claim("mse-closer", training=better, p1={}).verdict == "refuted"
+    done = np.arange(1, 11)
+    given = curve(1, 0).assign(dev_cosine_last=0.5 + 0.02 * last * done, dev_cosine=0.4 + 0.02 * target * done)
+    found = claim("mse-closer", training=given.round(6), p1={})
+    assert found.verdict == verdict
+    assert f"last chunk went from {0.5 + 0.02 * last:.3f} to {0.5 + 0.2 * last:.3f}" in found.sentence
 
 
 @pytest.mark.parametrize(("key", "verdict"), [("mse-closer", "confirmed"), ("mse-worse", "refuted")])
@@ -128,47 +135,43 @@ def test_signal(backwards, verdict):
     assert "has not been measured" in found.sentence
 
 
-def direction(difference: float, beyond: float | None, half_width: float = 0.01):
-    """A recipe's cell of the time direction, whose R@5 differs by this, and by this beyond copy_last's own."""
-    cell = {"forward": 0.33, "reversed": 0.33 - difference, "difference": difference}
-    cell |= {"lo": difference - half_width, "hi": difference + half_width}
-    ends = [None] * 3 if beyond is None else [beyond, beyond - half_width, beyond + half_width]
-    names = ("beyond_copy_last", "beyond_copy_last_lo", "beyond_copy_last_hi")
-    return {"val_recall_at_5": {**cell, **dict(zip(names, ends, strict=True))}}
+def direction(difference, says=None, beyond=(0.02, 0.03), seeds=2):
+    """A recipe's cell of the time direction: its R@5 differs by this, and by these beyond two controls' own."""
+    ends = {"difference": difference, "lo": difference - 0.01, "hi": difference + 0.01}
+    controls = {name: {"difference": one, "lo": one - 0.01, "hi": one + 0.01} for name, one in zip("cd", beyond)}  # noqa: B905
+    cell = {"forward": 0.33, "reversed": 0.33 - difference, **ends, "by_seed": [difference] * seeds}
+    return {"val_recall_at_5": {**cell, "beyond": controls, "direction": says}}
 
 
 @pytest.mark.parametrize(
-    ("difference", "beyond", "says"),
+    ("cell", "articles", "says"),
     [
-        (0.03, 0.02, "+0.020 [+0.010, +0.030] beyond copy_last's own difference: forward is easier"),
-        (-0.03, -0.02, "-0.020 [-0.030, -0.010] beyond copy_last's own difference: backward is easier"),
-        (0.0, -0.02, "shows no direction"),  # beyond copy_last's, but itself nothing
-        (-0.015, -0.02, "shows no direction"),  # not beyond copy_last's -0.02
-        (-0.03, -0.01, "no larger than what copying shows, so this shows no direction"),  # an end at 0
-        (-0.03, 0.0, "no larger than what copying shows, so this shows no direction"),
-        (0.03, 0.0, "no larger than what copying shows, so this shows no direction"),
-        (-0.03, None, "not compared with copy_last's own difference, so this shows no direction"),
+        (direction(0.03, "forward"), 50, "+0.020 [+0.010, +0.030]; by seed +0.030, +0.030; forward is easier"),
+        (direction(-0.03, "backward", (-0.03, -0.02)), 50, "beyond d's own difference, the nearest of 2, -0.020 ["),
+        (direction(-0.03, "backward", (-0.03, -0.02)), 50, "backward is easier"),
+        (direction(0.03, "forward", seeds=1), 50, "; one seed; forward is easier"),
+        (direction(0.03), 50, "; this shows no direction"),
+        (direction(0.03, "forward"), 19, "; 19 article(s) are too few to show a direction"),
+        (direction(0.03, beyond=()), 50, ": not compared with what knows no direction, so this shows none"),
     ],
 )
-def test_a_direction_is_one_that_copying_does_not_have(difference, beyond, says):
-    references = {"copy_last": direction(-0.02, None), "context_mean": direction(-0.01, None)}
-    text = claim("signal", comparison={"time_direction": {**references, "p1": direction(difference, beyond)}}).sentence
+def test_a_direction_is_told_as_the_comparison_found_it(cell, articles, says):
+    measured = {
+        "time_direction": {"copy_last": direction(-0.02), "p1": cell},
+        "splits": {"val": {"articles": articles}},
+    }
+    text = claim("signal", comparison=measured).sentence
+    difference = cell["val_recall_at_5"]["difference"]
     assert f"p1 0.330 forward, {0.33 - difference:.3f} reversed, {difference:+.3f}" in text
     assert says in text
-    assert ("is easier" in text) == ("is easier" in says)
-    assert "similarity alone differs too: copy_last -0.020 [-0.030, -0.010], context_mean -0.010 [" in text
-    assert "copy_last 0.330 forward" not in text
+    assert ("is easier" in text) == ("is easier" in says or "nearest of 2" in says)
+    assert "What knows no direction differs too: copy_last -0.020 [-0.030, -0.010]." in text
 
 
-def test_signal_with_older_and_undefined_figures_and_without_a_split():
-    older = direction(0.03, 0.02)["val_recall_at_5"]
-    older = {name: value for name, value in older.items() if not name.startswith("beyond")}
-    found = claim("signal", comparison={"time_direction": {"p1": {"val_recall_at_5": older}}})
-    assert "not compared with copy_last's own" in found.sentence
-    assert "is easier" not in found.sentence
-    undefined = {"p1": {"val_recall_at_5": dict.fromkeys(older), "ood_recall_at_5": older}}
+def test_signal_with_undefined_figures_and_without_a_split():
+    undefined = {"p1": {"val_recall_at_5": dict.fromkeys(direction(0.0)["val_recall_at_5"])}}
     assert "has not been measured" in claim("signal", comparison={"time_direction": undefined}).sentence
-    copying = {"copy_last": direction(0.03, None)}
+    copying = {"copy_last": direction(0.03)}
     assert "has not been measured" in claim("signal", comparison={"time_direction": copying}).sentence
     assert claim("signal", diagnosis={}).verdict == "undecided"
 
@@ -321,7 +324,7 @@ def test_every_statement_has_a_rule_and_names_the_recipes_that_it_judges():
         assert set(names) == set(found[key].rows) - {"p1", "context_mean"}
     for key in ("penalties", "attention"):
         assert all(name in found[key].rule for name in judged[key])
-    assert "at least +0.7. Refuted: at most -0.7." in found["mse-closer"].rule
+    assert "both are at least +0.7. Refuted: one is at most -0.7" in found["mse-closer"].rule
     assert not any("{" in one.rule for one in found.values())
 
 

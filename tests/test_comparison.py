@@ -14,20 +14,19 @@ import torch
 
 from lvm_core.bank import reversed_bank
 from lvm_core.comparison import remove_left_over
+from lvm_core.comparison.direction import DIRECTED, time_direction
+from lvm_core.comparison.rivals import RECALLS, best_two, paired, vs_rivals
 from lvm_core.comparison.rows import (
     BASELINES,
     ENDS,
     FIGURES,
     SHARED,
     beside_the_table,
-    best_two,
     columns,
     comparison_csv,
     comparison_rows,
-    lead,
     pos_scalars,
     seed_spread,
-    time_direction,
     with_gates,
     with_intervals,
     with_spread,
@@ -47,6 +46,7 @@ from lvm_core.report.drawing import write_svg
 from lvm_core.report.pictures import ranking_picture
 from lvm_core.report.tables import markdown
 from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.files import write_json
 from lvm_core.runtime.readers import read_parquet
 from lvm_core.selection.judge import judge_gates
 from tests import report_data as made
@@ -129,6 +129,7 @@ def test_the_page_shows_intervals_and_who_was_drawn(usual):
     assert "**Only 12 articles of val: intervals are too narrow" in text
     recipes = text[text.index("## Recipes") : text.index("## Reference predictors")]
     best = [column for column in tables.RANKING if column.partition("_")[2] not in tables.BLURRED]
+    best = [column for column in best if row.get(column) is not None]
     assert recipes.count("**") == 2 * len(best)  # one best value a column, among the recipes only
     assert "**" not in text[text.index("## Reference predictors") : text.index("## All figures")]
 
@@ -141,7 +142,7 @@ def test_without_p1_and_with_articles_of_one_window(tmp_path):
         for figure in ("val_recall_at_5", "val_margin", "val_r5_vs_copy_last", "val_r5_vs_p1", "ood_cosine"):
             assert (row[figure], row[f"{figure}_lo"], row[f"{figure}_hi"]) == (None, None, None)
     assert "nan" not in comparison_csv(rows, SETS).to_csv(index=False)
-    assert "| `tiny` | weak | - | - | - | - | - | - |" in page(rows, summaries)
+    assert "| `tiny` | weak | context | - | - | - | - | - | - |" in page(rows, summaries)
     write_svg(tmp_path / "comparison.svg", ranking_picture(rows, ("recall_at_5", "cosine")).svg)
     drawn = ElementTree.parse(tmp_path / "comparison.svg").getroot()
     assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
@@ -221,7 +222,8 @@ def directions(folder, bank, predictor):
         for one in (predictor, copy_last()):
             write_evaluations(folder / way / one.name, evaluate_splits(its_bank, one, EvaluateParams(full_bank=False)))
         ways[way] = judge_both_ways(folder / way, [predictor.name, "copy_last"], 0)
-    return time_direction(ways["forward"], ways["backward"])
+    recipe, control = ({name: ([ways["forward"][name]], [ways["backward"][name]])} for name in ways["forward"])
+    return time_direction(recipe, control)
 
 
 def test_time_direction_is_nothing_where_time_has_no_direction(tmp_path):
@@ -231,15 +233,17 @@ def test_time_direction_is_nothing_where_time_has_no_direction(tmp_path):
     cell = found["p1"]["val_cosine"]
     assert cell["difference"] == pytest.approx(cell["forward"] - cell["reversed"])
     assert cell["lo"] < 0 < cell["hi"]
-    assert abs(cell["beyond_copy_last"]) < 0.01
-    assert set(found["p1"]["ood_cosine"].values()) == {None}
+    assert abs(cell["beyond"]["copy_last"]["difference"]) < 0.01
+    assert (cell["direction"], cell["by_seed"]) == (None, [cell["difference"]])
+    nothing = found["p1"]["ood_cosine"]
+    assert {nothing[key] for key in ("forward", "reversed", "difference", "lo", "hi", "direction")} == {None}
     own = found["copy_last"]["val_cosine"]
     # of the same pairs of neighbours, but for the first and the last six of an article
     assert own["difference"] == pytest.approx(0, abs=0.02)
-    assert own["beyond_copy_last"] == own["beyond_copy_last_lo"] == own["beyond_copy_last_hi"] == 0
+    assert "beyond" not in own
     chapter = markdown(tables.time_direction(found))
     assert f"| `p1, cosine on val` | {cell['forward']:.3f} |" in chapter
-    assert "| `p1, cosine on ood` | - | - | - | - |" in chapter
+    assert "| `p1, cosine on ood` | - | - | - | - | - | not shown |" in chapter
     assert tables.time_direction({}) is None
 
 
@@ -271,7 +275,8 @@ def test_time_direction_shows_where_a_law_runs_one_way(tmp_path):
     found: Any = directions(tmp_path, bank, from_callable(lambda contexts: contexts[:, -1] @ turned, "law"))
     for key in ("val_recall_at_5", "val_cosine", "ood_cosine"):
         assert found["law"][key]["lo"] > 0.2, key
-        assert found["law"][key]["beyond_copy_last_lo"] > 0.2, key
+        assert found["law"][key]["beyond"]["copy_last"]["lo"] > 0.2, key
+        assert found["law"][key]["direction"] == "forward"
 
 
 def test_reversing_a_bank_twice_gives_it_back():
@@ -289,7 +294,7 @@ def test_the_difference_of_the_best_two_recipes_is_paired():
     several = [from_callable(partial(slot, back), f"r{back}") for back in (1, 2, 3)]
     judged = {one.name: judgement(bank, one) for one in several}
     rows = [
-        {"name": name, "kind": "recipe", "val_recall_at_5": one.value["val_recall_at_5"]}
+        {"name": name, "kind": "recipe", "sees": "context", "val_recall_at_5": one.value["val_recall_at_5"]}
         for name, one in judged.items()
     ]
     found = best_two(rows, judged)
@@ -298,6 +303,9 @@ def test_the_difference_of_the_best_two_recipes_is_paired():
     assert found["difference"] == pytest.approx(rows[0]["val_recall_at_5"] - rows[1]["val_recall_at_5"])
     assert found["lo"] < found["difference"] < found["hi"]
     assert best_two(rows[:1], judged) is None
+    document = best_two([rows[0] | {"sees": "document"}, *rows[1:]], judged)
+    assert document is not None
+    assert document["names"] == ["r2", "r3"]
     assert best_two([rows[0], rows[1] | {"val_recall_at_5": None}], judged) is None
 
 
@@ -319,18 +327,92 @@ def test_files_of_recipes_that_are_not_compared_go_and_nobody_elses(tmp_path, mo
     assert {str(path) for path in Path().rglob("*") if path.is_file()} == set(kept)
 
 
-def test_the_lead_of_the_best_recipe_is_over_the_best_rival_of_each_split():
-    value = {"p1": (0.5, 0.3), "p2": (0.4, 0.6), "oracle": (1.0, 1.0), "decay": (0.45, 0.2), "copy_last": (0.4, 0.35)}
-    noise = np.linspace(-0.1, 0.1, 101)  # of the drawn articles: the same for all, so that differences have none
-    judged, rows = {}, []
-    for name, figures in value.items():
-        keys = dict(zip(("val_recall_at_5", "ood_recall_at_5"), figures, strict=True))
-        judged[name] = Judgement(keys, {key: one + noise for key, one in keys.items()})
-        rows.append({"name": name, "kind": "recipe" if name in ("p1", "p2") else "reference", **keys})
-    found = lead(rows, judged)
-    assert {split: one["rival"] for split, one in found.items()} == {"val": "decay", "ood": "copy_last"}
-    for split, difference in (("val", 0.05), ("ood", -0.05)):
-        assert [found[split][key] for key in ("difference", "lo", "hi")] == pytest.approx([difference] * 3)
-    undefined = [row | {"ood_recall_at_5": None} for row in rows]
-    assert list(lead(undefined, judged)) == ["val"]
-    assert lead([row for row in rows if row["kind"] == "reference"], judged) == {}
+NOISE = np.linspace(-0.1, 0.1, 101)
+"""Of the drawn articles: the same for all, so that differences have none."""
+
+
+def known(sees="context", **figures):
+    """A judgement of these figures; of the ones that it does not have, None."""
+    value = dict.fromkeys(f"{split}_{reading}" for split in ("val", "ood") for reading in RECALLS) | figures
+    return Judgement(value, {key: one + NOISE for key, one in value.items() if one is not None}, sees)
+
+
+def test_every_row_is_held_against_the_best_that_sees_no_more_in_each_reading_and_split():
+    figures = {"p1": ("context", 0.5, 0.3, 0.6), "p2": ("memory", 0.56, 0.56, 0.6), "oracle": ("answer", 1.0, 1.0, 1.0)}
+    figures |= {"decay": ("context", 0.45, 0.2, 0.65), "copy_last": ("context", 0.4, 0.35, 0.6)}
+    figures |= {"decay_memory": ("memory", 0.55, 0.55, 0.6), "article_centroid": ("document", 0.9, 0.1, 0.1)}
+    keys = ("val_recall_at_5", "ood_recall_at_5", "val_recall_at_5_forward")
+    judged = {name: known(sees, **dict(zip(keys, values, strict=True))) for name, (sees, *values) in figures.items()}
+    found = {name: vs_rivals(name, judged) for name in judged}
+    for name, splits in {
+        "p1": (("decay", 0.05), ("copy_last", -0.05), ("decay", -0.05)),
+        "p2": (("decay_memory", 0.01), ("decay_memory", 0.01), ("decay", -0.05)),
+        "copy_last": (("decay", -0.05), ("decay", 0.15), ("decay", -0.05)),  # itself excluded
+        "oracle": (("article_centroid", 0.1), ("decay_memory", 0.45), ("decay", 0.35)),
+    }.items():
+        for key, (rival, difference) in zip(keys, splits, strict=True):
+            split, _, reading = key.partition("_")
+            one = found[name][split][reading]
+            assert one["rival"] == rival
+            assert [one[end] for end in ("difference", "lo", "hi")] == pytest.approx([difference] * 3)
+    assert found["p1"]["ood"]["full_bank_recall_at_5"] == dict.fromkeys(("rival", "difference", "lo", "hi"))
+    assert paired(judged["p1"], None, "val_recall_at_5")["lo"] is None
+
+
+@pytest.mark.parametrize(
+    ("seeds", "controls", "direction"),
+    [
+        ([0.2, 0.25], [0.0, 0.05], "forward"),
+        ([-0.2, -0.25], [0.0, 0.05], "backward"),
+        ([0.3, -0.01], [0.0], None),  # one seed is of the other sign
+        ([0.2, 0.25], [0.0, 0.22], None),  # one control goes as far
+        ([0.2, 0.25], [-0.3, 0.0], "forward"),
+        ([0.2, 0.25], [None], None),
+    ],
+)
+def test_a_direction_is_that_of_all_seeds_and_beyond_every_control(seeds, controls, direction):
+    noise = np.random.default_rng(0).normal(0, 0.005, (9, 400))
+
+    def both(differences, first):
+        sides = []
+        for way in (1, 0):
+            values = [None if one is None else 0.4 + way * one for one in differences]
+            # NaN where undefined, as the files have it
+            draws = [np.nan if value is None else value + noise[first + at] * way for at, value in enumerate(values)]
+            sides.append(
+                [
+                    Judgement(
+                        dict.fromkeys(DIRECTED, value),
+                        dict.fromkeys(DIRECTED, np.full(400, np.nan) + draw if value is None else draw + np.zeros(400)),
+                    )
+                    for value, draw in zip(values, draws, strict=True)
+                ]
+            )
+        return tuple(sides)
+
+    others = {f"c{at}": both([one], 3 + at) for at, one in enumerate(controls)}
+    cell = time_direction({"p1": both(seeds, 0)}, others)["p1"]["val_recall_at_5"]
+    assert cell["direction"] == direction
+    assert cell["by_seed"] == pytest.approx(seeds)
+    assert cell["difference"] == pytest.approx(np.mean(seeds))
+    alone = np.quantile(noise[0], 0.975) - np.quantile(noise[0], 0.025)
+    assert cell["hi"] - cell["lo"] < 0.85 * alone  # of the mean of two seeds
+    for name, own in zip(others, controls, strict=True):
+        beyond = None if own is None else pytest.approx(np.mean(seeds) - own)
+        assert cell["beyond"][name]["difference"] == beyond
+
+
+def test_the_file_of_the_comparison_has_a_row_a_line(tmp_path):
+    whole = {"rows": [{"name": "p1", "val": {"profile": {"0": float("nan")}}}, {"name": "p2"}], "empty": {}, "one": 1}
+    write_json(tmp_path / "a.json", whole, unfolded=2)
+    lines = (tmp_path / "a.json").read_text().splitlines()
+    assert lines[1:5] == [
+        '  "rows": [',
+        '    {"name": "p1", "val": {"profile": {"0": null}}},',
+        '    {"name": "p2"}',
+        "  ],",
+    ]
+    assert json.loads("".join(lines)) == {
+        **whole,
+        "rows": [{"name": "p1", "val": {"profile": {"0": None}}}, {"name": "p2"}],
+    }

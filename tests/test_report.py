@@ -72,6 +72,9 @@ class Page(HTMLParser):
             self.cells[-1] += data
 
 
+SIGHTED = {**made.RECIPES, "p9_document": (0.57, 0.5, -0.1, 0.6), "p9_memory": (0.56, 0.5, -0.1, 0.6)}
+
+
 def reached(frontier, rows):
     """The frontier as the page shows it, with its answer."""
     return reach(frontier, "" if frontier is None else answer(frontier, rows))
@@ -84,7 +87,7 @@ def usual():
 
 @pytest.fixture(scope="module")
 def many():
-    recipes = made.many_recipes(25)
+    recipes = made.many_recipes(25) | {"p9_document": SIGHTED["p9_document"]}
     run = made.run(seed=7, **{"train.epochs.a": 1})
     return made.page(comparison=made.comparison(recipes), training=made.training(list(recipes)), run=run)
 
@@ -112,9 +115,16 @@ def hostile():
         'style="#010101" id="a"': (0.2, 0.4, -0.2, 0.5),
     }
     comparison = made.comparison(recipes, about=HOSTILE)
-    comparison["time_direction"] = {HOSTILE: {"val_recall_at_5": {"forward": 0.1}}}
+    comparison["time_direction"] = {HOSTILE: made.comparison(time_direction=True)["time_direction"]["p1"]}
     ladder = made.ladder([HOSTILE, "$x_{$"])
     return made.page(comparison=comparison, training=made.training([HOSTILE, "$x_{$"]), ladder=ladder)
+
+
+@pytest.fixture(scope="module")
+def stopped():
+    """p5 went no further than phase A, so that its variants are left out."""
+    out = {"left_out": {"time_direction": ["p5"], "seeds": ["p5"]}}
+    return made.page(comparison=made.comparison(stopped=["p5"]) | out)
 
 
 @pytest.fixture(params=["usual", "many", "bare", "hostile"])
@@ -173,7 +183,7 @@ def test_every_recipe_is_in_the_tables_of_a_long_comparison(many):
     cells = Page(many).cells
     for name in made.many_recipes(25):
         assert cells.count(name) >= 4, name
-    assert "17 other recipes" in many
+    assert "18 other recipes" in many
 
 
 def test_hostile_names_are_text(hostile):
@@ -193,36 +203,87 @@ def test_undefined_figures_are_dashes_with_a_note(bare):
 @pytest.mark.parametrize(
     ("recall", "says", "tone"),
     [
-        (0.56, "beats copy_last on val (+0.061) and beats copy_last on ood (+0.055)", "good"),
-        (0.5, "cannot be told from copy_last on val (+0.001)", "open"),
-        (0.33, "loses to copy_last on val (−0.169)", "bad"),
+        (0.56, "it leads copy_last on val (+0.061 [+0.0", "good"),
+        (0.5, "it has no lead over copy_last on val (+0.001 [−0.0", "open"),
+        (0.33, "it has no lead, but trails copy_last on val (−0.169 [−0.", "bad"),
     ],
 )
 def test_the_verdict_names_the_best_and_its_lead_over_the_best_rival(recall, says, tone):
-    whole = made.comparison({"p1": (0.3, 0.5, -0.1, 0.6), "p9": (recall, 0.5, -0.1, 0.6)})
-    rows, lead = whole["rows"], whole["lead"]
+    rows = made.comparison({"p1": (0.3, 0.5, -0.1, 0.6), "p9": (recall, 0.5, -0.1, 0.6)})["rows"]
     two = {"names": ["p9", "p1"], "difference": recall - 0.3, "lo": 0.01, "hi": 0.4}
-    found = verdict(rows, reached(made.frontier(), rows), two, lead)
-    assert found.headline.startswith("p9 is the best recipe")
-    assert "(paired difference" in found.sentences[0]
-    for unclear in (None, two | {"lo": 0.0}, two | {"lo": None}, two | {"names": ["p9", "p2"]}):
-        assert verdict(rows, reached(made.frontier(), rows), unclear, lead).headline.startswith(
-            "p9 and p1 cannot be told apart; p9 "
-        )
+    found = verdict(rows, reached(made.frontier(), rows), two)
+    leads = "A formula leads: copy_last. " if recall < 0.499 else ""
+    assert found.headline.startswith(f"{leads}p9 is the best recipe")
     assert says in found.headline
+    assert re.search(r"copy_last on ood \([+−]0\.\d{3} \[", found.headline)
+    assert ("copy_last is ahead of every recipe that sees as much: R@5 0.499 [" in found.sentences[0]) == bool(leads)
+    assert "(paired difference" in found.sentences[bool(leads)]
+    for unclear in (None, two | {"lo": 0.0}, two | {"lo": None}, two | {"names": ["p9", "p2"]}):
+        other = verdict(rows, reached(made.frontier(), rows), unclear).headline
+        assert other.startswith(f"{leads}p9 and p1 cannot be told apart; p9 ")
     assert found.tiles[1].tone == tone
-    assert found.tiles[1].note.endswith("over copy_last (0.499)")
+    assert found.tiles[1].note.endswith("against copy_last (0.499), the best that sees as much")
     assert found.tiles[4].value == "not reached"
-    assert 2 <= len(found.sentences) <= 4
+    assert 3 <= len(found.sentences) <= 5
 
 
 @pytest.mark.parametrize(("low", "high", "tone"), [(0.0, 0.1, "open"), (-0.1, 0.0, "open"), (1e-9, 0.1, "good")])
 def test_an_interval_that_touches_zero_shows_nothing(low, high, tone):
-    lead = {"val": {"rival": "copy_last", "difference": 0.05, "lo": low, "hi": high}}
-    found = verdict(made.comparison()["rows"], reach(None, ""), None, lead)
+    rows = made.comparison(undefined=("ood",))["rows"]
+    best = next(row for row in rows if row["name"] == "p1")
+    best["vs_rival"]["val"]["recall_at_5"] |= {"difference": 0.05, "lo": low, "hi": high}
+    found = verdict(rows, reach(None, ""))
     assert found.tiles[1].tone == tone
     assert (found.tiles[2].value, found.tiles[2].tone) == ("–", "open")  # nothing on ood
     assert " on ood" not in found.headline
+
+
+def test_a_formula_that_leads_and_what_each_recipe_sees_are_named_first():
+    rows = made.comparison(SIGHTED)["rows"]
+    found = verdict(rows, reach(None, ""), None, ["decay", "centred_0.5"])
+    assert found.headline.startswith(
+        "Formulas lead: decay and centred_0.5. p9_memory and p1 cannot be told apart; p9_m"
+    )
+    assert found.sentences[0] == "decay and centred_0.5 pass every certified gate without being trained."
+    said = [line for line in found.sentences if line.startswith("Of the recipes that see ")]
+    assert [line.partition(": it ")[0] for line in said] == [
+        "Of the recipes that see the context alone, p1 is the best",
+        "Of the recipes that see the whole document, p9_document is the best",
+    ]
+    next(row for row in rows if row["name"] == "copy_last")["numbers"] = "none"
+    for row in rows:
+        if row["name"] == "p9_memory":
+            row["sees"] = "document"
+    assert "copy_last (none) is ahead of every recipe" in verdict(rows, reach(None, "")).sentences[0]
+
+
+def test_rows_that_see_the_document_are_marked_in_tables_and_pictures(many):
+    heads = re.findall(r'<th scope="row"[^>]*>.*?</th>', many)
+    document = [head for head in heads if "p9_<wbr>document" in head]
+    assert len(document) > 10
+    assert all(head.endswith("<sup>†</sup></th>") for head in document)
+    others = [head for head in heads if "<sup>†" in head and head not in document]
+    assert others
+    assert all("article_<wbr>centroid" in head for head in others)
+    assert Page(many).text.count(numbers.LEGEND) >= 8
+    assert len(re.findall(r"<text [^>]*>p9_document †</text>", many)) >= 3
+    text = made.text(made.comparison(SIGHTED))
+    assert "| `p9_document` † | " in text
+    assert text.count(f"\n\n{numbers.LEGEND}.") >= 4
+
+
+def test_a_row_shows_its_rivals_in_each_reading_its_steps_and_its_numbers():
+    row = next(row for row in made.comparison()["rows"] if row["name"] == "p1")
+    shown = {line.name: line.cells for line in tables.row_figures(row).lines}
+    for title in ("masked", "full bank"):
+        assert re.fullmatch(r"\[−0\.\d+, −0\.\d+\] copy_last", shown[f"R@5 − best rival, {title}"][0].interval)
+    assert tables.rollout_steps(row) is None
+    step = {"cosine": 0.4, "recall_at_5": 0.3, "recall_at_5_lo": 0.25, "recall_at_5_hi": 0.35, "ranked": 40}
+    row["val"]["rollout_by_step"] = {"1": step, "2": dict.fromkeys(step)}
+    table = tables.rollout_steps(row)
+    assert table is not None
+    assert [(cell.text, cell.interval) for cell in table.lines[0].cells[:2]] == [("0.300", "[0.250, 0.350]"), ("–", "")]
+    assert [line.name for line in table.lines] == ["step 1", "step 2"]
 
 
 def test_who_else_beats_copying_and_who_is_forward():
@@ -241,12 +302,12 @@ def test_what_is_tied_or_unknown_is_said_to_be():
     rows = made.comparison({"p1": (0.3, 0.5, -0.1, 0.6), "p9": (0.3, 0.5, -0.1, 0.6)})["rows"]
     for row in rows:
         row |= {"gates_certified": 1, "gates_certified_of": 4, "status": "weak"}
-    assert "p1 and p9 come closest with 1 of 4" in verdict(rows, reach(None, "")).sentences[2]
+    assert "p1 and p9 come closest with 1 of 4" in verdict(rows, reach(None, "")).sentences[-2]
     for row in rows:
         row |= {"gates_certified": 0, "gates_certified_of": 0, "val_r5_vs_copy_last_lo": None}
     found = verdict(rows, reach(None, ""))
-    assert "no certified gate can be told" in found.sentences[2]
-    assert "Nothing else" not in found.sentences[1]
+    assert "no certified gate can be told" in found.sentences[-2]
+    assert "Nothing else" not in found.sentences[-3]
 
 
 def test_few_articles_are_warned_of():
@@ -288,14 +349,13 @@ def test_the_matrix_says_what_the_oracle_fails_and_which_sets_nobody_passes(usua
     assert "No trained recipe passes certified." in certified
 
 
-def test_the_page_says_what_each_recipe_passed_after_each_phase_and_who_was_stopped(usual):
+def test_the_page_says_what_each_recipe_passed_after_each_phase_and_who_was_stopped(usual, stopped):
     without = made.page(comparison=made.comparison() | {"after_phases": {}})
     assert not re.search("<summary>(After each|[^<]*after) phase", without)
     section = usual[usual.index("<summary>After each phase</summary>") : usual.index('<section id="direction"')]
     assert "every recipe goes through all phases" in section
     assert "stage_a" in section
     assert "after A</td>" not in section
-    stopped = made.page(comparison=made.comparison(stopped=["p5"]))
     section = stopped[stopped.index("<summary>After each phase</summary>") : stopped.index('<section id="direction"')]
     assert "goes no further" in section
     lines = {name: next(line for line in section.splitlines() if f">{name}<" in line) for name in ("p1", "p5")}
@@ -304,16 +364,12 @@ def test_the_page_says_what_each_recipe_passed_after_each_phase_and_who_was_stop
     assert "margin_val" in lines["p1"]
 
 
-def test_the_page_leaves_stopped_recipes_out_of_claims_and_variants_and_says_so():
-    alone = made.comparison(stopped=["p1"]) | {"left_out": {"time_direction": ["p1"], "seeds": ["p1"]}}
-    page = made.page(comparison=alone)
-    claims = page[page.index('<section id="claims"') :]
-    assert "p1 was stopped after phase A." in claims
-    assert "no recipe was trained on reversed articles" not in page
-    assert page.count("<p>Left out: p1, stopped after phase A") == 2
-    assert {"seeds", "direction"} <= set(Page(page).ids)
-    beside = made.comparison(time_direction=True, seeds=True) | {"left_out": {"time_direction": ["p5"], "seeds": []}}
-    assert made.page(comparison=beside).count("Left out: p5, stopped after phase A") == 1
+def test_the_page_leaves_stopped_recipes_out_of_claims_and_variants_and_says_so(stopped):
+    claims = stopped[stopped.index('<section id="claims"') :]
+    assert "p5 was stopped after phase A." in claims
+    assert "no recipe was trained on reversed articles" not in stopped
+    assert stopped.count("<p>Left out: p5, stopped after phase A") == 2
+    assert {"seeds", "direction"} <= set(Page(stopped).ids)
 
 
 def test_only_figures_worth_a_mark_are_marked():
@@ -445,7 +501,8 @@ def test_a_run_that_dvc_did_not_write_down_whole_is_said_to_be_none_of_its():
 
 def test_what_the_page_does_not_show_follows_from_what_was_run():
     params = read_params(ROOT / "params.yaml")
-    first, second = what_was_run(params, {}, {}, {"p1": {"seeds": [42, 43]}}).not_shown
+    first, second, third = what_was_run(params, {}, {}, {"p1": {"seeds": [42, 43]}}).not_shown
+    assert "does not allow for the picking" in third
     assert "sotu; ood: wikipedia" in first
     assert "one seed (but p1 with 42, 43)" in second
     brought = {**params, "data": {**params["data"], "kind": "vectors", "ood": None}}

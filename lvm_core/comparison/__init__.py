@@ -11,6 +11,8 @@ from typing import Any
 
 from lvm_core.comparison import rows
 from lvm_core.comparison.as_published import beside_ours
+from lvm_core.comparison.direction import Both, Cells, time_direction
+from lvm_core.comparison.rivals import best_two
 from lvm_core.comparison.rows import COPYING
 from lvm_core.config.figures import MORE, ROW_FIGURES, SPLITS
 from lvm_core.config.gates import GatesParams
@@ -58,7 +60,8 @@ def build_comparison(
         sets: name of the set that each recipe is judged by after each phase.
         seed: of the draws of articles.
         reversed_too: recipes that were trained on articles read backwards too.
-        repeats: own seed and further seeds of each recipe that was trained with several.
+        repeats: own seed and further seeds of each recipe that was trained with several (backwards too where it is in
+            `reversed_too`).
 
     Raises:
         LvmError: an evaluation is missing or damaged (names the file).
@@ -96,13 +99,14 @@ def build_comparison(
         "splits": {split: {key: summaries["copy_last"][split][key] for key in rows.SHARED} for split in SPLITS},
         "rows": details,
         "more": _more(judgements),
-        "best_two": rows.best_two(table, judgements),
-        "lead": rows.lead(table, judgements),
+        "best_two": best_two(table, judgements),
         "gates_policy": gates.policy,
         "gates_in_force": gates.in_force,
         "gates": to_json(results),
         "after_phases": to_json(after_phases),
-        "time_direction": _time_direction(whole, seed) if whole else {},
+        "time_direction": _time_direction({name: repeats[name][1] if name in repeats else () for name in whole}, seed)
+        if whole
+        else {},
         "seeds": spread,
         "left_out": {
             "time_direction": [name for name in reversed_too if name in stopped],
@@ -117,14 +121,24 @@ def _variant(name: str, seed: int) -> Judgement:
     return read_judgements(evaluation_directory(seed_variant(seed)), [name])[name]
 
 
-def _time_direction(names: Sequence[str], seed: int) -> dict[str, rows.Cells]:
-    """Figures of the named recipes and of predictors that only copy, on articles read forwards and backwards."""
-    forward, backward = (
-        judge_both_ways(evaluation_directory(recipes), names, seed)
-        | judge_both_ways(evaluation_directory(references), COPYING, seed)
-        for recipes, references in (("c", "references"), (REVERSED, f"references-{REVERSED}"))
-    )
-    return rows.time_direction(forward, backward)
+def _time_direction(seeds: Mapping[str, Sequence[int]], seed: int) -> dict[str, Cells]:
+    """Figures of recipes and of predictors that know no direction, on articles read forwards and backwards.
+
+    `seeds`: by recipe, the further ones that it was trained with in either direction; `seed`: of the draws.
+    """
+
+    def judged(names: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Judgement]]:
+        return [judge_both_ways(evaluation_directory(kind), names, seed) for kind in kinds]
+
+    def both(names: Sequence[str], forwards: Sequence[str], backwards: Sequence[str]) -> dict[str, Both]:
+        sides = judged(names, forwards), judged(names, backwards)
+        return {name: ([one[name] for one in sides[0]], [one[name] for one in sides[1]]) for name in names}
+
+    recipes: dict[str, Both] = {}
+    for name, others in seeds.items():
+        variants = [seed_variant(other) for other in others]
+        recipes |= both([name], ["c", *variants], [REVERSED, *(f"{REVERSED}-{one}" for one in variants)])
+    return time_direction(recipes, both(COPYING, ["references"], [f"references-{REVERSED}"]))
 
 
 def _more(judgements: Mapping[str, Judgement]) -> dict[str, dict[str, list[float | None]]]:

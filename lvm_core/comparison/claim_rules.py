@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
+from lvm_core.comparison.rows import COPYING
 from lvm_core.fivecat.statistics import FEWEST_ARTICLES, WORTH_HAVING
 
 STEADY = 0.7
@@ -30,9 +31,6 @@ SCALARS = {WEAK: 0.03, "p5_1": 0.10, "p5_nuclear": 0.20}
 """The positional scalars that the claim is about, and the recipes that have them unless a run sets others."""
 
 ATTENTION_BIASED = ("p5_1", "p6")
-
-SIMILARITY_ONLY = ("copy_last", "context_mean")
-"""References that know how similar chunks are and no direction of time; their ranks still differ between the two."""
 
 ONE_RUN = "One training run and its trend over the epochs; there is no interval."
 
@@ -100,33 +98,51 @@ def _defined(value: float | None, what: str) -> float:
 
 
 def mse_closer(evidence: Evidence) -> Finding:
-    """The closeness to the last chunk, beyond that to the target, over the epochs of p1 on dev."""
+    """The cosine with the last chunk over the epochs of p1 on dev, and what it has beyond that with the target."""
     curve = evidence.curve("p1")
-    excess = curve["dev_cosine_last"] - curve["dev_cosine"]
-    what = "the cosine of the prediction with the last chunk minus that with the target"
-    return _trend(curve["epoch"], excess, what, rising="confirmed", falling="refuted")
+    if len(curve) < EPOCHS:
+        return _too_short(curve)
+    last, beyond = curve["dev_cosine_last"], curve["dev_cosine_last"] - curve["dev_cosine"]
+    trends = [_trend(curve["epoch"], values) for values in (last, beyond)]
+    sentence = (
+        f"Over {len(curve)} epochs of p1 on dev, {_course('its cosine with the last chunk', last, trends[0])}, and "
+        f"{_course('what that has beyond its cosine with the target', beyond, trends[1])}; a copy of the last chunk "
+        f"has the cosine 1. {ONE_RUN}"
+    )
+    if min(trends) >= STEADY:
+        return Finding("confirmed", sentence)
+    return Finding("refuted" if min(trends) <= -STEADY else "undecided", sentence)
 
 
 def mse_worse(evidence: Evidence) -> Finding:
-    """R@5 over the epochs of p1 on dev."""
+    """R@5 over the epochs of p1 on dev; the cosine with the last chunk is told, but has no part in the verdict."""
     curve = evidence.curve("p1")
-    found = _trend(curve["epoch"], curve["dev_recall_at_5"], "R@5", rising="refuted", falling="confirmed")
-    return Finding(found.verdict, f"{found.sentence} {PUBLISHED_PAIR}")
-
-
-def _trend(epochs: pd.Series, values: pd.Series, what: str, *, rising: Verdict, falling: Verdict) -> Finding:
-    """Judge values by whether they rise or fall steadily with the epoch; neither is undecided."""
-    if len(values) < EPOCHS:
-        return Finding(
-            "undecided", f"{len(values)} epochs of p1 with dev figures; it takes {EPOCHS} to see a trend. {ONE_RUN}"
-        )
-    correlation = float(pd.DataFrame({"epoch": epochs, "value": values}).corr("spearman").to_numpy()[0, 1])
-    trend = 0.0 if math.isnan(correlation) else correlation  # NaN: all values are the same
+    if len(curve) < EPOCHS:
+        return _too_short(curve)
+    recall, last = curve["dev_recall_at_5"], curve["dev_cosine_last"]
+    trend = _trend(curve["epoch"], recall)
     sentence = (
-        f"Over {len(values)} epochs of p1 on dev, {what} went from {values.iloc[0]:.3f} to {values.iloc[-1]:.3f} "
-        f"(rank correlation with the epoch {trend:+.2f}). {ONE_RUN}"
+        f"Over {len(curve)} epochs of p1 on dev, {_course('R@5', recall, trend)}, while "
+        f"{_course('its cosine with the last chunk', last, _trend(curve['epoch'], last))}. {ONE_RUN} {PUBLISHED_PAIR}"
     )
-    return Finding(rising if trend >= STEADY else falling if trend <= -STEADY else "undecided", sentence)
+    return Finding("refuted" if trend >= STEADY else "confirmed" if trend <= -STEADY else "undecided", sentence)
+
+
+def _too_short(curve: pd.DataFrame) -> Finding:
+    return Finding(
+        "undecided", f"{len(curve)} epochs of p1 with dev figures; it takes {EPOCHS} to see a trend. {ONE_RUN}"
+    )
+
+
+def _trend(epochs: pd.Series, values: pd.Series) -> float:
+    """Rank correlation with the epoch; 0 where all values are the same."""
+    correlation = float(pd.DataFrame({"epoch": epochs, "value": values}).corr("spearman").to_numpy()[0, 1])
+    return 0.0 if math.isnan(correlation) else correlation
+
+
+def _course(what: str, values: pd.Series, trend: float) -> str:
+    """How a figure went, in words."""
+    return f"{what} went from {values.iloc[0]:.3f} to {values.iloc[-1]:.3f} (rank correlation {trend:+.2f})"
 
 
 def curriculum_alone(evidence: Evidence) -> Finding:
@@ -173,39 +189,46 @@ def signal_has_direction(evidence: Evidence) -> Finding:
 
 
 def _direction_sentence(evidence: Evidence) -> str:
-    """The same recipes on reversed articles, beside what copying, which knows no direction, differs by there."""
+    """The same recipes on reversed articles, beside the differences of what knows no direction."""
     cells = {name: figures.get("val_recall_at_5") or {} for name, figures in evidence.time_direction.items()}
-    compared = ("forward", "reversed", "difference", "lo", "hi")
-    found = {name: cell for name, cell in cells.items() if all(cell.get(key) is not None for key in compared)}
-    differences = {name: _interval(cell["difference"], cell["lo"], cell["hi"]) for name, cell in found.items()}
-    known = [name for name in SIMILARITY_ONLY if name in found]
+    found = {name: cell for name, cell in cells.items() if all(cell.get(key) is not None for key in COMPARED)}
     shown = [
-        f"{name} {cell['forward']:.3f} forward, {cell['reversed']:.3f} reversed, {differences[name]}: "
-        + _beyond_copying(cell, [found[other]["difference"] for other in known], evidence.articles())
+        f"{name} {cell['forward']:.3f} forward, {cell['reversed']:.3f} reversed, {_of(cell)}: "
+        + _direction(cell, evidence.articles())
         for name, cell in found.items()
-        if name not in SIMILARITY_ONLY
+        if name not in COPYING
     ]
     if not shown:
         return "What could show a direction, the same recipe on reversed articles, has not been measured."
     sentence = f"What can show a direction is the same recipe on reversed articles (R@5 on val): {'; '.join(shown)}."
-    own = ", ".join(f"{name} {differences[name]}" for name in known)
-    return f"{sentence} What knows similarity alone differs too: {own}." if own else sentence
+    own = ", ".join(f"{name} {_of(found[name])}" for name in COPYING if name in found)
+    return f"{sentence} What knows no direction differs too: {own}." if own else sentence
 
 
-def _beyond_copying(cell: Mapping[str, Any], controls: Sequence[float], articles: int | None) -> str:
-    """A direction is spoken of only where a recipe's own difference is not 0 and goes beyond those of all controls."""
-    value, low, high = (cell.get(f"beyond_copy_last{end}") for end in ("", "_lo", "_hi"))
-    if value is None or low is None or high is None:
-        return "not compared with copy_last's own difference, so this shows no direction"
-    numbers = f"{_interval(value, low, high)} beyond copy_last's own difference"
+COMPARED = ("forward", "reversed", "difference", "lo", "hi")
+
+
+def _of(cell: Mapping[str, Any]) -> str:
+    return _interval(cell["difference"], cell["lo"], cell["hi"])
+
+
+def _direction(cell: Mapping[str, Any], articles: int | None) -> str:
+    """What a recipe's cell shows: a direction only where the comparison says so, and on enough articles."""
+    controls = {name: one for name, one in cell["beyond"].items() if one["lo"] is not None}
+    if not controls:
+        return "not compared with what knows no direction, so this shows none"
+    nearest = min(controls, key=lambda name: abs(controls[name]["difference"]))
+    seeds = cell["by_seed"]
+    numbers = f"beyond {nearest}'s own difference, the nearest of {len(controls)}, {_of(controls[nearest])}"
+    numbers += f"; by seed {', '.join(f'{one:+.3f}' for one in seeds)}" if len(seeds) > 1 else "; one seed"
     if articles is not None and articles < FEWEST_ARTICLES:
-        return f"{numbers}, of {articles} article(s): too few to show a direction"
-    if len(controls) == len(SIMILARITY_ONLY):
-        if min(cell["lo"], low) > 0 and cell["difference"] > max(controls):
-            return f"{numbers}: forward is easier"
-        if max(cell["hi"], high) < 0 and cell["difference"] < min(controls):
-            return f"{numbers}: backward is easier"
-    return f"{numbers}: as far as can be seen no larger than what copying shows, so this shows no direction"
+        return f"{numbers}; {articles} article(s) are too few to show a direction"
+    said = {
+        "forward": "forward is easier",
+        "backward": "backward is easier",
+        None: "this shows no direction",
+    }
+    return f"{numbers}; {said[cell['direction']]}"
 
 
 def penalties_unstable(evidence: Evidence) -> Finding:

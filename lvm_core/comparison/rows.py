@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lvm_core.comparison.rivals import paired, vs_rivals
 from lvm_core.config.figures import HEADLINE, MORE, SPLITS, headline
 from lvm_core.config.gates import GatesParams
-from lvm_core.config.references import REFERENCES
-from lvm_core.fivecat.statistics import Judgement, interval
+from lvm_core.fivecat.statistics import Judgement
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.readers import read_yaml
 from lvm_core.selection import AfterPhases, SetResult
@@ -25,15 +25,13 @@ ENDS = ("lo", "hi")
 BASELINES = ("copy_last", "p1")
 """Rows whose masked R@5 on val is subtracted from every row's, on the same drawn articles."""
 
-SEEING = tuple(name for name, sees in REFERENCES.items() if sees in ("document", "answer"))
-"""References that see the whole article, or what is to be predicted: no rivals of what reads as it goes."""
-
-COPYING = ("copy_last", "context_mean")
-"""References that are judged on articles read backwards too."""
+COPYING = ("copy_last", "context_mean", "corpus_mean", "random", "article_centroid")
+"""References that are judged on articles read backwards too: all that read no order, and the last chunk."""
 
 FIGURES = (
     *(f"{split}_{figure}" for split in SPLITS for figure in HEADLINE),
     *(f"val_r5_vs_{baseline}" for baseline in BASELINES),
+    *(f"{split}_r5_vs_rival" for split in SPLITS),
 )
 """Figures of a row, each with an interval."""
 
@@ -45,7 +43,7 @@ def columns(sets: Sequence[str]) -> tuple[str, ...]:
     """Columns of metrics/comparison.csv (a contract)."""
     gates = (column for name in sets for column in (f"gates_{name}", f"gates_{name}_of"))
     figures = (column for x in FIGURES for column in (x, *(f"{x}_{end}" for end in ENDS)))
-    return ("name", "kind", "status", *gates, *figures, "seeds", *(f"{x}_sd" for x in SPREAD))
+    return ("name", "kind", "sees", "status", *gates, *figures, "seeds", *(f"{x}_sd" for x in SPREAD))
 
 
 def about_recipes(names: Sequence[str], recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -105,54 +103,22 @@ def comparison_rows(
 
 
 def with_intervals(rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, Judgement]) -> list[dict[str, Any]]:
-    """The rows with the 95 % interval of each figure, and with the paired differences to the baselines."""
-    point = {row["name"]: row["val_recall_at_5"] for row in rows}
+    """The rows with what each `sees`, the interval of each figure, and paired differences to baselines and best rivals.
+
+    The differences to the best rivals are figures for masked R@5, and stand under `vs_rival` for every reading.
+    """
     complete = []
     for row in rows:
-        values, drawn = dict(row), dict(judgements[row["name"]].draws)
-        for baseline in BASELINES:
-            key, pair = f"val_r5_vs_{baseline}", (row["val_recall_at_5"], point.get(baseline))
-            values[key] = None if None in pair else pair[0] - pair[1]
-            if values[key] is not None:
-                drawn[key] = drawn["val_recall_at_5"] - judgements[baseline].draws["val_recall_at_5"]
-        for figure in FIGURES:
-            ends = (None, None) if values[figure] is None else interval(drawn[figure])
-            values |= {f"{figure}_{end}": value for end, value in zip(ENDS, ends, strict=True)}
+        own, rivals = judgements[row["name"]], vs_rivals(row["name"], judgements)
+        values = {"name": row["name"], "kind": row["kind"], "sees": own.sees, **row, "vs_rival": rivals}
+        for figure in (f"{split}_{name}" for split in SPLITS for name in HEADLINE):
+            values |= dict(zip((f"{figure}_{end}" for end in ENDS), own.interval(figure), strict=True))
+        differences = {f"val_r5_vs_{one}": paired(own, judgements.get(one), "val_recall_at_5") for one in BASELINES}
+        differences |= {f"{split}_r5_vs_rival": found["recall_at_5"] for split, found in rivals.items()}
+        for figure, found in differences.items():
+            values |= {figure: found["difference"], **{f"{figure}_{end}": found[end] for end in ENDS}}
         complete.append(values)
     return complete
-
-
-def best_two(rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, Judgement]) -> dict[str, Any] | None:
-    """The paired difference in masked R@5 on val of the two best recipes: can they be told apart?"""
-    names = [row["name"] for row in rows if row["kind"] == "recipe" and row["val_recall_at_5"] is not None][:2]
-    if len(names) < 2:
-        return None
-    first, second = (judgements[name] for name in names)
-    low, high = interval(first.draws["val_recall_at_5"] - second.draws["val_recall_at_5"])
-    point = {row["name"]: row["val_recall_at_5"] for row in rows}
-    return {"names": names, "difference": point[names[0]] - point[names[1]], "lo": low, "hi": high}
-
-
-def lead(rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, Judgement]) -> dict[str, dict[str, Any]]:
-    """By split, the paired difference in masked R@5 of the best recipe (on val) and its best rival on that split.
-
-    Rivals are the reference predictors, but those that see the answer. A split without R@5 is left out.
-    """
-    best = next((row for row in rows if row["kind"] == "recipe" and row["val_recall_at_5"] is not None), None)
-    if best is None:
-        return {}
-    found = {}
-    for split in SPLITS:
-        key = f"{split}_recall_at_5"
-        defined = [
-            row for row in rows if row["kind"] == "reference" and row["name"] not in SEEING and row[key] is not None
-        ]
-        if defined and best[key] is not None:
-            rival = max(defined, key=lambda row: row[key])
-            draws = [judgements[row["name"]].draws[key] for row in (best, rival)]
-            ends = _with_ends("difference", best[key] - rival[key], draws[0] - draws[1], ("lo", "hi"))
-            found[split] = {"rival": rival["name"], **ends}
-    return found
 
 
 def with_gates(
@@ -212,45 +178,6 @@ def judge_phases(
     return found
 
 
-DIRECTED = tuple(f"{split}_{x}" for split in SPLITS for x in ("recall_at_5", "mrr", "cosine", "centred_cosine"))
-"""Figures compared between the two directions of time."""
-
-Cells = dict[str, dict[str, float | None]]
-"""By figure: `forward`, `reversed`, `difference` (positive: forwards is better), `lo`, `hi`, None where undefined."""
-
-
-def time_direction(forward: Mapping[str, Judgement], backward: Mapping[str, Judgement]) -> dict[str, Cells]:
-    """Figures of recipes and of predictors that only copy, in both directions, with paired intervals.
-
-    The articles, the targets and so the draws are the same in both directions and for all rows. Ranks within an article
-    are not symmetric, so that predictors which know nothing of time differ too: `beyond_copy_last` (with `_lo`, `_hi`)
-    is what a row's difference has beyond that of `copy_last`.
-    """
-    tables: dict[str, Cells] = {}
-    trivial = backward["copy_last"]
-    for name in backward:
-        tables[name] = {}
-        for key in DIRECTED:
-            pair, plain = (forward[name], backward[name]), (forward["copy_last"], trivial)
-            values = [judgement.value[key] for judgement in (*pair, *plain)]
-            cell: dict[str, float | None] = {"forward": values[0], "reversed": values[1]}
-            own, theirs = (one.draws[key] - other.draws[key] for one, other in (pair, plain))
-            cell |= _with_ends("difference", _less(*values[:2]), own, ("lo", "hi"))
-            beyond = _less(_less(*values[:2]), _less(*values[2:]))
-            ends = ("beyond_copy_last_lo", "beyond_copy_last_hi")
-            tables[name][key] = cell | _with_ends("beyond_copy_last", beyond, own - theirs, ends)
-    return tables
-
-
-def _less(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one - other
-
-
-def _with_ends(name: str, value: float | None, draws: np.ndarray, ends: tuple[str, str]) -> dict[str, float | None]:
-    found = (None, None) if value is None else interval(draws)
-    return {name: value, **dict(zip(ends, found, strict=True))}
-
-
 def seed_spread(by_seed: Mapping[int, Judgement], copy_last: Judgement) -> dict[str, Any]:
     """Spread of a recipe's figures over the seeds it was trained with, and what each has beyond `copy_last`."""
     figures = {}
@@ -272,9 +199,7 @@ def seed_spread(by_seed: Mapping[int, Judgement], copy_last: Judgement) -> dict[
 
 
 def _against(own: Judgement, copy_last: Judgement, key: str = "val_recall_at_5") -> dict[str, float | None]:
-    difference = _less(own.value[key], copy_last.value[key])
-    ends = _with_ends("difference", difference, own.draws[key] - copy_last.draws[key], ("lo", "hi"))
-    return {"recall_at_5": own.value[key], **ends}
+    return {"recall_at_5": own.value[key], **paired(own, copy_last, key)}
 
 
 def profile_table(summary: Mapping[str, Any]) -> pd.DataFrame:

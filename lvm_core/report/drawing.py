@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from scipy.optimize import isotonic_regression
 
-from lvm_core.report.numbers import is_defined
+from lvm_core.report.numbers import MARK, is_defined
 from lvm_core.runtime.files import write_text
 
 mpl.use("Agg")
@@ -201,9 +201,10 @@ def place_labels(
     return left_out
 
 
-def shortened(name: str, most: int = 18) -> str:
-    """A name as it stands in a picture."""
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+def shortened(label: str, most: int = 18) -> str:
+    """A name as it stands in a picture; its mark stays."""
+    name = label.removesuffix(f" {MARK}")
+    return (name if len(name) <= most else f"{name[: most - 1]}…") + label[len(name) :]
 
 
 def write_svg(path: str | Path, svg: str) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 UNDEFINED = "–"
 
 MINUS = "−"
+
+MARK = "†"
+
+LEGEND = f"{MARK} sees the whole document, which a text that is being written does not have"
+"""Of rows marked so, in tables and pictures."""
 
 
 def number(value: Any, digits: int = 3, *, sign: bool = False) -> str:
@@ -42,6 +48,11 @@ def bracket(low: Any, high: Any, *, sign: bool = False) -> str:
 def with_interval(value: Any, low: Any, high: Any, *, sign: bool = False) -> str:
     """A figure and its interval."""
     return f"{number(value, sign=sign)} {bracket(low, high, sign=sign)}".rstrip()
+
+
+def marks(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The mark behind each row's name, by name: of those that see the whole document; empty for the others."""
+    return {str(row["name"]): f" {MARK}" if row["sees"] == "document" else "" for row in rows}
 
 
 def is_defined(value: Any) -> TypeGuard[float]:

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -26,7 +27,7 @@ from lvm_core.report.gate_tables import (
     row_gates,
     selection,
 )
-from lvm_core.report.numbers import UNDEFINED, count, is_defined, number, with_minus
+from lvm_core.report.numbers import LEGEND, MARK, UNDEFINED, count, is_defined, marks, number, with_minus
 from lvm_core.report.verdict import few_articles, reach, verdict
 from lvm_core.selection import AfterPhases
 from lvm_core.selection.gates_text import POLICIES
@@ -90,9 +91,11 @@ def what_was_run(
     but = f" (but {'; '.join(several)})" if several else ""
     not_shown = [
         f"One choice of data ({sources}), one encoder and one size of model were run: whether another would give the "
-        "same order of recipes is not shown.",
+        "same order of recipes, or another lead over the formulas, is not shown.",
         f"Each recipe was trained with one seed{but}: the intervals are about which articles were drawn, not about "
         "chance in training.",
+        "The best recipe and its best rival are picked on val from all that were measured; the interval of the "
+        "difference between them does not allow for the picking.",
     ]
     return Run(facts, changed, not_shown)
 
@@ -147,7 +150,6 @@ def report_html(
         run: what was run.
     """
     rows: Sequence[Mapping[str, Any]] = comparison["rows"]
-    recipes = [str(row["name"]) for row in rows if row["kind"] == "recipe"]
     ranked = any(is_defined(row["val_recall_at_5"]) for row in rows)
     found = _tables(comparison, frontier)
     reached, gates = found["reach"], found["gates"]
@@ -159,10 +161,13 @@ def report_html(
         script=Markup(SCRIPT),
         script_hash=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
         run=run,
-        verdict=verdict(rows, reached, comparison.get("best_two"), comparison.get("lead")),
+        verdict=verdict(rows, reached, comparison.get("best_two"), comparison.get("formulas_forward") or ()),
         every_row=tables.every_row(rows),
-        columns=2 + len(tables.SHOWN) + len(tables.SETS),
-        blocks=[(row, tables.row_figures(row), _curve(training, str(row["name"]))) for row in rows],
+        columns=3 + len(tables.SHOWN) + len(tables.SETS),
+        blocks=[
+            (row, tables.row_figures(row), tables.rollout_steps(row), _curve(training, str(row["name"])))
+            for row in rows
+        ],
         row_gates=row_gates(gates),
         verdicts=", ".join(
             f"{number} {word}" for word, number in Counter(c["verdict"] for c in comparison["claims"]).items()
@@ -174,7 +179,7 @@ def report_html(
         frontier_pictures=_frontier_pictures(rows, reached.curves, reached.limits),
         frontier_table=tables.frontier_table(reached.marked),
         profile=pictures.profile_picture(rows),
-        curves=_curves(training, recipes),
+        curves=_curves(training, marks(found["recipes"])),
         data=tables.data_table(diagnosis),
         lags=pictures.lag_picture(lags, {split: found["between_articles"] for split, found in diagnosis.items()}),
     )
@@ -185,7 +190,7 @@ def comparison_text(comparison: Mapping[str, Any], frontier: Mapping[str, Any]) 
     rows = comparison["rows"]
     return render(
         "comparison.md.j2",
-        {"md": tables.markdown, "cell": tables.escaped},
+        {"md": partial(tables.markdown, marked=marks(rows)), "cell": tables.escaped},
         **_tables(comparison, frontier),
         in_force=comparison["gates_in_force"],
         stopped={name: one["why"] for name, one in comparison["after_phases"].items() if one["stopped_after"]},
@@ -201,12 +206,18 @@ def _tables(comparison: Mapping[str, Any], frontier: Mapping[str, Any] | None) -
     phases = {name: AfterPhases.model_validate(one) for name, one in (comparison.get("after_phases") or {}).items()}
     published = comparison.get("as_published")
     return {
+        "marked": marks(rows),
+        "mark": MARK,
+        "seers": [name for name, mark in marks(rows).items() if mark],
+        "legend": LEGEND,
+        "chance": tables.chance(comparison["splits"]),
         "few": few_articles(comparison["splits"]),
         "windows": {
             split: (count(found["windows"]["all"]), count(found["articles"]))
             for split, found in comparison["splits"].items()
         },
         "recipes": [row for row in rows if row["kind"] == "recipe"],
+        "references": [row for row in rows if row["kind"] == "reference"],
         "ranking": {kind: tables.ranking(rows, kind) for kind in ("recipe", "reference")},
         "reach": reach(frontier, comparison["can_be_reached"]),
         "gates": gate_tables(comparison.get("gates") or {}, rows),
@@ -242,9 +253,9 @@ def _frontier_pictures(
     return [picture for picture in drawn if picture is not None]
 
 
-def _curves(training: pd.DataFrame, recipes: Sequence[str]) -> list[Picture]:
+def _curves(training: pd.DataFrame, marked: Mapping[str, str]) -> list[Picture]:
     return [
-        pictures.training_picture(training, recipes, column, title, axis)
+        pictures.training_picture(training, marked, column, title, axis)
         for column, (title, axis) in CURVES.items()
         if column in training and training[column].notna().any()
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -13,7 +13,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from lvm_core.config.references import REFERENCES
 from lvm_core.report.drawing import (
     BASELINE,
     INK,
@@ -30,7 +29,7 @@ from lvm_core.report.drawing import (
     place_labels,
     shortened,
 )
-from lvm_core.report.numbers import MINUS, is_defined, number, with_interval
+from lvm_core.report.numbers import LEGEND, MINUS, is_defined, marks, number, with_interval
 
 Row = Mapping[str, Any]
 
@@ -48,16 +47,24 @@ MOST = len(SERIES)
 """Lines of a picture that have a colour of their own; the others are grey and thin."""
 
 ORACLE = "oracle"
-SEEING = tuple(name for name, sees in REFERENCES.items() if sees in ("document", "answer"))
-"""References that see what is to be predicted."""
 
 MARKERS = "osD^vPX*"
 """Of the lines with a colour, for those who cannot tell the colours apart."""
 
 
 def rivals_of(rows: Sequence[Row]) -> list[Row]:
-    """The reference predictors that do not see what is to be predicted, in the order of the rows."""
-    return [row for row in rows if row["kind"] == "reference" and row["name"] not in SEEING]
+    """The reference predictors that do not see the whole document or the answer, in the order of the rows."""
+    return [row for row in rows if row["kind"] == "reference" and row["sees"] in ("context", "memory")]
+
+
+def label_of(row: Row) -> str:
+    """A row's name with its mark."""
+    return str(row["name"]) + marks([row])[row["name"]]
+
+
+def explained(caption: str, marked: Iterable[str]) -> str:
+    """A caption, with the legend where one of the marks is there."""
+    return f"{caption} {LEGEND}." if any(marked) else caption
 
 
 @cache
@@ -96,8 +103,8 @@ def ranking_picture(rows: Sequence[Row], figures: Sequence[str] = ("recall_at_5"
             _draw_rows(done, axes, rows, figure)
             axes.set_xlim(left=min(0.0, axes.get_xlim()[0]) if figure == "cosine" else 0.0)
             axes.set_ylim(len(rows) - 0.4, -0.6)
-            _draw_best_rival(axes, rows, f"val_{figure}")
-            axes.set_yticks(range(len(rows)), [shortened(str(row["name"])) for row in rows], size=8.5)
+            _draw_best_rivals(axes, rows, f"val_{figure}")
+            axes.set_yticks(range(len(rows)), [shortened(label_of(row)) for row in rows], size=8.5)
             for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
                 recipe = row["kind"] == "recipe"
                 tick.set(color=RECIPE if recipe else MUTED, fontweight="bold" if recipe else "normal")
@@ -106,10 +113,10 @@ def ranking_picture(rows: Sequence[Row], figures: Sequence[str] = ("recall_at_5"
             axes.set_xlabel(f"{WORDS[figure]}\n● val, ○ ood, lines: 95 % intervals")
     caption = (
         "Filled: val, hollow: ood; lines: 95 % intervals; orange circles: recipes, grey diamonds: references. A recipe "
-        "is worth something when it lies to the right of the dashed line, the best reference that does not see what is "
-        "to be predicted."
+        "is worth something when it lies to the right of the best reference on val that sees as much: of those that "
+        "see the context alone (dashed line), or what was read of the document too (dotted)."
     )
-    return Picture(done.svg, "R@5 of every recipe and reference", caption)
+    return Picture(done.svg, "R@5 of every recipe and reference", explained(caption, marks(rows).values()))
 
 
 def _draw_rows(done: Drawing, axes: Axes, rows: Sequence[Row], figure: str) -> None:
@@ -138,14 +145,21 @@ def _draw_rows(done: Drawing, axes: Axes, rows: Sequence[Row], figure: str) -> N
             axes.text(0.01, place, text, transform=where, va="center", size=8, color=MUTED)
 
 
-def _draw_best_rival(axes: Axes, rows: Sequence[Row], figure: str) -> None:
-    rivals = [row for row in rivals_of(rows) if is_defined(row[figure])]
-    if rivals:
-        best = max(rivals, key=lambda row: row[figure])
-        axes.axvline(best[figure], color=BASELINE, linewidth=1.1, linestyle="--", zorder=1)
-        text = f"best rival: {shortened(str(best['name']))} {number(best[figure])}"
+def _draw_best_rivals(axes: Axes, rows: Sequence[Row], figure: str) -> None:
+    """The best reference of those that see the context alone, and of those that see what was read too."""
+    drawn = []
+    for place, (seen, style) in enumerate({("context",): "--", ("context", "memory"): ":"}.items()):
+        rivals = [row for row in rivals_of(rows) if row["sees"] in seen and is_defined(row[figure])]
+        best = max(rivals, key=lambda row: row[figure], default=None)
+        if best is None or best["name"] in drawn:
+            continue
+        drawn.append(best["name"])
+        axes.axvline(best[figure], color=BASELINE, linewidth=1.1, linestyle=style, zorder=1)
+        text = f"best that sees {seen[-1]}: {shortened(str(best['name']))} {number(best[figure])}"
         side = "right" if best[figure] > sum(axes.get_xlim()) / 2 else "left"
-        axes.text(best[figure], 1.005, text, transform=axes.get_xaxis_transform(), ha=side, size=8.5, color=BASELINE)
+        height = 1.005 + 0.8 * place / max(len(rows), 1)  # above the first, a row higher
+        where = axes.get_xaxis_transform()
+        axes.text(best[figure], height, text, transform=where, ha=side, size=8.5, color=BASELINE)
 
 
 def frontier_picture(
@@ -177,7 +191,7 @@ def frontier_picture(
             (drawn,) = axes.plot(*point, "o" if recipe else "D", color=colour, markersize=5 if recipe else 4.4)
             done.tell(drawn, f"{name}: {TITLES[figure]} {number(point[0])}, margin {number(point[1])}")
             if row in shown:
-                named.append((*point, name, RECIPE if recipe else MUTED))
+                named.append((*point, label_of(row), RECIPE if recipe else MUTED))
             else:
                 around.append(point)
         axes.margins(0.08)
@@ -191,7 +205,7 @@ def frontier_picture(
     )
     if unnamed:
         caption += f" Without a name for want of room: {', '.join(unnamed)}; the table has all."
-    return Picture(done.svg, title, caption)
+    return Picture(done.svg, title, explained(caption, marks(shown).values()))
 
 
 def _shade_criteria(axes: Axes, figure: str, limits: Mapping[str, float], oracle: Sequence[Row]) -> None:
@@ -219,27 +233,30 @@ def profile_picture(rows: Sequence[Row]) -> Picture:
         lines = []
         for row in [*shown, *(row for row in rows if row not in shown)]:
             profile = {float(k): value for k, value in row["val"]["profile"].items() if is_defined(value)}
-            lines.append((str(row["name"]), list(profile), list(profile.values())))
+            lines.append((label_of(row), list(profile), list(profile.values())))
         axes.set_xlabel(
             f"offset of a chunk (0: last context chunk, +1: next chunk){_others(lines, len(shown), 'others')}"
         )
         axes.set_ylabel("mean cosine of the prediction\nwith the chunk at that offset")
-        _draw_lines(done, lines, len(shown), "offset", [row["name"] for row in shown if row["kind"] != "recipe"])
+        _draw_lines(done, lines, len(shown), "offset", [label_of(row) for row in shown if row["kind"] != "recipe"])
     caption = (
         "A predictor of the next chunk peaks in the shaded column; one that copies peaks at 0. Dashed: references."
     )
-    return Picture(done.svg, "Offset profiles on val", caption)
+    return Picture(done.svg, "Offset profiles on val", explained(caption, marks(shown).values()))
 
 
-def training_picture(training: pd.DataFrame, names: Sequence[str], column: str, title: str, axis: str) -> Picture:
-    """A dev figure of every recipe by epoch, with the borders of the phases; the first names have a colour."""
-    label = f"{title}, of {len(names)} recipes."
+def training_picture(training: pd.DataFrame, marked: Mapping[str, str], column: str, title: str, axis: str) -> Picture:
+    """A dev figure of every recipe by epoch, with the borders of the phases; the first ones have a colour.
+
+    `marked`: what stands behind each recipe's name (`marks`), in the order of the recipes.
+    """
+    label = f"{title}, of {len(marked)} recipes."
     with drawing(f"training-{column.replace('_', '-')}", label) as done:
         axes = done.axes
         lines = []
-        for name in names:
+        for name, mark in marked.items():
             curve = training[training["name"].astype(str) == name].dropna(subset=[column])
-            lines.append((name, list(curve["epoch"]), list(curve[column])))
+            lines.append((name + mark, list(curve["epoch"]), list(curve[column])))
         axes.set_xlim(0.5, float(training["epoch"].max()) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         for border, left, right in phase_borders(training):
@@ -249,7 +266,8 @@ def training_picture(training: pd.DataFrame, names: Sequence[str], column: str, 
         axes.set_xlabel(f"epoch (one pass over the windows of its phase){_others(lines, MOST, 'other recipes')}")
         axes.set_ylabel(WORDS.get(column.removeprefix("dev_"), axis))
         _draw_lines(done, lines, MOST, "epoch")
-    return Picture(done.svg, title, "Dashed: where a phase of the curriculum ends and the next begins.")
+    caption = "Dashed: where a phase of the curriculum ends and the next begins."
+    return Picture(done.svg, title, explained(caption, list(marked.values())[:MOST]))
 
 
 Line = tuple[str, Sequence[float], Sequence[float]]

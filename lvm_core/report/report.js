@@ -33,7 +33,7 @@
   const heads = [...table.tHead.rows[0].cells], rows = [...body.rows];
   const filter = document.querySelector("#filter"), kind = document.querySelector("#kind");
   const text = (cell) => cell.firstChild?.nodeName === "STRONG" ? cell.firstChild.textContent : [...cell.childNodes]
-    .filter((node) => node.nodeName !== "I").map((node) => node.textContent).join("").trim();
+    .filter((node) => !["I", "SUP"].includes(node.nodeName)).map((node) => node.textContent).join("").trim();
   const value = (cell, named) => {
     const shown = text(cell), number = named ? NaN : parseFloat(shown.replace("−", "-"));
     return shown === "–" ? null : isNaN(number) ? shown : number;

@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lvm_core.comparison.rivals import RECALLS
 from lvm_core.config.figures import SPLITS
-from lvm_core.report.numbers import MINUS, UNDEFINED, Cell, Line, Table, bracket, count, is_defined, number, signed
+from lvm_core.report.numbers import (
+    LEGEND,
+    MINUS,
+    UNDEFINED,
+    Cell,
+    Line,
+    Table,
+    bracket,
+    count,
+    is_defined,
+    number,
+    signed,
+)
 from lvm_core.selection.gates_text import STATUS_WORDS
 
 STATUS = STATUS_WORDS
@@ -17,7 +30,17 @@ FIGURES = {
         "share of windows whose true next chunk is among the 5 chunks of its article nearest to the prediction; the 5 "
         "context chunks are not among the candidates. Everything is sorted by this figure on val.",
     ),
-    "recall_at_1": ("R@1", "the same for the nearest chunk alone."),
+    "recall_at_5_forward": (
+        "R@5 forward",
+        "the same with only the true next chunk and what follows it in the article as candidates: nothing that comes "
+        "before the context can be taken for the next chunk. Windows with fewer than ten candidates are left out.",
+    ),
+    "recall_at_5_centred": (
+        "R@5 centred",
+        "the same with the mean of the article's chunks taken off the candidates and the prediction: how well the "
+        "chunks of a known article are told apart.",
+    ),
+    "recall_at_1": ("R@1", "the same as R@5 for the nearest chunk alone."),
     "mrr": ("MRR", "mean of 1 / rank of the true next chunk."),
     "contrastive_accuracy": (
         "contrastive",
@@ -57,30 +80,42 @@ REFERENCES = {
     "copy_last": "repeats the last context chunk",
     "context_mean": "mean of the five context chunks",
     "decay": "older context chunks count less and less, by a factor chosen on dev by R@5",
-    "decay_centred": "the same, less the mean of the training text",
+    "decay_centred": "the same, less a share of the mean of the training text",
+    "decay_whitened": "the same, with rare directions made to count for more",
+    "decay_memory": "the same, less a share of the mean of what was read of the document",
+    "decay_document": "cheats: the same, less a share of the mean of the whole document, unread chunks included",
     "linear5": "five fitted weights, one a context chunk",
     "ridge": "linear regression on the whole context",
-    "article_centroid": "cheats: the mean of the whole article, unread chunks included",
+    "article_centroid": "cheats: the mean of the whole document, unread chunks included",
     "corpus_mean": "the same answer for every window",
     "random": "a random direction",
 }
 
+ROLLED = {key: title for key, title in RECALLS.items() if key.startswith("recall")}
+"""Readings among the chunks of the article."""
+
 Row = Mapping[str, Any]
 
 
-def markdown(table: Table | None, status: bool = False) -> str:
-    """A table as Markdown without its caption (none: nothing); `status`: with a status word in the second column."""
+def markdown(table: Table | None, status: bool = False, marked: Mapping[str, str] | None = None) -> str:
+    """A table as Markdown without its caption (none: nothing).
+
+    `status`: with a status word in the second column, and a word in the third. `marked`: what stands behind each name
+    (`marks`).
+    """
     if table is None:
         return ""
-    columns = table.columns
-    left = 2 if status else 1
+    columns, signs = table.columns, marked or {}
+    left = 3 if status else 1
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * left}{'---:|' * (len(columns) - left)}"]
     for line in table.lines:
-        cells = [f"`{line.name}`", *([line.status or UNDEFINED] if status else [])]
+        cells = [f"`{line.name}`{signs.get(line.name, '')}", *([line.status or UNDEFINED] if status else [])]
         for cell in line.cells:
             text = f"**{cell.text}**" if cell.best else cell.text
             cells.append(f"{text} {cell.interval}".rstrip())
         lines.append(f"| {' | '.join(map(escaped, cells))} |")
+    if any(signs.get(line.name) for line in table.lines):
+        lines += ["", f"{LEGEND}."]
     return "\n".join(lines).replace(MINUS, "-").replace(UNDEFINED, "-")
 
 
@@ -91,19 +126,21 @@ def escaped(text: str) -> str:
 
 RANKING = {
     "val_recall_at_5": "R@5",
+    "val_r5_vs_rival": "R@5 − best rival",
+    "ood_recall_at_5": "R@5, ood",
+    "ood_r5_vs_rival": "R@5 − best rival, ood",
+    "val_recall_at_5_forward": "R@5 forward",
     "val_r5_vs_copy_last": "R@5 − copy_last",
     "val_r5_vs_p1": "R@5 − p1",
-    "ood_recall_at_5": "R@5, ood",
-    "val_recall_at_1": "R@1",
     "val_mrr": "MRR",
     "val_cosine": "cosine",
     "val_margin": "margin",
 }
 """Columns of the ranking and their titles."""
 
-WITH_INTERVAL = ("val_recall_at_5", "val_r5_vs_copy_last", "val_r5_vs_p1", "ood_recall_at_5")
+WITH_INTERVAL = tuple(key for key in RANKING if "r5_vs" in key or "recall" in key)
 
-SHOWN = [key for key in RANKING if key not in ("val_r5_vs_p1", "val_margin")]
+SHOWN = [key for key in RANKING if key not in ("val_r5_vs_copy_last", "val_r5_vs_p1", "val_margin")]
 """Figures that the page's table shows until others are asked for."""
 
 SETS = {"certified": "certified", "stage_a": "stage A", "published_5cat": "5CAT as published"}
@@ -116,11 +153,12 @@ def ranking(rows: Sequence[Row], kind: str) -> Table:
     best = {} if kind != "recipe" or len(chosen) < 2 else {column: _best(chosen, column) for column in RANKING}
     lines = []
     for row in chosen:
-        cells = [_cell(row, column, best.get(column), interval=column in WITH_INTERVAL) for column in RANKING]
+        cells = [Cell(row["sees"])]
+        cells += [_cell(row, column, best.get(column), interval=column in WITH_INTERVAL) for column in RANKING]
         cells += [Cell(_passed(row, name)) for name in SETS]
         lines.append(Line(str(row["name"]), kind, row.get("status"), cells))
     title = "Recipes" if kind == "recipe" else "Reference predictors"
-    columns = ["name", "status", *RANKING.values(), *SETS.values()]
+    columns = ["name", "status", "sees", *RANKING.values(), *SETS.values()]
     return Table(f"{title} on val (and ood where it says so), best R@5 first", columns, lines)
 
 
@@ -142,20 +180,53 @@ def every_row(rows: Sequence[Row]) -> Table:
     for row in rows:
         cells = _cells(row, best, interval=True)
         cells[shown:shown] = [Cell(_passed(row, name)) for name in SETS]
-        lines.append(Line(str(row["name"]), row["kind"], row.get("status"), cells))
+        lines.append(Line(str(row["name"]), row["kind"], row.get("status"), [Cell(row["sees"]), *cells]))
     others = [titles[key] for key in order]
-    columns = ["name", "status", *others[:shown], *SETS.values(), *others[shown:]]
+    columns = ["name", "status", "sees", *others[:shown], *SETS.values(), *others[shown:]]
     return Table("Every row, best R@5 on val first; on val unless it says ood", columns, lines)
 
 
 def row_figures(row: Row) -> Table:
-    """Every figure of one row with its interval, on both splits."""
+    """Every figure of one row with its interval, on both splits, and its distance to the best rivals."""
     figures = [(title, [f"{split}_{name}" for split in SPLITS]) for name, (title, _) in FIGURES.items()]
-    figures += [(RANKING[key], [key]) for key in RANKING if "_vs_" in key]
+    figures += [(title, [key]) for key, title in RANKING.items() if key.startswith("val_r5_vs") and "rival" not in key]
     lines = [
         Line(title, "data", None, [_cell(row, key, None, interval=True) for key in keys]) for title, keys in figures
     ]
+    for reading, title in RECALLS.items():
+        found = [row["vs_rival"][split][reading] for split in SPLITS]
+        lines.append(Line(f"R@5 − best rival, {title}", "data", None, [_against(one) for one in found]))
     return Table(f"Figures of {row['name']} with 95 % intervals", ["figure", *SPLITS], lines)
+
+
+def _against(found: Mapping[str, Any]) -> Cell:
+    """A difference to a rival, with the rival's name."""
+    if not is_defined(found["difference"]):
+        return Cell(number(None))
+    return Cell(signed(found["difference"]), f"{bracket(found['lo'], found['hi'], sign=True)} {found['rival']}".strip())
+
+
+def rollout_steps(row: Row) -> Table | None:
+    """R@5 of each rollout step of a row with its interval, by reading and split; None where there is none."""
+    readings = {f"{title}, {split}": (split, key) for split in SPLITS for key, title in ROLLED.items()}
+    steps = {split: row[split].get("rollout_by_step") or {} for split in SPLITS}
+    lines = []
+    for step in dict.fromkeys(step for found in steps.values() for step in found):
+        cells = []
+        for split, key in readings.values():
+            found = steps[split].get(step) or {}
+            cells.append(Cell(number(found.get(key)), bracket(found.get(f"{key}_lo"), found.get(f"{key}_hi"))))
+        lines.append(Line(f"step {step}", "data", None, cells))
+    if not any(cell.text != UNDEFINED for line in lines for cell in line.cells):
+        return None
+    return Table("R@5 of predictions fed back, by step", ["step", *readings], lines)
+
+
+def chance(splits: Mapping[str, Mapping[str, Any]]) -> str:
+    """Chance levels of the readings of R@5 in the article, in one sentence."""
+    levels = {title: [splits[split]["chance"].get(key) for split in SPLITS] for key, title in ROLLED.items()}
+    told = [f"{title} {number(val)} and {number(ood)}" for title, (val, ood) in levels.items()]
+    return f"Chance of R@5 on val and ood: {', '.join(told)}."
 
 
 def _best_recipes(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, float | None]:
@@ -188,20 +259,25 @@ def _passed(row: Row, name: str) -> str:
 
 
 def time_direction(measured: Mapping[str, Any]) -> Table | None:
-    """Each recipe, and two that only copy, on the articles as they are and reversed; None where not measured."""
+    """Each recipe, and what knows no direction, on articles as they are and reversed; None where not measured."""
+    controls = list(
+        dict.fromkeys(name for figures in measured.values() for x in figures.values() for name in x.get("beyond", ()))
+    )
     lines = []
     for name, figures in measured.items():
         for figure, found in figures.items():
-            cells = [Cell(number(found.get(side))) for side in ("forward", "reversed")]
-            of_itself = name in REFERENCES  # what a control has beyond another control means nothing
-            beyond = [None if of_itself else found.get(f"beyond_copy_last{end}") for end in ("", "_lo", "_hi")]
-            cells += [
-                Cell(signed(found.get("difference")), bracket(found.get("lo"), found.get("hi"), sign=True)),
-                Cell(signed(beyond[0]), bracket(*beyond[1:], sign=True)),
-            ]
-            kind = "reference" if of_itself else "recipe"
-            lines.append(Line(f"{name}, {figure_title(figure)}", kind, None, cells))
-    columns = ["name and figure", "forward", "reversed", "forward − reversed", "beyond copy_last"]
+            beyond = found.get("beyond") or {}
+            seeds = [signed(one) for one in found["by_seed"]]
+            cells = [Cell(number(found[side])) for side in ("forward", "reversed")]
+            cells.append(Cell(signed(found["difference"]), bracket(found["lo"], found["hi"], sign=True)))
+            cells.append(Cell(", ".join(seeds) if len(seeds) > 1 else UNDEFINED))
+            for control in controls:
+                one = beyond.get(control) or dict.fromkeys(("difference", "lo", "hi"))
+                cells.append(Cell(signed(one["difference"]), bracket(one["lo"], one["hi"], sign=True)))
+            cells.append(Cell((found["direction"] or "not shown") if beyond else UNDEFINED))
+            lines.append(Line(f"{name}, {figure_title(figure)}", "recipe" if beyond else "reference", None, cells))
+    columns = ["name and figure", "forward", "reversed", "forward − reversed", "by seed"]
+    columns += [*(f"beyond {name}" for name in controls), "direction"]
     return Table("The same predictor on articles read forward and backward", columns, lines) if lines else None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lvm_core.comparison.rows import SEEING
+from lvm_core.comparison.rivals import without_document
 from lvm_core.config.figures import SPLITS
 from lvm_core.fivecat.statistics import FEWEST_ARTICLES
 from lvm_core.frontier.answer import LEFT_OUT
@@ -17,6 +17,13 @@ Tone = Literal["good", "bad", "open"]
 
 RANKED = {"val_recall_at_1": "R@1", "val_mrr": "MRR", "ood_recall_at_5": "R@5 on ood"}
 """Figures besides R@5 on val in which a best recipe is named; none of them rewards blur."""
+
+SIGHTS = {
+    "context": "the context alone",
+    "memory": "what was read of the document too",
+    "document": "the whole document",
+}
+"""What a recipe sees, in words."""
 
 
 @dataclass(frozen=True)
@@ -96,18 +103,20 @@ def verdict(
     rows: Sequence[Row],
     reach: Reach,
     best_two: Mapping[str, Any] | None = None,
-    lead: Mapping[str, Mapping[str, Any]] | None = None,
+    formulas_forward: Sequence[str] = (),
 ) -> Verdict:
     """The verdict on a comparison. One recipe is called best only where it can be told from the next.
+
+    A recipe that sees the whole document is not called best where there is another.
 
     Args:
         rows: of the comparison, best first.
         reach: the frontier's.
         best_two: the paired difference of the two best recipes.
-        lead: by split, the paired difference of the best recipe and its best rival.
+        formulas_forward: references and their near relatives that pass every certified gate.
     """
     recipes = [row for row in rows if row["kind"] == "recipe"]
-    ranked = [row for row in recipes if is_defined(row["val_recall_at_5"])]
+    ranked = [row for row in without_document(rows) if is_defined(row["val_recall_at_5"])]
     forward = _names(row for row in recipes if row.get("status") == "forward")
     passing = Tile(
         "Recipes that are forward",
@@ -127,35 +136,69 @@ def verdict(
     alone, name = len(alike) == 1, alike[0]
     recall = [f"{_figure(first, f'{split}_recall_at_5')} on {split}" for split in SPLITS]
     many = f"{len(recipes)} recipe{'' if len(recipes) == 1 else 's'}"
-    leads = [_lead(split, (lead or {}).get(split), rows) for split in SPLITS]
+    leads = [_lead(split, first, rows) for split in SPLITS]
     tone: Tone = "good" if alone and leads[0][1].tone == "good" else "open"
     best = Tile(f"Best of {many} by R@5", " or ".join(alike), ", ".join(recall), tone)
     told = [words for words, _ in leads if words]
     headline = f"{name} is the best recipe" if alone else f"{_list(alike)} cannot be told apart"
     if told:
         headline += f": it {_list(told)}" if alone else f"; {name} {_list(told)}"
+    formulas, sentences = _formulas(rows, first, formulas_forward)
     outcome = f"{_against_copy_last(first)} {_others(rows, first)}".strip()
     tiles = [best, *(tile for _, tile in leads), passing, reach.tile]
-    return Verdict(headline, tiles, [_best_sentence(ranked, pair), outcome, *closing])
+    said = [*sentences, _best_sentence(ranked, pair), *_by_sight(rows, first), outcome, *closing]
+    return Verdict(f"{formulas}{headline}", tiles, said)
 
 
-def _lead(split: str, found: Mapping[str, Any] | None, rows: Sequence[Row]) -> tuple[str, Tile]:
-    """What the headline says of the lead on a split (nothing where it is undefined), and its tile."""
-    label = f"Lead in R@5 over the best rival, {split}"
-    if not found or not is_defined(found["lo"]):
+def _lead(split: str, row: Row, rows: Sequence[Row]) -> tuple[str, Tile]:
+    """What is said of a recipe's lead over its best rival on a split (nothing where it is undefined), and its tile."""
+    label, found = f"Lead in R@5 over the best rival, {split}", row["vs_rival"][split]["recall_at_5"]
+    if not is_defined(found["lo"]):
         return "", Tile(label, UNDEFINED, "undefined on these data", "open")
-    rival, difference = found["rival"], signed(found["difference"])
-    own = next(row for row in rows if row["name"] == rival)
-    note = f"{bracket(found['lo'], found['hi'], sign=True)} over {rival} ({number(own[f'{split}_recall_at_5'])})"
+    rival, ends = found["rival"], bracket(found["lo"], found["hi"], sign=True)
+    difference = f"{signed(found['difference'])} {ends}"
+    own = next(other for other in rows if other["name"] == rival)
     verb: str
     tone: Tone
     if found["lo"] > 0:
-        verb, tone = "beats", "good"
+        verb, tone = "leads", "good"
     elif found["hi"] < 0:
-        verb, tone = "loses to", "bad"
+        verb, tone = "has no lead, but trails", "bad"
     else:
-        verb, tone = "cannot be told from", "open"
-    return f"{verb} {rival} on {split} ({difference})", Tile(label, difference, note, tone)
+        verb, tone = "has no lead over", "open"
+    note = f"{ends} against {rival} ({number(own[f'{split}_recall_at_5'])}), the best that sees as much"
+    return f"{verb} {rival} on {split} ({difference})", Tile(label, signed(found["difference"]), note, tone)
+
+
+def _formulas(rows: Sequence[Row], first: Row, forward: Sequence[str]) -> tuple[str, list[str]]:
+    """What the headline and the findings say where a formula is ahead of every recipe, or passes every gate."""
+    passes = "passes" if len(forward) == 1 else "pass"
+    sentences = [f"{_list(forward)} {passes} every certified gate without being trained."] if forward else []
+    found = first["vs_rival"]["val"]["recall_at_5"]
+    ahead = [found["rival"]] if is_defined(found["difference"]) and found["difference"] < 0 else []
+    if ahead:
+        own = next(row for row in rows if row["name"] == ahead[0])
+        about = f" ({own['numbers']})" if own.get("numbers") else ""
+        recall = _figure(own, "val_recall_at_5")
+        sentences.append(f"{ahead[0]}{about} is ahead of every recipe that sees as much: R@5 {recall} on val.")
+    names = [*dict.fromkeys([*forward, *ahead])]
+    title = (
+        "" if not names else f"A formula leads: {names[0]}. " if len(names) == 1 else f"Formulas lead: {_list(names)}. "
+    )
+    return title, sentences
+
+
+def _by_sight(rows: Sequence[Row], first: Row) -> list[str]:
+    """The best recipe and its lead, for each amount that recipes see but that of the one called best."""
+    sentences = []
+    for sees in SIGHTS:
+        best = next((row for row in rows if row["kind"] == "recipe" and row["sees"] == sees), None)
+        if best is None or sees == first["sees"]:
+            continue
+        told = [words for words, _ in (_lead(split, best, rows) for split in SPLITS) if words]
+        if told:
+            sentences.append(f"Of the recipes that see {SIGHTS[sees]}, {best['name']} is the best: it {_list(told)}.")
+    return sentences
 
 
 def _ends(row: Row, figure: str) -> str:
@@ -206,7 +249,8 @@ def _others(rows: Sequence[Row], best: Row) -> str:
     """Who else beats copy_last: whether there is anything to gain, apart from what the best recipe does."""
     told = [row for row in rows if is_defined(row["val_r5_vs_copy_last_lo"]) and row["name"] != "copy_last"]
     better = _names(row for row in told if row["val_r5_vs_copy_last_lo"] > 0 and row["name"] != best["name"])
-    honest = [name for name in better if name not in SEEING]
+    seeing = _names(row for row in rows if row["sees"] in ("document", "answer"))
+    honest = [name for name in better if name not in seeing]
     if honest:
         return f"{_list(honest)} {'beats' if len(honest) == 1 else 'beat'} copy_last too."
     if not told:

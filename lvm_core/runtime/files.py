@@ -153,9 +153,29 @@ def nan_to_none(value: Any) -> Any:
     return value
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write json with two-space indent and null for NaN, atomically. Key order is kept."""
-    write_text(path, json.dumps(nan_to_none(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: str | Path, value: Any, unfolded: int | None = None) -> None:
+    """Write json with two-space indent and null for NaN, atomically. Key order is kept.
+
+    `unfolded`: so many levels are indented, what lies deeper stands in one line (a table: a row a line).
+    """
+    plain = nan_to_none(value)
+    text = _json(plain) if unfolded is None else _folded(plain, unfolded)
+    write_text(path, text + "\n")
+
+
+def _json(value: Any, indent: int | None = 2) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _folded(value: Any, levels: int, indent: str = "") -> str:
+    if not (levels and value and isinstance(value, (dict, list))):
+        return _json(value, None)
+    named = isinstance(value, dict)
+    parts = [f"{_json(key)}: " for key in value] if named else [""] * len(value)
+    inner = [_folded(one, levels - 1, f"{indent}  ") for one in (value.values() if named else value)]
+    lines = ",\n".join(f"{indent}  {name}{one}" for name, one in zip(parts, inner, strict=True))
+    first, last = "{}" if named else "[]"
+    return f"{first}\n{lines}\n{indent}{last}"
 
 
 def write_npy(path: str | Path, array: np.ndarray) -> None:
