@@ -1,9 +1,10 @@
-"""What a model's confidence means: curves for the service, their reliability on val, and the filling strategies."""
+"""What a model's confidence means: curves for the service, how far they are off, and the filling strategies."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lvm_core.bank import load_bank
@@ -14,46 +15,67 @@ from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import sha256_of, write_csv, write_json
 from lvm_core.runtime.hardware import use_threads
-from lvm_core.service.confidence import (
-    Calibration,
+from lvm_core.service.confidence import Calibration, Outcomes, measure, measure_kind
+from lvm_core.service.loading import check_servable
+from lvm_core.service.nearest import Index
+from lvm_core.service.reliability import (
+    bias,
+    biases_text,
     calibration_figures,
     fill_figures,
-    measure,
-    measure_kind,
+    held_out,
     reliability,
+    too_few,
 )
-from lvm_core.service.nearest import Index
 
 
 def main(name: str) -> None:
-    """Fit the curves on dev and hold them against val: data/calibration, metrics/calibration, plots/reliability."""
+    """Fit curves on dev and hold them against val and ood: data/calibration, metrics/calibration, plots/reliability.
+
+    With too few articles in dev there is a calibration without curves, which says why.
+    """
     params = read_params()
     settings = load_group(params, "service", ServiceParams)
     use_threads(load_common(params).threads)
     bank, directory = load_bank("data/bank"), Path("data/models") / name
     model = load_model(directory)
+    check_servable(model, directory)
     index = Index.of(bank)
-    outcomes = list(measure(model.predict, bank, index, "dev", settings.steps))
+    outcomes = list(measure(model, bank, index, "dev", settings.steps))
     if not outcomes:
         raise LvmError("data/bank: split dev has no window to calibrate on; raise split.dev or lower corpus.min_chars")
+    whole, why_not = outcomes[0], too_few(outcomes[0])  # five given chunks, one step ahead
+    held: dict[str, tuple[Outcomes, np.ndarray]] = {}
+    found = {}
+    if why_not is None:
+        held["dev"] = whole, held_out(whole)
+        found["dev"] = bias(*held["dev"])
+        for split in ("val", "ood"):
+            for other in measure_kind(model, bank, index, split, 1):
+                held[split] = other, whole.curve().rate(other.scores)
+                found[split] = bias(*held[split], whole)
     calibration = Calibration(
         model=model.info.recipe["name"],
         model_sha256=sha256_of(directory / "model.safetensors"),
         bank_sha256=bank.info.content_sha256,
-        curves=[one.curve() for one in outcomes],
+        curves=[] if why_not else [one.curve() for one in outcomes],
+        why_not=why_not,
+        articles=len(np.unique(whole.articles)),
+        sources=sorted(set(bank.articles_of("dev")["source"])),
+        bias=found,
     )
     calibration.write(f"data/calibration/{name}.json")
-    held_out, kinds = next(measure_kind(model.predict, bank, index, "val", 1), None), fill_figures(outcomes)
-    curve = calibration.curves[0]  # of whole contexts, one step ahead
-    val = calibration_figures(held_out, curve) if held_out else None
-    write_json(f"metrics/calibration/{name}.json", {"dev": kinds, "val": val})
-    groups = reliability(held_out, curve) if held_out else []
+    kinds = fill_figures(outcomes)
+    val = calibration_figures(*held["val"]) if "val" in held else None
+    write_json(f"metrics/calibration/{name}.json", {"why_not": why_not, "dev": kinds, "val": val, "bias": found})
+    groups = reliability(*held["val"]) if "val" in held else []
     columns = ["name", "confidence", "observed", "low", "high", "windows"]
     write_csv(
         f"plots/reliability/{name}.csv", pd.DataFrame([{"name": name, **group} for group in groups], columns=columns)
     )
-    found, windows = kinds["given"]["5_given"]["found"], len(outcomes[0].hits)
-    print(f"calibrate {name}: {found:.3f} of {windows:,} dev windows have the true chunk among 5 of the whole bank")
+    rate, windows = kinds["given"]["5_given"]["found"], len(whole.hits)
+    print(f"calibrate {name}: {rate:.3f} of {windows:,} dev windows have the true chunk among 5 of the whole bank")
+    print(f"calibrate {name}: {why_not or biases_text(found)}")
 
 
 if __name__ == "__main__":

@@ -249,7 +249,10 @@ def calibration() -> dict[str, Any]:
     fills = {f"{given}_given": {"found": 0.01 * given, "cosine": 0.3} for given in range(1, 5)}
     val = {"found": 0.11, "confidence": 0.09, "calibration_error": 0.02, "brier": 0.09, "brier_constant": 0.1}
     whole = {"5_given": {"found": 0.07, "cosine": 0.3}}
-    return {"dev": {"given": whole, "repeat": fills, "neighbours": fills}, "val": {**val, "windows": 4916}}
+    off = {"bias": -0.02, "low": -0.04, "high": -0.01, "refit_low": -0.05, "refit_high": 0.01, "articles": 25}
+    dev = {"given": whole, "repeat": fills, "neighbours": fills}
+    bias = {"dev": {**off, "bias": 0.001}, "val": off, "ood": {**off, "bias": -0.3}}
+    return {"why_not": None, "dev": dev, "val": {**val, "windows": 4916}, "bias": bias}
 
 
 def reliability() -> pd.DataFrame:

@@ -93,10 +93,14 @@ def _write_bank(directory: Path, texts: list[str], vectors: np.ndarray, info: Ba
     info.write(directory)
 
 
-def write_model(directory: Path, bank: BankInfo, name: str = "small") -> None:
+def write_model(
+    directory: Path, bank: BankInfo, name: str = "small", architecture: dict[str, Any] = ARCHITECTURE
+) -> None:
     """A model with drawn weights that fits a bank."""
     torch.manual_seed(0)
-    module = build_model(validate(ARCHITECTURE, ModelParams, "architecture"), bank.dimension)
+    module = build_model(validate(architecture, ModelParams, "architecture"), bank.dimension)
+    if module.centre is not None:
+        module.centre = torch.randn(bank.dimension) / bank.dimension**0.5
     for parameter in module.parameters():  # as it is built it repeats the last chunk, which would hide mistakes
         parameter.data += 0.3 * torch.randn_like(parameter)
     info = ModelInfo(
@@ -110,7 +114,7 @@ def write_model(directory: Path, bank: BankInfo, name: str = "small") -> None:
         precision="fp32",
         processor_features=[],
         n_parameters=sum(one.numel() for one in module.parameters()),
-        architecture=ARCHITECTURE,
+        architecture=architecture,
         history=[{"epoch": 1, "phase": "c", "lr": 0.001, "train_loss": 1.0, "dev_recall_at_5": 0.5}],
     )
     save_model(directory, module.state_dict(), info)

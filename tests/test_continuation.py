@@ -7,23 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lvm_core.config.references import Sees
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import sha256_of
 from lvm_core.service.confidence import (
     CROWD,
     KINDS,
     Calibration,
-    calibration_figures,
     fit_curve,
     lead,
     load_calibration,
     measure,
     measure_kind,
-    reliability,
-    roc_area,
 )
 from lvm_core.service.loading import find_calibration
 from lvm_core.service.nearest import ChunkSearch, ContextFiller, Index, NearestChunk
+from lvm_core.service.reliability import calibration_figures, reliability, roc_area
 from lvm_core.windows import CONTEXT
 from tests.synthetic import make_bank, unit
 
@@ -31,12 +30,17 @@ from tests.synthetic import make_bank, unit
 class Oracle:
     """Predicts the true next chunk: it finds the context's last chunk in the bank, and takes the one after it."""
 
+    sees: Sees = "context"
+
     def __init__(self, bank, ahead=1):
         self.bank, self.index, self.ahead = bank, Index.of(bank), ahead
 
-    def predict(self, contexts):
+    def predict(self, contexts, memory):
         rows, _ = self.index.nearest(contexts[:, -1], 1)
         return np.asarray(self.bank.vectors)[np.minimum(rows[:, 0] + self.ahead, len(self.bank.vectors) - 1)]
+
+    def memory_of(self, chunks):
+        return None if self.sees == "context" else chunks.sum(axis=0)
 
 
 @pytest.fixture(scope="module")
@@ -172,19 +176,17 @@ def test_the_confidence_of_a_chance_that_rises_with_the_score_is_that_chance():
 
 
 def test_an_oracle_is_found_always_and_one_that_is_late_never(bank):
-    found = list(measure(Oracle(bank).predict, bank, Index.of(bank), "dev", 3))
+    found = list(measure(Oracle(bank), bank, Index.of(bank), "dev", 3))
     whole = [one for one in found if one.fill == "given"]
     assert [(one.step, one.hits.mean()) for one in whole] == [(1, 1.0), (2, 1.0), (3, 1.0)]
     assert all(one.cosines == pytest.approx(1, abs=1e-5) for one in whole)
     assert {(one.fill, one.given) for one in found} == set(KINDS)
-    (late,) = measure_kind(
-        Oracle(bank, ahead=0).predict, bank, Index.of(bank), "dev", 1
-    )  # predicts the last chunk of the context
+    (late,) = measure_kind(Oracle(bank, ahead=0), bank, Index.of(bank), "dev", 1)  # predicts the last context chunk
     assert late.cosines.mean() < 0.9
 
 
 def test_confidence_is_that_of_the_kind_of_context_and_survives_the_file(bank, tmp_path):
-    outcomes = list(measure(Oracle(bank).predict, bank, Index.of(bank), "train", 2))
+    outcomes = list(measure(Oracle(bank), bank, Index.of(bank), "train", 2))
     made = Calibration(
         model="small",
         model_sha256="a" * 64,
@@ -245,10 +247,11 @@ def test_a_damaged_calibration_is_named(tmp_path, text, told):
 
 
 def test_stated_and_observed_agree_where_they_were_fitted(bank):
-    (outcomes,) = measure_kind(Oracle(bank).predict, bank, Index.of(bank), "dev", 1)
-    figures = calibration_figures(outcomes, outcomes.curve())
+    (outcomes,) = measure_kind(Oracle(bank), bank, Index.of(bank), "dev", 1)
+    stated = outcomes.curve().rate(outcomes.scores)
+    figures = calibration_figures(outcomes, stated)
     assert (figures["found"], figures["confidence"], figures["calibration_error"], figures["brier"]) == (1, 1, 0, 0)
-    groups = reliability(outcomes, outcomes.curve())
+    groups = reliability(outcomes, stated)
     assert sum(group["windows"] for group in groups) == len(outcomes.hits)
 
 

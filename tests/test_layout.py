@@ -29,7 +29,7 @@ PACKAGES = {
     "selection": "runtime config bank models fivecat curriculum train",
     "comparison": "runtime config fivecat frontier train selection",
     "report": "runtime config fivecat frontier selection comparison",
-    "service": "runtime config corpus bank models",
+    "service": "runtime config corpus bank models fivecat",
 }
 """What each package may import from, beside itself and `lvm_core.windows`. Each comes after those it names."""
 

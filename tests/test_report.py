@@ -449,7 +449,10 @@ def test_confidence_is_held_against_what_was_observed(usual):
     text = Page(usual).text
     assert "in 0.110 of cases; the confidence stated is 0.090 on average" in text
     assert "squared error is 0.0900, less than the 0.1000 of always stating the mean" in text
-    without = Page(made.page(calibration={**made.calibration(), "val": None}, reliability=made.reliability()[:0])).text
+    assert "on articles that the curve was not fitted to" in text
+    without = Page(
+        made.page(calibration={**made.calibration(), "val": None, "bias": {}}, reliability=made.reliability()[:0])
+    ).text
     assert "val has no windows" in without
 
 

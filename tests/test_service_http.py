@@ -139,7 +139,7 @@ def test_a_long_paragraph_is_cut_and_the_last_five_chunks_are_read(service):
     text = " ".join(f"Sentence number {number} tells of the town and of its river." for number in range(120))
     told = service.post("/chat", {"paragraph": text}).json
     assert len(told["input_chunks"]) > 5
-    assert told["dropped_chunks"] == len(told["input_chunks"]) - 5
+    assert (told["dropped_chunks"], told["read_before"]) == (len(told["input_chunks"]) - 5, 0)
     assert all(len(chunk) <= 800 for chunk in told["input_chunks"])
     assert [slot["text"] for slot in told["context"]["slots"]] == told["input_chunks"][-5:]
     assert " ".join(told["input_chunks"]) == text
@@ -216,6 +216,14 @@ REFUSED = [
     ("/predict", {"contexts": [[vector()] * 4 + [vector(dimension=3)]]}, 422, f"contexts.0.4: has 3 .*{DIMENSION}"),
     ("/predict", {"contexts": [[vector()] * 4 + [vector(0.0)]]}, 422, "contexts.0.4: has length 0"),
     ("/predict", {"contexts": [[vector()] * 4 + [vector(1e7)]]}, 422, "contexts.0.4.0: .*1000000"),
+    ("/predict", {"contexts": [[vector()] * 5], "memory": [vector()] * 2}, 422, "memory has 2 vectors, contexts are 1"),
+    ("/predict", {"contexts": [[vector()] * 5], "memory": vector()}, 422, "memory.0: .*list"),
+    (
+        "/predict",
+        {"contexts": [[vector()] * 5], "memory": [vector(dimension=3)]},
+        422,
+        f"memory.0: has 3 .*{DIMENSION}",
+    ),
     ("/retrieve", {}, 422, "exactly one of text and vector"),
     ("/retrieve", {"vector": vector(dimension=5)}, 422, f"vector: has 5 values, .*{DIMENSION}"),
     ("/retrieve", {"text": EIFFEL, "count": 51}, 422, "count: .*50"),
@@ -239,6 +247,7 @@ RAW = [
     (b'{"paragraph": "\xff"}', 400, "not UTF-8"),
     (b'{"paragraph": "a", "steps": NaN}', 400, "NaN is no JSON number"),
     (b'{"vector": [-Infinity]}', 400, "-Infinity is no JSON number"),
+    (b'{"contexts": [], "memory": [[NaN]]}', 400, "NaN is no JSON number"),
     (b'{"vector": [1e999]}', 422, "finite"),
     (b'{"vector": [' + b"9" * 5000 + b"]}", 400, "5,000 digits"),
     (b'{"vector": [' + b"9" * 350 + b"]}", 422, "vector.0"),

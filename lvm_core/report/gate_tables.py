@@ -20,7 +20,7 @@ from lvm_core.report.ladder_text import (
     standing_text,
     why_selected,
 )
-from lvm_core.report.numbers import UNDEFINED, Cell, Line, Table, count, number
+from lvm_core.report.numbers import UNDEFINED, Cell, Line, Table, bracket, count, number, with_interval
 from lvm_core.selection import AfterPhases, Outcome, RowResult, SetResult
 from lvm_core.selection.gates_text import gate_text, mark, missed_names
 
@@ -238,8 +238,11 @@ def confidence(calibration: Mapping[str, Any] | None, reliability: pd.DataFrame 
     """The block from metrics/calibration/selected.json and plots/reliability/selected.csv; None where there is none."""
     if calibration is None or reliability is None:
         return None
-    val = calibration["val"]
+    val, biases = calibration["val"], calibration["bias"]
     sentences = [_fit(val)] if val else ["– val has no windows, so the confidence was not checked on other windows."]
+    sentences += [_biases(biases)] if biases else []
+    if calibration["why_not"]:
+        sentences = [f"No confidence is stated: {calibration['why_not']}."]
     return Confidence(sentences, _picture(reliability) if len(reliability) else None, _fills(calibration["dev"]))
 
 
@@ -252,6 +255,21 @@ def _fit(val: Mapping[str, Any]) -> str:
         f"error is {number(val['brier'], 4)}, {better} than the {number(val['brier_constant'], 4)} of always stating "
         "the mean."
     )
+
+
+def _biases(found: Mapping[str, Mapping[str, Any]]) -> str:
+    told = [f"{split} {with_interval(one['bias'], one['low'], one['high'], sign=True)}" for split, one in found.items()]
+    said = (
+        "Stated less observed, on articles that the curve was not fitted to (on dev each tenth by the other nine), "
+        f"with the 95 % interval over articles: {'; '.join(told)}."
+    )
+    if "val" in found:
+        val, fitted = found["val"], found["dev"]["articles"]
+        said += (
+            f" With {fitted} other articles for dev, that of val could as well lie in "
+            f"{bracket(val['refit_low'], val['refit_high'], sign=True)}."
+        )
+    return said
 
 
 def _picture(groups: pd.DataFrame) -> Picture:

@@ -92,11 +92,12 @@ class Client:
         question |= {} if fill is None else {"fill": fill}
         return self._ask("/chat", question, ChatAnswer)
 
-    def predict(self, contexts: np.ndarray) -> np.ndarray:
+    def predict(self, contexts: np.ndarray, memory: np.ndarray | None = None) -> np.ndarray:
         """Predicted vectors, in as many requests as the service's limits ask for.
 
         Args:
             contexts: [B, 5, D] numbers, oldest chunk first.
+            memory: [B, D] what a model with a memory sees beside them (`LoadedModel.memory_of`); None: the five alone.
 
         Returns:
             [B, D] float32 unit rows.
@@ -104,11 +105,17 @@ class Client:
         values = np.asarray(contexts, dtype=np.float32)
         if values.ndim != 3 or values.shape[1] != CONTEXT or 0 in values.shape:
             raise ServiceError(f"contexts: have shape {list(values.shape)}, not [B, {CONTEXT}, D]")
+        means = None if memory is None else np.asarray(memory, dtype=np.float32)
+        if means is not None and means.shape != (len(values), values.shape[2]):
+            raise ServiceError(f"memory: has shape {list(means.shape)}, not {[len(values), values.shape[2]]}")
         limits = self._ask("/info", None, Info).limits
-        per_context = CONTEXT * values.shape[2] * NUMBER_BYTES
+        per_context = (CONTEXT + (means is not None)) * values.shape[2] * NUMBER_BYTES
         size = max(1, min(limits["contexts"], (limits["body_bytes"] - 100) // per_context))
-        parts = [values[begin : begin + size] for begin in range(0, len(values), size)]
-        answers = [self._ask("/predict", {"contexts": _numbers(part)}, PredictAnswer) for part in parts]
+        answers = []
+        for begin in range(0, len(values), size):
+            asked = {"contexts": _numbers(values[begin : begin + size])}
+            asked |= {} if means is None else {"memory": _numbers(means[begin : begin + size])}
+            answers.append(self._ask("/predict", asked, PredictAnswer))
         return np.concatenate([np.array(answer.vectors, dtype=np.float32) for answer in answers])
 
     def retrieve(
@@ -184,6 +191,7 @@ def described(answer: ChatAnswer, width: int = 96) -> str:
     filled = sum(slot.source != "you" for slot in answer.context.slots)
     notes = [f"{answer.total_latency_ms:.0f} ms"]
     notes += [f"{filled} of {len(answer.context.slots)} places filled by {answer.context.mode}"] if filled else []
+    notes += [f"the mean of {answer.read_before} earlier chunks of the text read too"] if answer.read_before else []
     notes += [f"{answer.dropped_chunks} older chunks of the text unread"] if answer.dropped_chunks else []
     lines += ["", f"{answer.model}: {', '.join(notes)}"]
     return "\n".join(_printable(line) for line in lines)

@@ -6,24 +6,29 @@ metrics/calibration has the area under the ROC curve of both.) The rate is fitte
 and Elkan, "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002), of each filling
 strategy, number of given chunks and step ahead by itself: a guess from one sentence is not as good as one from five.
 
-A model is measured as the service uses it: contexts of one to five given chunks, filled, predicted steps ahead. The
-window's own five chunks before it are no candidates, and no article fills its own contexts.
+A model is measured as the service uses it: contexts of one to five given chunks, filled, predicted steps ahead. Its
+memory is that of the article before the target, or of the given chunks where the context had to be filled; it stays
+the same for further steps. The window's own five chunks before it are no candidates, and no article fills its own
+contexts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, Protocol, get_args
 
 import numpy as np
+import torch
 from pydantic import Field, model_validator
 from scipy.optimize import isotonic_regression
 
 from lvm_core.bank import Bank
+from lvm_core.bank.chunks import Memory
 from lvm_core.config.groups import Fill
 from lvm_core.config.params import Group, validate
+from lvm_core.config.references import Sees
 from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.files import write_json
 from lvm_core.runtime.readers import read_json
@@ -45,11 +50,20 @@ KINDS = (("given", CONTEXT), *((fill, given) for fill in get_args(Fill) for give
 EVERY = 4
 """Further steps of filled contexts are measured on every so many windows: they are 32 of 45 curves."""
 
-BINS = 10
-"""Groups of equally many windows in which stated confidence and observed rate are compared."""
 
-Predict = Callable[[np.ndarray], np.ndarray]
-"""[B, 5, D] unit rows, oldest first -> [B, D] float32 unit rows."""
+class Model(Protocol):
+    """What is measured (`models.checkpoint.LoadedModel`)."""
+
+    @property
+    def sees(self) -> Sees:
+        """What it is given."""
+
+    def predict(self, contexts: np.ndarray, memory: np.ndarray | None) -> np.ndarray:
+        """[B, 5, D] unit rows, oldest first, and [B, D] where it has a memory -> [B, D] float32 unit rows."""
+
+    def memory_of(self, chunks: np.ndarray) -> np.ndarray | None:
+        """[n, D] unit rows read so far -> [D]; None where it sees the context alone."""
+
 
 Score = Annotated[float, Field(ge=0.0, le=2.01)]
 
@@ -125,6 +139,15 @@ class Calibration(Group):
     bank_sha256: str
     """Content hash of the bank."""
     curves: list[Curve]
+    """Empty where nothing was calibrated."""
+    why_not: str | None = None
+    """Why nothing was."""
+    articles: Annotated[int, Field(ge=0)] = 0
+    """Articles of `dev` that it was fitted to."""
+    sources: list[str] = Field(default_factory=list)
+    """Where these are from: for other text it may be far off."""
+    bias: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """By split, how far the stated confidence is from what was observed (`reliability.bias`)."""
 
     def confidence(self, score: float, given: int, step: int, fill: Fill) -> float | None:
         """The observed rate of a prediction with this `lead`; None where none was measured.
@@ -138,6 +161,11 @@ class Calibration(Group):
         """The curve of one kind of context and step; None where none was measured."""
         matching = (curve for curve in self.curves if (curve.fill, curve.given, curve.step) == (fill, given, step))
         return next(matching, None)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What /info says of it."""
+        return {"curves": len(self.curves)} | self.model_dump(include={"why_not", "articles", "sources", "bias"})
 
     def write(self, path: str | Path) -> None:
         """Write it as json."""
@@ -164,28 +192,35 @@ class Outcomes:
     """[W] bool: the true chunk is among the `NEAREST` nearest."""
     cosines: np.ndarray
     """[W] float32 cosine of the prediction with the true chunk."""
+    articles: np.ndarray
+    """[W] int64 place of the window's article among all articles of the bank, in the order of their ids."""
+
+    def only(self, chosen: np.ndarray) -> Outcomes:
+        """Those of some windows: [W] bool, or indices."""
+        names = ("scores", "nearest", "hits", "cosines", "articles")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
     def curve(self) -> Curve:
         """Rate of hits as a function of the score."""
         return fit_curve(self.scores, self.hits, fill=self.fill, given=self.given, step=self.step)
 
 
-def measure(predict: Predict, bank: Bank, index: Index, split: str, steps: int) -> Iterator[Outcomes]:
+def measure(model: Model, bank: Bank, index: Index, split: str, steps: int) -> Iterator[Outcomes]:
     """The outcomes of every kind of context and every step up to `steps`, on the windows of a split."""
     progress = Progress(f"calibrate {split}", len(KINDS), "kinds of context")
     for fill, given in KINDS:
-        yield from measure_kind(predict, bank, index, split, steps, fill, given)
+        yield from measure_kind(model, bank, index, split, steps, fill, given)
         progress.update(1)
     progress.close()
 
 
 def measure_kind(
-    predict: Predict, bank: Bank, index: Index, split: str, steps: int, fill: str = "given", given: int = CONTEXT
+    model: Model, bank: Bank, index: Index, split: str, steps: int, fill: str = "given", given: int = CONTEXT
 ) -> Iterator[Outcomes]:
     """The outcomes of one kind of context for every step, as long as there are windows that reach so far.
 
     Args:
-        predict: a model, or anything that predicts like one.
+        model: to be measured.
         bank: whose chunks are the candidates; `index` has all its rows.
         split: whose windows are asked.
         steps: most chunks ahead.
@@ -201,6 +236,13 @@ def measure_kind(
         articles = bank.articles.iloc[bank.article_of_row[targets]]
         own = [range(first, first + n) for first, n in zip(articles["first_row"], articles["n_chunks"], strict=True)]
     contexts = ContextFiller(bank, index).fill(vectors, [strategy] * len(vectors), own)
+    memory = None
+    if model.sees != "context":
+        if given == CONTEXT:  # the text goes back to where its article begins
+            memory = Memory.of_bank(bank).before(torch.from_numpy(targets)).numpy()
+        else:
+            memory = np.stack([mean for one in vectors if (mean := model.memory_of(one)) is not None])
+    place = bank.articles["article_id"].astype(str).argsort().argsort().to_numpy()
     read, kept = np.stack([context.vectors for context in contexts]), np.arange(len(targets))
     for step in range(1, steps + 1):
         if step == 2 and fill != "given":
@@ -211,7 +253,7 @@ def measure_kind(
         kept, read, truth = kept[reached], read[reached], truth[reached]
         if not len(kept):
             return
-        predicted = predict(read)
+        predicted = model.predict(read, None if memory is None else memory[kept])
         left_out = [
             [*before, *contexts[window].bank_rows]
             for window, before in zip(kept.tolist(), context_rows(targets[kept]).tolist(), strict=True)
@@ -225,73 +267,6 @@ def measure_kind(
             nearest=cosines[:, 0],
             hits=(rows[:, :NEAREST] == truth[:, None]).any(axis=1),
             cosines=np.einsum("wd,wd->w", predicted, np.asarray(bank.vectors[truth], dtype=np.float32)),
+            articles=place[article[reached]],
         )
         read = np.concatenate([read[:, 1:], predicted[:, None]], axis=1)  # as the rollout does
-
-
-def reliability(outcomes: Outcomes, curve: Curve) -> list[dict[str, float]]:
-    """Stated confidence against the observed rate, in groups of equally many windows, from the lowest.
-
-    Args:
-        outcomes: of whole contexts, one step ahead.
-        curve: fitted to those of another split.
-
-    Returns:
-        `confidence` (mean), `observed`, `low`, `high` (95 % Wilson interval of the observed rate), `windows`.
-    """
-    from scipy.stats import binomtest  # takes a second, which the service would wait for
-
-    stated = curve.rate(outcomes.scores)
-    order, groups = np.lexsort((outcomes.scores, stated)), []
-    for group in np.array_split(order, min(BINS, len(order))):
-        hits = outcomes.hits[group]
-        low, high = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
-        rates = {"observed": float(hits.mean()), "low": float(low), "high": float(high)}
-        groups.append({"confidence": float(stated[group].mean()), **rates, "windows": len(hits)})
-    return groups
-
-
-def calibration_figures(outcomes: Outcomes, curve: Curve) -> dict[str, float | None]:
-    """How well stated confidence fits what is observed (arguments as of `reliability`).
-
-    Returns:
-        `found`: observed rate; `confidence`: mean stated one; `calibration_error`: mean distance of the two over the
-        groups of `reliability` (expected calibration error, Naeini et al., AAAI 2015); `brier` and `brier_constant`:
-        mean squared error of the confidence, and of stating the observed rate each time; `auc_lead` and `auc_cosine`:
-        area under the ROC curve of the score, and of the cosine with the nearest chunk, which is not used; `windows`.
-    """
-    groups = reliability(outcomes, curve)
-    stated, hits = curve.rate(outcomes.scores), outcomes.hits.astype(np.float64)
-    distance = sum(group["windows"] * abs(group["confidence"] - group["observed"]) for group in groups)
-    return {
-        "found": float(hits.mean()),
-        "confidence": float(stated.mean()),
-        "calibration_error": distance / len(hits),
-        "brier": float(np.mean((stated - hits) ** 2)),
-        "brier_constant": float(np.mean((hits.mean() - hits) ** 2)),
-        "auc_lead": roc_area(outcomes.scores, outcomes.hits),
-        "auc_cosine": roc_area(outcomes.nearest, outcomes.hits),
-        "windows": len(hits),
-    }
-
-
-def roc_area(scores: np.ndarray, hits: np.ndarray) -> float | None:
-    """Chance that a hit has the higher score of a hit and a miss, ties half; None without both."""
-    from scipy.stats import mannwhitneyu
-
-    found, missed = scores[hits], scores[~hits]
-    if not len(found) or not len(missed):
-        return None
-    return float(mannwhitneyu(found, missed).statistic / (len(found) * len(missed)))
-
-
-def fill_figures(outcomes: list[Outcomes]) -> dict[str, dict[str, dict[str, float]]]:
-    """For each strategy and number of given chunks, one step ahead: rate of hits and mean cosine with the truth."""
-    figures: dict[str, dict[str, dict[str, float]]] = {}
-    for one in outcomes:
-        if one.step == 1:
-            figures.setdefault(one.fill, {})[f"{one.given}_given"] = {
-                "found": float(one.hits.mean()),
-                "cosine": float(one.cosines.mean()),
-            }
-    return figures

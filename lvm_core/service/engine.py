@@ -21,8 +21,8 @@ from lvm_core.service.schemas import ChatRequest, PredictRequest, RetrieveReques
 from lvm_core.windows import CONTEXT
 
 NOTE = (
-    "Of predictions on held-out text that stood out as much, this share had the true next chunk among the five nearest "
-    "of the bank. Indicative only for text unlike the training text."
+    "Of predictions on held-out text{of} that stood out as much, this share had the true next chunk among the five "
+    "nearest of the bank. {others}"
 )
 
 NO_NOTE = "No confidence: none was measured for this model and this kind of context."
@@ -56,6 +56,8 @@ class Chat:
     """The five chunks the first prediction reads."""
     reading: np.ndarray
     """[5, D] the vectors that the next prediction reads."""
+    memory: np.ndarray | None
+    """[D] what the model sees beside the five; None where it sees these alone."""
     left_out: list[int]
     """Bank rows that are no answer."""
     similar: list[Candidate]
@@ -96,14 +98,28 @@ class Engine:
         """Answers of /predict: all contexts of all requests in one pass."""
         requests: list[PredictRequest] = [job.request for job in jobs]
         begun = time.perf_counter()
-        contexts = np.array([context for request in requests for context in request.contexts], dtype=np.float32)
-        vectors = self.parts.model.predict(_unit(contexts))
-        spent = (time.perf_counter() - begun) * 1e3
+        contexts = _unit(np.array([one for request in requests for one in request.contexts], dtype=np.float32))
         ends = np.cumsum([len(request.contexts) for request in requests])
+        vectors = self.parts.model.predict(contexts, self._memories(requests, np.split(contexts, ends[:-1])))
+        spent = (time.perf_counter() - begun) * 1e3
         return [
             {"vectors": part.tolist(), "model": self.parts.name, "latency_ms": round(spent, 3)}
             for part in np.split(vectors, ends[:-1])
         ]
+
+    def _memories(self, requests: Sequence[PredictRequest], contexts: Sequence[np.ndarray]) -> np.ndarray | None:
+        """[B, D] what the model sees beside all contexts; None where it has no memory."""
+        if not self._remembers:
+            return None
+        each = zip(requests, contexts, strict=True)
+        means: list[Any] = []
+        for request, some in each:
+            means += request.memory or [self.parts.model.memory_of(context) for context in some]
+        return np.array(means, dtype=np.float32)
+
+    @property
+    def _remembers(self) -> bool:
+        return self.parts.model.sees == "memory"
 
     def retrieve(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         """Answers of /retrieve."""
@@ -137,7 +153,7 @@ class Engine:
         return self.parts.encoder.encode(texts)
 
     def _read(self, jobs: Sequence[Job]) -> list[Chat]:
-        """Cut the texts, encode the last five chunks of each, and fill their contexts."""
+        """Cut the texts, encode what the model reads of each, and fill their contexts."""
         cut: list[list[str]] = []
         each: list[dict[str, float]] = []
         for job in jobs:
@@ -146,10 +162,12 @@ class Engine:
                 cut.append(self.chunks_of(job.request))
         spent: dict[str, float] = {}
         with timed(spent, "encoding_ms"):
-            given = [chunks[-CONTEXT:] for chunks in cut]
+            given = cut if self._remembers else [chunks[-CONTEXT:] for chunks in cut]
             vectors = self._encode([chunk for chunks in given for chunk in chunks])
-            parts = np.split(vectors, np.cumsum([len(chunks) for chunks in given])[:-1])
+            whole = np.split(vectors, np.cumsum([len(chunks) for chunks in given])[:-1])
         with timed(spent, "context_build_ms"):
+            parts = [one[-CONTEXT:] for one in whole]
+            memories = [self.parts.model.memory_of(one) for one in whole]
             same, cosines = self.parts.index.same_as_each(parts)
             contexts = self.parts.filler.fill(parts, [job.request.fill or self.settings.fill for job in jobs])
             left_out = [[*context.bank_rows, *rows] for context, rows in zip(contexts, same, strict=True)]
@@ -157,15 +175,22 @@ class Engine:
             similar = [self.parts.chunks.best(of_one, out, job.request.candidates) for of_one, out, job in ranked]
         spent |= {"lvm_inference_ms": 0.0, "decoding_ms": 0.0}
         return [
-            Chat(job.request, chunks, own | spent, context, context.vectors, out, found)
-            for job, chunks, own, context, out, found in zip(jobs, cut, each, contexts, left_out, similar, strict=True)
+            Chat(job.request, chunks, own | spent, context, context.vectors, memory, out, found)
+            for job, chunks, own, context, memory, out, found in zip(
+                jobs, cut, each, contexts, memories, left_out, similar, strict=True
+            )
         ]
 
     def _predict_step(self, chats: list[Chat], step: int) -> None:
-        """One step ahead for all that go so far; the prediction then takes the last place, as in the rollout."""
+        """One step ahead for all that go so far; the prediction then takes the last place, as in the rollout.
+
+        The memory stays that of the text.
+        """
         spent: dict[str, float] = {}
         with timed(spent, "inference"):
-            predicted = self.parts.model.predict(np.stack([chat.reading for chat in chats]))
+            memories = [chat.memory for chat in chats if chat.memory is not None]
+            reading = np.stack([chat.reading for chat in chats])
+            predicted = self.parts.model.predict(reading, np.stack(memories) if memories else None)
         with timed(spent, "decode"):
             most = max(CROWD, *(chat.request.candidates + step for chat in chats))
             found = self.parts.chunks.nearest(predicted, [chat.left_out for chat in chats], most)
@@ -196,13 +221,15 @@ class Engine:
     def _answer(self, chat: Chat, spent: float) -> dict[str, Any]:
         context = chat.context
         confidence = chat.steps[0]["confidence"]
+        before = max(len(chat.chunks) - CONTEXT, 0)
         return {
             "response": "\n\n".join(filter(None, chat.texts)),
             "confidence": confidence,
             "confidence_note": self._note(confidence),
             "chunks_used": CONTEXT,
             "input_chunks": chat.chunks,
-            "dropped_chunks": max(len(chat.chunks) - CONTEXT, 0),
+            "read_before": before if self._remembers else 0,
+            "dropped_chunks": 0 if self._remembers else before,
             "context": {"mode": context.mode, "given": context.given, "slots": self._slots(chat)},
             "steps": chat.steps,
             "similar": [_source(one) for one in chat.similar],
@@ -212,9 +239,18 @@ class Engine:
         }
 
     def _note(self, confidence: float | None) -> str:
-        if confidence is not None:
-            return NOTE
-        return OTHER_BANK if self.parts.other_bank else NO_NOTE
+        calibration = self.parts.calibration
+        if confidence is None or calibration is None:
+            why_not = calibration and calibration.why_not
+            return OTHER_BANK if self.parts.other_bank else f"No confidence: {why_not}." if why_not else NO_NOTE
+        of = f" of {', '.join(calibration.sources)} ({calibration.articles} articles)" if calibration.articles else ""
+        far = calibration.bias.get("ood")
+        return NOTE.format(
+            of=of,
+            others=f"On text of another source it stated {far['stated']:.0%} where {far['observed']:.0%} was observed."
+            if far
+            else "Indicative only for text unlike the training text.",
+        )
 
     def _slots(self, chat: Chat) -> list[dict[str, Any]]:
         context, own = chat.context, chat.chunks[-CONTEXT:]

@@ -73,6 +73,7 @@ class Parts:
                 "losses": list(info.recipe.get("losses") or {}),
                 "architecture": info.architecture,
                 "parameters": info.n_parameters,
+                "sees": self.model.sees,
                 "phase": info.phase,
                 "epoch": info.epoch,
             },
@@ -84,7 +85,7 @@ class Parts:
                 "dimension": bank.dimension,
                 "sources": sorted(set(self.bank.articles["source"])),
             },
-            "calibration": {"curves": len(self.calibration.curves)} if self.calibration else None,
+            "calibration": self.calibration and self.calibration.told,
             "notice": settings.notice or (OTHER_BANK if self.other_bank else None),
             "limits": {
                 "body_bytes": schemas.BODY_BYTES,
@@ -120,7 +121,9 @@ def load_parts(
         any_bank: another bank of the same encoder will do. The calibration was measured with the model's own: with
             another one, no confidence is stated.
     """
-    model, bank = load_model(model_directory), load_bank(bank_directory)
+    model = load_model(model_directory)
+    check_servable(model, model_directory)
+    bank = load_bank(bank_directory)
     other_bank = model.info.data_sha256 != bank.info.content_sha256
     _check_bank(model, bank, model_directory, bank_directory)
     if other_bank and not any_bank:
@@ -138,6 +141,8 @@ def load_parts(
     reasons = []
     if calibration is None and not other_bank:
         reasons.append("no calibration of this model: no confidence is stated (run `dvc repro` to make it)")
+    if calibration and calibration.why_not:
+        reasons.append(f"no confidence is stated: {calibration.why_not}")
     if encoder is None:
         reasons.append(f"{NO_ENCODER}: only vectors can be sent, not text")
     index = Index.of(bank)
@@ -170,6 +175,8 @@ class TextModel(LoadedModel):
     def continue_text(self, text: str, k: int = 5) -> ChatAnswer:
         """What comes next in a text, which is cut into chunks as the corpus was; the last five are read.
 
+        Of those before them a model with a memory reads the mean (`read_before` says of how many).
+
         Args:
             text: at most `schemas.CHARACTERS` long; paragraphs are parted by blank lines.
             k: number of candidates, at most `schemas.CANDIDATES`.
@@ -201,6 +208,15 @@ class TextModel(LoadedModel):
         if parts.encoder is None:
             raise LvmError(f"{self._bank}: {NO_ENCODER}")
         return Engine(parts, schemas.Settings.configured())
+
+
+def check_servable(model: LoadedModel, directory: Path) -> None:
+    """Refuse a model that sees what a text that is being written does not have."""
+    if model.sees not in ("context", "memory"):
+        raise LvmError(
+            f"{directory}: sees the whole document, which a text that is being written does not have; choose a model "
+            "with model.memory null or read"
+        )
 
 
 def find_calibration(model_directory: str | Path) -> Path | None:

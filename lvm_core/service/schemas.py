@@ -98,12 +98,25 @@ class ChatRequest(Asked):
 
 
 class PredictRequest(Asked):
-    """Contexts of five vectors, oldest first."""
+    """Contexts of five vectors, oldest first, and what a model with a memory sees beside each."""
 
     contexts: Annotated[
         list[Annotated[list[Vector], Field(min_length=CONTEXT, max_length=CONTEXT)]],
         Field(min_length=1, max_length=VECTORS),
     ]
+    memory: Annotated[
+        Annotated[list[Vector], Field(max_length=VECTORS)] | None,
+        Field(
+            description="One vector a context, as LoadedModel.memory_of gives it of all chunks read so far; null: that "
+            "of the five. A model that sees the context alone does not look at it."
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_each(self) -> PredictRequest:
+        if self.memory is not None and len(self.memory) != len(self.contexts):
+            raise ValueError(f"memory has {len(self.memory)} vectors, contexts are {len(self.contexts)}: give one each")
+        return self
 
 
 class RetrieveRequest(Asked):
@@ -148,11 +161,21 @@ class ContextUsed(BaseModel):
     slots: list[Slot]
 
 
+Confidence = Annotated[
+    float | None,
+    Field(
+        description="Observed rate: of predictions on held-out text of the training source that stood out as much, "
+        "this share had the true next chunk among the five nearest of the bank; null where it was not measured. By how "
+        "much it is off on further held-out text and on another source stands in /info under calibration.bias."
+    ),
+]
+
+
 class Step(BaseModel):
     """A prediction: times are those of the batch it was in."""
 
     step: int
-    confidence: float | None
+    confidence: Confidence
     candidates: list[Source]
     latency_ms: dict[str, float]
 
@@ -161,11 +184,16 @@ class ChatAnswer(BaseModel):
     """The continuation."""
 
     response: str
-    confidence: float | None
+    confidence: Confidence
     confidence_note: str
     chunks_used: int
     input_chunks: list[str]
-    dropped_chunks: int
+    read_before: int = Field(
+        default=0,
+        description="Chunks of the text before the five, of which the model reads the mean; 0 for a model that sees "
+        "the five alone.",
+    )
+    dropped_chunks: int = Field(description="Older chunks of the text that were not read at all.")
     context: ContextUsed
     steps: list[Step]
     similar: list[Source] = Field(

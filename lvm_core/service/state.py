@@ -223,18 +223,19 @@ class Service:
 
     def _check(self, asked: ChatRequest | PredictRequest | RetrieveRequest) -> None:
         """Refuse what this model cannot answer: text without an encoder, vectors that do not fit."""
-        parts, vectors = self._parts(), {}
+        parts, vectors, means = self._parts(), {}, {}
         if isinstance(asked, PredictRequest):
             numbered = ((number, *one) for number, context in enumerate(asked.contexts) for one in enumerate(context))
             vectors = {f"contexts.{number}.{place}": vector for number, place, vector in numbered}
+            means = {f"memory.{number}": mean for number, mean in enumerate(asked.memory or ())}
         elif isinstance(asked, RetrieveRequest) and asked.vector is not None:
             vectors = {"vector": asked.vector}
         elif parts.encoder is None:
             raise Refused(422, "text cannot be encoded: the bank holds imported vectors; send vectors to /predict")
-        for where, vector in vectors.items():
+        for where, vector in (vectors | means).items():
             if len(vector) != (dimension := parts.bank.info.dimension):
                 raise Refused(422, f"{where}: has {len(vector)} values, the model reads {dimension}")
-            if not np.linalg.norm(vector) > 1e-6:
+            if where in vectors and not np.linalg.norm(vector) > 1e-6:
                 raise Refused(422, f"{where}: has length 0, so no direction")
 
     def _parts(self) -> Any:
