@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lvm_core.comparison import build_comparison, remove_left_over, write_figures
+from lvm_core.comparison import build_comparison, in_short, remove_left_over, write_figures
 from lvm_core.comparison.claims import measure_claims
 from lvm_core.comparison.rows import about_recipes, comparison_csv, pos_scalars, profile_table, stack_tables
 from lvm_core.config.figures import headlines, measured_headlines
@@ -42,7 +42,7 @@ def main() -> None:
         write_figures(f"metrics/stage_{phase}", {name: measured_headlines(one) for name, one in summaries.items()})
     claims = measure_claims(done.json, curves, read_json("metrics/diagnosis.json"))
     done.json.update(can_be_reached=answer(frontier, rows), claims=[claim.model_dump() for claim in claims])
-    write_json("metrics/comparison.json", done.json, unfolded=2)
+    write_json("metrics/comparison.json", in_short(done.json), unfolded=2)
     write_text("metrics/comparison.md", comparison_text(done.json, frontier))
     write_csv(CURVES, curves)
     named = [row["name"] for row in highlighted(rows)]

@@ -147,6 +147,23 @@ def _more(judgements: Mapping[str, Judgement]) -> dict[str, dict[str, list[float
     return {name: {key: [one.value[key], *one.interval(key)] for key in keys} for name, one in judgements.items()}
 
 
+DIGITS = 6
+"""After the point, of the figures in metrics/comparison.json; comparison.csv and summary.json have all."""
+
+
+def in_short(json: Mapping[str, Any]) -> dict[str, Any]:
+    """The comparison as its file has it: figures of the rows rounded, answers of the gates as they were judged."""
+    return {key: _rounded(value) if key in ("rows", "more") else value for key, value in json.items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_rounded(one) for one in value]
+    return round(value, DIGITS) if isinstance(value, float) else value
+
+
 def write_figures(path: str, figures: Mapping[str, Mapping[str, Any]]) -> None:
     """Replace a folder by one json file a row."""
     with atomic_directory(path) as directory:
