@@ -299,12 +299,12 @@ def test_the_page_says_who_passes_and_which_set_nobody_can():
         shown[f"Gate set {title}"]
         for title in ("certified, corrected frame", "5CAT as published, published frame (one chunk late)")
     )
-    said = [remark.text for remark in ours.remarks]
-    assert "Passed whole by law." in said
-    assert "Passed whole without a training: ridge." in said
+    told = [remark.text for remark in ours.remarks]
+    assert "Passed whole by law." in told
+    assert "Passed whole without a training: ridge." in told
     assert any(
         "applies: ranks_next 1 of 12, goes_forward 1 of 12, specific 2 of 12, uses_order 2 of 9, " in one
-        for one in said
+        for one in told
     )
     said = " ".join(remark.text for remark in shown["Gate set 5CAT as published, corrected frame"].remarks)
     assert "The oracle passes all 3 gates that apply to it." in said

@@ -170,10 +170,9 @@ def _json(value: Any, indent: int | None = 2) -> str:
 def _folded(value: Any, levels: int, indent: str = "") -> str:
     if not (levels and value and isinstance(value, (dict, list))):
         return _json(value, None)
-    named = isinstance(value, dict)
-    parts = [f"{_json(key)}: " for key in value] if named else [""] * len(value)
-    inner = [_folded(one, levels - 1, f"{indent}  ") for one in (value.values() if named else value)]
-    lines = ",\n".join(f"{indent}  {name}{one}" for name, one in zip(parts, inner, strict=True))
+    named = [(f"{_json(key)}: ", one) for key, one in value.items()] if isinstance(value, dict) else []
+    parts = named or [("", one) for one in value]
+    lines = ",\n".join(f"{indent}  {name}{_folded(one, levels - 1, f'{indent}  ')}" for name, one in parts)
     first, last = "{}" if named else "[]"
     return f"{first}\n{lines}\n{indent}{last}"
 
