@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,8 +14,9 @@ import yaml
 from lvm_core.config.figures import HEADLINE, headline
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.models import TransformerParams
-from lvm_core.fivecat.evaluate import evaluate
-from lvm_core.fivecat.measures import from_callable
+from lvm_core.fivecat.__main__ import table_text
+from lvm_core.fivecat.evaluate import evaluate, judgement_of
+from lvm_core.fivecat.measures import Predictor, from_callable
 from lvm_core.fivecat.references import context_mean, copy_last
 from lvm_core.models import build_model
 from lvm_core.models.checkpoint import ModelInfo, load_model, save_model
@@ -68,6 +70,7 @@ def test_the_table_and_the_json_have_the_figures_of_the_library(folder: Path) ->
     assert (done.returncode, done.stderr) == (0, "")
     written = read_json(folder / "figures.json")
     assert (written["trained"]["recipe"], written["trained"]["epoch"], written["seed"]) == ({"name": "p9"}, 3, 0)
+    assert written["trained"]["sees"] == "context"
     model = from_callable(load_model(folder / "mine").predict_raw)
     predictors = {"model": model, "copy_last": copy_last(), "context_mean": context_mean()}
     assert list(written["predictors"]) == list(predictors)
@@ -90,6 +93,19 @@ def test_the_table_and_the_json_have_the_figures_of_the_library(folder: Path) ->
     mine, last = (written["predictors"][name]["val"]["figures"]["cosine"] for name in ("model", "copy_last"))
     shown = [f"{x['value']:.4f} [{x['lo']:.4f}, {x['hi']:.4f}]" for x in (mine, last)]
     assert all(text in blocks[1].splitlines()[1] for text in shown)
+
+
+@pytest.mark.parametrize(
+    ("sees", "said"), [("context", None), ("memory", "chunks before the target"), ("document", "whole article")]
+)
+def test_the_table_says_what_the_model_sees_beside_the_context(sees: Any, said: str | None) -> None:
+    done = evaluate(BANK, "val", Predictor("mine", lambda contexts, rows, memory: contexts[:, -1], sees))
+    head, table = table_text("val", done.summary, {"model": judgement_of({"val": done})}, "mine").split("\n\n")[:2]
+    assert (said or "centred") in head
+    assert ("mine sees the mean of the" in head) is (said is not None)
+    for reading in ("forward", "centred"):
+        line = next(line for line in table.splitlines() if line.startswith(f"recall_at_5_{reading} "))
+        assert f"{done.summary[f'recall_at_5_{reading}']:.4f}" in line
 
 
 def test_the_same_command_writes_the_same_bytes(folder: Path) -> None:

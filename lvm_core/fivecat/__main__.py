@@ -121,6 +121,10 @@ def check_fit(model: LoadedModel, model_directory: str, bank: Bank, bank_directo
         _say(f"note: {model_directory} was trained on another bank, which may have had articles of this one")
 
 
+SEEN = {"memory": "the mean of the chunks before the target", "document": "the mean of the whole article"}
+"""What a model may be given beside the context, in words."""
+
+
 def table_text(split: str, summary: Mapping[str, Any], judgements: Mapping[str, Judgement], name: str) -> str:
     """The headline figures of one split as a table, a column a predictor."""
     titles = [name if key == "model" else key for key in judgements]
@@ -131,8 +135,11 @@ def table_text(split: str, summary: Mapping[str, Any], judgements: Mapping[str, 
     rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     head = (
         f"{split}: {summary['windows']['all']:,} windows of {summary['articles']:,} articles; in brackets the 95 % "
-        "interval of a bootstrap over articles; retrieval without the context chunks unless `unmasked`"
+        "interval of a bootstrap over articles; retrieval without the context chunks unless `unmasked`; `forward`: "
+        "among the chunks after the context, `centred`: all less the mean of their article"
     )
+    if judgements["model"].sees != "context":
+        head += f"; {name} sees {SEEN[judgements['model'].sees]} too"
     return "\n".join([head, "", *rows, ""])
 
 
@@ -149,7 +156,9 @@ def to_json(
     model: LoadedModel,
     seed: int,
 ) -> dict[str, Any]:
-    """All figures: by predictor and split the headline figures with their intervals, and the whole summary."""
+    """All figures: by predictor and split the headline figures with their intervals, and the whole summary; of the
+    model also what it sees beside the context.
+    """
 
     def figure(judgement: Judgement, key: str) -> dict[str, Any]:
         low, high = judgement.interval(key)
@@ -161,7 +170,7 @@ def to_json(
             figures = {name: figure(judgements[key], f"{split}_{name}") for name in HEADLINE}
             predictors[key][split] = {"figures": figures, "summary": evaluation.summary}
     trained = {key: getattr(model.info, key) for key in ("recipe", "phase", "epoch", "dimension", "encoder")}
-    return {"trained": trained, "seed": seed, "predictors": predictors}
+    return {"trained": {**trained, "sees": model.sees}, "seed": seed, "predictors": predictors}
 
 
 def _say(line: str) -> None:
