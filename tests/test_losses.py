@@ -182,6 +182,40 @@ def test_a_perfect_prediction_has_almost_no_article_softmax_and_the_last_chunk_a
     assert article_softmax(one(80, 250, *contexts, candidates=chunks), temperature=0.05).item() > 1.0
 
 
+def test_forward_candidates_by_hand():
+    """The target is at 90 degrees, with a chunk at 180 after it; that at 0 before it is a masked candidate alone."""
+    given = one(0, 90, candidates=candidates(1, 0, 90, 180))
+    forward, masked = math.log(1 + math.exp(-2)), math.log(1 + math.exp(-2) + math.exp(2))
+    for name, expected in (("forward", forward), ("masked", masked), ("both", (forward + masked) / 2)):
+        assert article_softmax(given, temperature=0.5, candidates=name).item() == pytest.approx(expected)
+
+
+def test_a_window_with_nothing_after_its_target_does_not_count_forward():
+    chunks, allowed = planar(0, 90, 180), torch.ones(2, 3, dtype=torch.bool)
+    both = Batch(
+        planar(0, 0),
+        planar(0, 0)[:, None],
+        planar(90, 180),
+        candidates=Candidates(chunks, allowed, torch.tensor([1, 2])),
+    )
+    first = one(0, 90, candidates=candidates(1, 0, 90, 180))
+    assert article_softmax(both, temperature=0.5, candidates="forward") == article_softmax(
+        first, temperature=0.5, candidates="forward"
+    )
+    last = one(0, 180, candidates=candidates(2, 0, 90, 180))
+    assert article_softmax(last, temperature=0.5, candidates="forward") == 0.0
+
+
+def test_centred_candidates_are_unit_vectors_off_the_mean():
+    """Off a mean of length 3 in their direction of 45 degrees, the chunks at 0 and 90 point away from it."""
+    found = candidates(0, 0, 90)
+    given = one(0, 0, candidates=Candidates(found.chunks, found.allowed, found.target, 3 * planar(45)[0]))
+    off = F.normalize(found.chunks - 3 * planar(45)[0], dim=1)[:, 0] / 0.5
+    expected = -F.log_softmax(off, dim=0)[0].item()
+    assert article_softmax(given, temperature=0.5, centred=True).item() == pytest.approx(expected)
+    assert article_softmax(given, temperature=0.5) == article_softmax(one(0, 0, candidates=found), temperature=0.5)
+
+
 def test_context_chunks_are_no_candidates():
     """Copying the last chunk costs the same however near to the prediction the context is."""
     far, near = (candidates(5, a, a, a, a, a, 30, 90, barred=(0, 1, 2, 3, 4)) for a in (200, 10))
