@@ -160,7 +160,7 @@ def test_the_table_says_what_each_row_is_and_which_gates_it_passes(usual):
     by_name = {row["name"]: row for row in rows}
     assert by_name["oracle"]["status"] == "forward"
     assert by_name["copy_last"]["status"] == "copies"
-    assert by_name["tiny"]["status"] in ("blurs", "weak")
+    assert by_name["tiny"]["status"] in ("blurs", "lost", "weak")
     for row in rows:
         for name in SETS:
             assert 0 <= row[f"gates_{name}"] <= row[f"gates_{name}_of"]

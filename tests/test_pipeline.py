@@ -118,7 +118,7 @@ def test_time_direction_frontier_and_report(text_run):
     assert cell["difference"] == pytest.approx(cell["forward"] - cell["reversed"])
     reversed_model = load_model(text_run / "data/variants/reversed/p1").info
     assert reversed_model.data_sha256 != load_model(text_run / "data/models/p1").info.data_sha256
-    assert {row["status"] for row in details["rows"]} <= {"forward", "copies", "blurs", "weak"}
+    assert {row["status"] for row in details["rows"]} <= {"forward", "copies", "blurs", "lost", "weak"}
     assert set(json.loads((text_run / "metrics/frontier.json").read_text())["families"]) == {"linear5", "affine"}
     page = (text_run / "plots/report.html").read_text()
     assert "measured" in page

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from lvm_core.bank import Bank
+from lvm_core.bank.chunks import mean_chunk
 from lvm_core.config.groups import EvaluateParams
-from lvm_core.config.references import REFERENCES
+from lvm_core.config.references import REFERENCES, RELATIVES, numbers_text
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.references import (
     article_centroid,
@@ -18,6 +19,7 @@ from lvm_core.fivecat.references import (
     fit_ridge,
     random_directions,
 )
+from lvm_core.fivecat.relatives import relatives_of
 from lvm_core.runtime.errors import LvmError
 from tests.synthetic import bank_of, make_bank, unit
 
@@ -116,6 +118,37 @@ def test_random_is_one_direction_a_row() -> None:
     similarity = unit(one) @ unit(one).T - np.eye(200)
     assert abs(similarity).max() < 0.85
     np.testing.assert_array_equal(random_directions(bank, 1)(contexts[:3], rows[[7, 3, 7]]).numpy(), one[[7, 3, 7]])
+
+
+def test_near_relatives() -> None:
+    """Each is what its name says, of the mean that it sees; all but the noise in a closed form."""
+    bank = make_bank({"train": [30] * 3, "val": [20]})
+    rows, mean, read = bank.targets("val"), mean_chunk(bank, "train"), torch.full((15, 16), 0.1)
+    contexts = np.stack([bank.vectors[rows - 5 + slot] for slot in range(5)], axis=1)
+    found = {one.name: one(torch.from_numpy(contexts), rows, None) for one in relatives_of(bank, 0)}
+    assert list(found) == list(RELATIVES)
+    np.testing.assert_allclose(found["centred_0.6"], contexts[:, -1] - 0.6 * mean, atol=1e-6)
+    np.testing.assert_allclose(found["two_less_0.7"], contexts[:, -2:].mean(1) - 0.7 * mean, atol=1e-6)
+    off = bank.vectors[:90].astype(np.float64) - mean
+    values, vectors = np.linalg.eigh(off.T @ off / 90)
+    half = vectors @ np.diag((values / values.min()) ** -0.5) @ vectors.T
+    np.testing.assert_allclose(found["whitened_0.5"], (contexts[:, -1] - mean) @ half, atol=1e-4)
+    noise = found["noisy_0.3"].numpy() - contexts[:, -1]
+    np.testing.assert_allclose(np.linalg.norm(noise, axis=1), 0.3, atol=1e-5)
+    seeing = {one.name: one for one in relatives_of(bank, 0) if one.sees == "memory"}
+    given = [one(torch.from_numpy(contexts), rows, read).numpy() for one in seeing.values()]
+    assert list(seeing) == ["memory_0.3", "memory_0.6", "memory_1.0"]
+    np.testing.assert_allclose(given[0] - given[2], np.full((15, 16), 0.07), atol=1e-6)
+
+
+def test_the_numbers_of_a_reference_in_words() -> None:
+    fit = {"decay": 0.4, "less": 0.9, "exponent": 0.2, "dev_recall_at_5": 0.5, "tried": 660}
+    text = "decay 0.4, less 0.9 x what was read, exponent 0.2 (the best of 660 on dev)"
+    assert numbers_text("decay_memory", fit) == text
+    assert numbers_text("decay", {"decay": 0.4}) == "decay 0.4"
+    assert numbers_text("linear5", {"weights": [0.1, 0.25]}) == "weights 0.10, 0.25"
+    assert numbers_text("ridge", {"strength": 0.003, "dev_cosine": {}}) == "penalty 0.003"
+    assert numbers_text("copy_last", {}) == ""
 
 
 @pytest.mark.parametrize(("lengths", "split"), [({"dev": [20]}, "train"), ({"train": [20], "val": [9]}, "dev")])
