@@ -16,14 +16,14 @@ from lvm_core.comparison.rivals import best_two
 from lvm_core.comparison.rows import COPYING
 from lvm_core.config.figures import MORE, ROW_FIGURES, SPLITS
 from lvm_core.config.gates import GatesParams
-from lvm_core.config.references import REFERENCES
+from lvm_core.config.references import REFERENCES, RELATIVES, numbers_text
 from lvm_core.fivecat.statistics import Judgement, judge_both_ways, read_judgements
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import AFTER_B, REVERSED, atomic_directory, evaluation_directory, seed_variant, write_json
 from lvm_core.runtime.readers import read_json
 from lvm_core.selection import to_json
 from lvm_core.selection.gates_text import stopped_note
-from lvm_core.selection.judge import judge_gates
+from lvm_core.selection.judge import formulas_forward, judge_gates, judge_relatives
 
 SELECTED = "selected"
 """The model that the ladder selects, whose files lie beside those of the recipes."""
@@ -76,6 +76,8 @@ def build_comparison(
     after_phases = rows.judge_phases(gates, sets, early, rows.read_decisions(list(about)))
     stopped = [name for name, found in after_phases.items() if found.stopped_after]
     results = judge_gates(gates, judgements)
+    near = read_judgements(evaluation_directory("relatives"), list(RELATIVES))
+    relatives = judge_relatives(gates, references, near)
     # a recipe of a few epochs beside a variant of all of them would say nothing of time or of seeds
     whole = [name for name in reversed_too if name not in stopped]
     spread = {
@@ -91,8 +93,15 @@ def build_comparison(
     table = rows.with_gates(rows.with_intervals(table, judgements), judgements, results)
     table = rows.with_spread(table, spread)
     noted = {name: line + stopped_note(after_phases[name]) for name, line in about.items()}
+    numbers = {name: numbers_text(name, one.fit) or None for name, one in references.items()}
     details = [
-        {**row, "about": noted.get(row["name"]), **rows.beside_the_table(summaries[row["name"]])} for row in table
+        {
+            **row,
+            "about": noted.get(row["name"]),
+            "numbers": numbers.get(row["name"]),
+            **rows.beside_the_table(summaries[row["name"]]),
+        }
+        for row in table
     ]
     json = {
         "frame": "corrected",
@@ -103,6 +112,8 @@ def build_comparison(
         "gates_policy": gates.policy,
         "gates_in_force": gates.in_force,
         "gates": to_json(results),
+        "formulas_forward": formulas_forward(results, relatives),
+        "relatives": relatives,
         "after_phases": to_json(after_phases),
         "time_direction": _time_direction({name: repeats[name][1] if name in repeats else () for name in whole}, seed)
         if whole

@@ -79,6 +79,8 @@ class Judgement:
     windows share the draws, so that their values can be subtracted draw by draw."""
     sees: Sees = "context"
     """What the predictor is given."""
+    fit: Mapping[str, Any] = field(default_factory=dict)
+    """What it has fitted, if it is a reference (`Predictor.fit`)."""
     summary: Mapping[str, Any] = field(default_factory=dict)
     """By split, what `figures.summarise` says; empty where the judgement was not read from an evaluation's folder."""
 
@@ -157,7 +159,7 @@ def _read_judgement(folder: Path) -> Judgement:
         if drawn.shape != (len(found), RESAMPLES) or drawn.dtype != np.float64:
             raise LvmError(f"{path}: holds {drawn.dtype} {list(drawn.shape)}, no draws of these figures; {AGAIN}")
         draws |= {f"{split}_{name}": values for name, values in zip(found, drawn, strict=True)}
-    return Judgement(value, draws, sees, by_split)
+    return Judgement(value, draws, sees, summary.get("fit", {}), by_split)
 
 
 def judge_both_ways(directory: str | Path, names: Sequence[str], seed: int) -> dict[str, Judgement]:
