@@ -26,7 +26,9 @@ def main(recipe: str, kind: str) -> None:
         )
 
     # Heavy imports come after the parameters are known to be good.
+    from lvm_core.fivecat.candidates import dev_figures
     from lvm_core.fivecat.evaluate import judgement_of, write_evaluations
+    from lvm_core.fivecat.measures import from_model
     from lvm_core.fivecat.model_judge import ModelJudge
     from lvm_core.fivecat.readme import model_readme
     from lvm_core.fivecat.statistics import read_judgements
@@ -41,11 +43,14 @@ def main(recipe: str, kind: str) -> None:
         if kind == "c"
         else {}
     )
-    write_evaluations(evaluation_directory(kind) / recipe, evaluations, within=within)
+    model = load_model(directory).to(judge.device)
+    dev = None
+    if kind == "c":
+        dev = dev_figures(judge.bank, from_model(model, recipe), params.evaluate, params.seed, judge.device)
+    write_evaluations(evaluation_directory(kind) / recipe, evaluations, within=within, dev=dev)
     if kind != "c":
         return
     summary = {split: done.summary for split, done in evaluations.items()}
-    model = load_model(directory)
     rivals = read_judgements(evaluation_directory("references"), rivals_of(recipe, model.sees))
     write_json(f"metrics/{recipe}.json", row_figures(summary, {name: one.summary for name, one in rivals.items()}))
     judged = {recipe: judgement_of(evaluations), **rivals}

@@ -24,6 +24,7 @@ def main() -> None:
 
     # Heavy imports come after the parameters are known to be good.
     from lvm_core.bank import reversed_bank
+    from lvm_core.fivecat.candidates import dev_figures
     from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations
     from lvm_core.fivecat.references import context_mean, copy_last, fit_references
     from lvm_core.fivecat.relatives import relatives_of
@@ -35,7 +36,8 @@ def main() -> None:
     summaries = {}
     for reference in fit_references(bank, evaluate_params, common.seed):
         evaluations = evaluate_splits(bank, reference, evaluate_params, seed=common.seed, device=device)
-        write_evaluations(evaluation_directory("references") / reference.name, evaluations, reference.fit)
+        dev = dev_figures(bank, reference, evaluate_params, common.seed, device)
+        write_evaluations(evaluation_directory("references") / reference.name, evaluations, reference.fit, dev=dev)
         summaries[reference.name] = {split: done.summary for split, done in evaluations.items()}
     for name, summary in summaries.items():
         rivals = {other: summaries[other] for other in rivals_of(name, REFERENCES[name])}

@@ -13,8 +13,9 @@ from lvm_core.config.groups import EvaluateParams, Rule
 from lvm_core.config.ladder import LadderParams
 from lvm_core.config.params import read_params, validate
 from lvm_core.curriculum.phases import score_windows
+from lvm_core.fivecat.candidates import dev_figures as dev_figures_of
 from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations
-from lvm_core.fivecat.measures import from_callable
+from lvm_core.fivecat.measures import from_model
 from lvm_core.fivecat.references import fit_references
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.files import (
@@ -27,6 +28,7 @@ from lvm_core.runtime.files import (
     write_text,
 )
 from lvm_core.runtime.hardware import resolve_device
+from lvm_core.runtime.readers import read_json
 from lvm_core.selection.dev_gates import Judge
 from lvm_core.selection.ladder import run_ladder, threads
 from lvm_core.train.phases import PREVIOUS, run_phase
@@ -62,7 +64,7 @@ def leave_trained(folder):
                 with threads(recipe.threads):
                     state = run_phase(Trainer(recipe, bank), name, phase, bank.targets("train"), before, directory)
                 if phase != "b":
-                    evaluated(from_callable(load_model(directory).predict_raw, name), phase, name)
+                    evaluated(from_model(load_model(directory), name), phase, name)
             write_csv(f"plots/training/{name}.csv", pd.DataFrame(state.history))
         rules = {name: Rule(rule="all").model_dump() for name in RECIPES}
         rules["second"] = Rule(rule="top", score="distinctness").model_dump()
@@ -74,11 +76,14 @@ def leave_trained(folder):
         write_json("data/curriculum/second/in_force.json", {"a": {"distinctness": float(top["distinctness"].min())}})
         for reference in fit_references(bank, EVALUATE, 0):
             evaluated(reference, "references", reference.name)
+            write_dev("references", reference.name, recall_at_5=0.0, cosine=-1.0)  # else one may be the best
 
 
 def evaluated(predictor, kind, name):
-    done = evaluate_splits(load_bank("data/bank"), predictor, EVALUATE, seed=0)
-    write_evaluations(evaluation_directory(kind) / name, done)
+    bank = load_bank("data/bank")
+    done = evaluate_splits(bank, predictor, EVALUATE, seed=0)
+    dev = None if kind == "a" else dev_figures_of(bank, predictor, EVALUATE, 0, resolve_device("cpu"))
+    write_evaluations(evaluation_directory(kind) / name, done, dev=dev)
 
 
 def go_up(*rungs, names=tuple(RECIPES), gates=NEVER, write=lambda found: None, policy="report", **changes):
@@ -93,12 +98,15 @@ def contents(directory):
     return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
 
 
-def dev_figures(name, figure="recall_at_5"):
-    return float(
-        pd.read_csv(f"plots/training/{name}.csv")[f"dev_{figure}"].iloc[
-            load_model(model_directory(name, "c")).info.epoch - 1
-        ]
-    )
+def dev_figures(name, figure="recall_at_5", kind="c"):
+    return read_json(evaluation_directory(kind) / name / "summary.json")["dev"][figure]
+
+
+def write_dev(kind, name, **figures):
+    """Say other figures on dev of a row."""
+    path = evaluation_directory(kind) / name / "summary.json"
+    summary = read_json(path)
+    write_json(path, summary | {"dev": summary["dev"] | figures})
 
 
 def exactly(attempt):

@@ -211,7 +211,7 @@ def lags(splits: Sequence[str] = ("train", "val", "ood")) -> pd.DataFrame:
 
 def ladder(names: Sequence[str] = tuple(RECIPES)) -> dict[str, Any]:
     """What metrics/ladder.json holds: one attempt that failed, one recipe skipped, the first one selected."""
-    figures = {"recall_at_5": 0.33, "cosine": 0.517}
+    figures = {"full_bank_recall_at_5": 0.11, "recall_at_5": 0.33, "cosine": 0.517}
     answer = {"value": -0.12, "passed": False}
     condition = {"asked": "val margin >= 0.02", "asked_on_dev": "dev margin >= 0.02", "dev": answer, "reported": answer}
     gate = {"passed": False, "passed_as_reported": False, "conditions": [condition]}
@@ -230,13 +230,14 @@ def ladder(names: Sequence[str] = tuple(RECIPES)) -> dict[str, Any]:
     }  # fmt: skip
     chosen = {
         "recipe": names[0], "model": names[0], "attempt": None, "completed_here": False, "by": "fallback",
-        "criterion": "recall_at_5", "epoch": 18, "phase": "c",
+        "criterion": "recall_at_5", "epoch": 18, "phase": "c", "sees": "context", "reference": False,
+        "best_trained": None,
         "dev": figures, "val": figures, "ood": dict.fromkeys(figures), "status": "weak", "certified": counts,
     }  # fmt: skip
     return {
         "policy": "report",
         "selected": chosen,
-        "candidates": {name: {"epoch": 18, "phase": "c", **figures} for name in names},
+        "candidates": {name: {"epoch": 18, "phase": "c", "sees": "context", **figures} for name in names},
         "attempts": {names[0]: attempt},
         "not_tried": {},
         "skipped": {"p6": "Option 4"},

@@ -16,9 +16,10 @@ from lvm_core.curriculum.phases import score_windows
 from lvm_core.fivecat.statistics import Judgement
 from lvm_core.report.ladder_text import metric_sentence
 from lvm_core.runtime.errors import LvmError
+from lvm_core.selection.choice import best_on_dev
 from lvm_core.selection.dev_gates import counted_on_dev, dev_form, not_asked
 from lvm_core.selection.judge import judge_gates
-from lvm_core.selection.ladder import best_on_dev, figures_at, plan_attempts
+from lvm_core.selection.ladder import figures_at, plan_attempts
 from lvm_core.selection.score_check import after_phase_a, check_metric, compare_scores
 from tests.paths import ROOT
 from tests.training import small_bank, small_recipe
@@ -102,6 +103,7 @@ def resolved_with(**changes):
         ),
         ({"criterion": "margin"}, ["ladder.criterion = 'margin'", "recall_at_5"]),
         ({"sample": 0}, ["ladder.sample = 0"]),
+        ({"criterion": "mrr"}, ["full_bank_recall_at_5"]),
     ],
 )
 def test_each_mistake_is_one_clear_line_before_anything_runs(changes, words):
@@ -255,19 +257,24 @@ def test_better_is_a_gain_worth_having_and_said_to_be_of_one_training(gains, wor
 
 
 def figures(**recalls):
-    return {name: {"recall_at_5": recall, "cosine": 0.5 - (recall or 0.0)} for name, recall in recalls.items()}
+    return {
+        name: {"full_bank_recall_at_5": None, "recall_at_5": recall, "cosine": 0.5 - (recall or 0.0)}
+        for name, recall in recalls.items()
+    }
 
 
 def test_the_fallback_is_the_best_on_dev_the_first_of_equals():
     assert best_on_dev(figures(a=0.1, b=0.3, c=0.3), "recall_at_5") == ("b", "recall_at_5")
     assert best_on_dev(figures(a=0.1, b=0.3), "cosine") == ("a", "cosine")
     assert best_on_dev(figures(a=None, b=0.1), "recall_at_5") == ("b", "recall_at_5")
+    assert best_on_dev(figures(a=0.1, b=0.3), "full_bank_recall_at_5") == ("b", "recall_at_5")  # not measured
 
 
 def test_there_is_always_a_model():
-    assert best_on_dev({"a": {"recall_at_5": None, "cosine": 0.1}, "b": {"recall_at_5": None, "cosine": 0.2}},
-                       "recall_at_5") == ("b", "cosine")  # fmt: skip
-    assert best_on_dev({name: {"recall_at_5": None, "cosine": None} for name in "ab"}, "cosine")[0] == "a"
+    unranked: dict[str, float | None] = {"full_bank_recall_at_5": None, "recall_at_5": None}
+    both: dict[str, dict[str, float | None]] = {"a": {**unranked, "cosine": 0.1}, "b": {**unranked, "cosine": 0.2}}
+    assert best_on_dev(both, "recall_at_5") == ("b", "cosine")
+    assert best_on_dev({name: {**unranked, "cosine": None} for name in "ab"}, "cosine")[0] == "a"
 
 
 def test_curves_without_the_epoch_kept_are_an_error():

@@ -7,10 +7,14 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
+from lvm_core.bank import load_bank
+from lvm_core.bank.chunks import Memory, gather_chunks
 from lvm_core.config.figures import FIGURES, figures_in
 from lvm_core.config.params import read_params
+from lvm_core.fivecat.references import fit_references
 from lvm_core.fivecat.statistics import RESAMPLES
 from lvm_core.models.checkpoint import load_model
 from lvm_core.report.ladder_text import ladder_text
@@ -25,7 +29,7 @@ from lvm_core.runtime.files import (
 )
 from lvm_core.runtime.readers import read_json, read_parquet
 from lvm_core.runtime.resume import ROOT as PROGRESS
-from lvm_core.selection.ladder import SELECTED
+from lvm_core.selection.choice import SELECTED
 from lvm_core.train import phases
 from tests.calling import one_clear_line, run_stage, settle
 from tests.ladder_run import (
@@ -37,6 +41,7 @@ from tests.ladder_run import (
     dev_figures,
     exactly,
     go_up,
+    write_dev,
 )
 from tests.paths import ROOT
 
@@ -146,6 +151,58 @@ def test_val_and_ood_decide_nothing(place):
     reported = [attempt["on_val_and_ood"]["corrected"]["whole"] for attempt in after["attempts"].values()]
     assert sum(reported) == 2  # the poison is seen, and only reported
     assert not any(attempt["passed"] for attempt in after["attempts"].values())
+
+
+@pytest.mark.parametrize("name", ["decay_memory", "decay_whitened", "linear5", "context_mean", "copy_last"])
+def test_a_reference_that_is_the_best_on_dev_is_a_model_like_any_other(place, name):
+    write_dev("references", name, recall_at_5=0.999)
+    found = go_up(names=("first", "third"))
+    chosen, model, bank = found["selected"], load_model(SELECTED), load_bank("data/bank")
+    assert (chosen["model"], chosen["reference"], chosen["epoch"], chosen["by"]) == (name, True, None, "fallback")
+    assert set(contents(SELECTED)) == {"model.json", "model.safetensors", "README.md"}
+    (reference,) = fit_references(bank, EVALUATE, 0, [name])
+    assert (model.sees, model.info.recipe["name"]) == (reference.sees, name) == (chosen["sees"], name)
+    rows = bank.targets("val")[:7]
+    contexts = torch.stack([gather_chunks(bank, np.arange(row - 5, row)) for row in rows])
+    memory = Memory.of_bank(bank).before(torch.from_numpy(rows)) if reference.sees == "memory" else None
+    wanted = torch.nn.functional.normalize(reference(contexts, rows, memory), dim=1)
+    given = None if memory is None else memory.numpy()
+    np.testing.assert_allclose(model.predict(contexts.numpy(), given), wanted.numpy(), atol=1e-5)
+    best = max(("first", "third"), key=dev_figures)
+    assert chosen["best_trained"]["model"] == best
+    assert chosen["best_trained"]["dev"]["recall_at_5"] == dev_figures(best)
+    text, readme = ladder_text(found, {}), (SELECTED / "README.md").read_text()
+    assert (
+        f"It is a formula, not a trained model. The best trained row is `{best}`: R@5 {dev_figures(best):.4f}" in text
+    )
+    assert f"**`{name}`** (selected)" in text
+    assert "with nothing trained" in text
+    assert f"| reference | `{name}`" in readme
+    assert "Losses" not in readme
+    assert ("memory_of" in readme) == (reference.sees == "memory")
+
+
+def test_rows_of_whole_documents_are_never_selected(place):
+    write_dev("references", "decay_document", recall_at_5=1.0)
+    write_dev("references", "oracle", recall_at_5=1.0)
+    write_dev("c", "first", recall_at_5=1.0)
+    path = evaluation_directory("c") / "first/summary.json"
+    write_json(path, read_json(path) | {"sees": "document"})
+    found = go_up(names=("first", "third"))
+    assert found["selected"]["model"] == "third"
+    assert not {"first", "decay_document", "oracle", "article_centroid", "random"} & set(found["candidates"])
+    assert "decay_memory" in found["candidates"]
+
+
+def test_the_full_bank_decides_where_it_was_measured(place):
+    wanted = min(("first", "third"), key=dev_figures)
+    write_dev("c", wanted, full_bank_recall_at_5=0.2)
+    chosen = go_up(names=("first", "third"), criterion="full_bank_recall_at_5")["selected"]
+    assert (chosen["model"], chosen["criterion"]) == (wanted, "full_bank_recall_at_5")
+    summary = evaluation_directory("c") / "third/summary.json"
+    write_json(summary, {key: value for key, value in read_json(summary).items() if key != "dev"})
+    with pytest.raises(LvmError, match=r"c/third/summary\.json: has no figures on dev; delete the folder and run"):
+        go_up(names=("first", "third"))
 
 
 def test_without_rungs_the_best_recipe_is_selected(place):

@@ -14,8 +14,8 @@ from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import model_directory, write_json
 from lvm_core.runtime.readers import read_json
 from lvm_core.runtime.resume import ROOT as PROGRESS
+from lvm_core.selection.choice import SELECTED
 from lvm_core.selection.dev_gates import Judge
-from lvm_core.selection.ladder import SELECTED
 from lvm_core.train import phases
 from lvm_core.train.trainer import Trainer
 from tests.ladder_run import ALWAYS, RECIPES, SECOND, exactly, go_up

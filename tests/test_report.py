@@ -439,7 +439,7 @@ def test_signs_and_sentences():
 
 def test_the_selected_model_and_what_was_tried_are_shown(usual):
     text = Page(usual).text
-    assert "The one attempt does not pass its gates on dev, so the fallback takes the best of 2 recipes by R@5" in text
+    assert "The one attempt does not pass its gates on dev, so the fallback takes the best of 2 recipes and 0" in text
     assert "failed: 0 of 1 gates" in text
     assert "model.pos_scalar = 0.1" in text
     assert "not among the recipes of this run: p6" in text

@@ -217,7 +217,7 @@ REFUSED = [
     ("/predict", {"contexts": [[vector()] * 4 + [vector(0.0)]]}, 422, "contexts.0.4: has length 0"),
     ("/predict", {"contexts": [[vector()] * 4 + [vector(1e7)]]}, 422, "contexts.0.4.0: .*1000000"),
     ("/predict", {"contexts": [[vector()] * 5], "memory": [vector()] * 2}, 422, "memory has 2 vectors, contexts are 1"),
-    ("/predict", {"contexts": [[vector()] * 5], "memory": vector()}, 422, "memory.0: .*list"),
+    ("/predict", {"contexts": [[vector()] * 5], "memory": [1.0]}, 422, "memory.0: .*list"),
     (
         "/predict",
         {"contexts": [[vector()] * 5], "memory": [vector(dimension=3)]},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -14,10 +14,13 @@ from lvm_core.config.recipe import Recipe
 from lvm_core.config.settings import WholeSettings
 from lvm_core.runtime.errors import LvmError
 
-Criterion = Literal["recall_at_5", "cosine"]
+Criterion = Literal["full_bank_recall_at_5", "recall_at_5", "cosine"]
 
-CRITERIA: tuple[Criterion, ...] = ("recall_at_5", "cosine")
-"""Figures on `dev` that are known of every epoch of every recipe."""
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+"""Figures on `dev` that are known of every final model and reference; the first is what the service is about."""
+
+OF_EPOCHS = ("recall_at_5", "cosine")
+"""Those that are known of every epoch of every recipe."""
 
 SHAPING = ("model", "corruption", "losses", "train")
 """Groups of a resolved recipe whose numbers may be raised; the rest says how or by which draws it is trained."""
@@ -56,7 +59,7 @@ class LadderParams(Group):
 
     sample: Annotated[int, Field(ge=1, le=1_000_000, description="windows that the Option 1 check looks at")]
     criterion: Criterion
-    """Figure on `dev` by which the fallback chooses."""
+    """Figure on `dev` by which the fallback chooses; where it is undefined for all, the next of `CRITERIA`."""
     rungs: list[Rung]
     """Tried in this order; the first whose phase A passes its gates is selected."""
 
@@ -124,6 +127,15 @@ def _reason(error: ErrorDetails, totals: Mapping[str, float]) -> str:
     return f"{'.'.join(map(str, error['loc']))} = {shown(error['input'])}: {reason(error)}"
 
 
+def check_servable(where: str, name: str, recipe: Recipe) -> None:
+    """Check that a recipe may be selected and served."""
+    if recipe.model.memory == "document":
+        raise LvmError(
+            f"{PARAMS_FILE}: {where} has {name}: it sees the whole document (model.memory), which a text that is being "
+            "written does not have; take it out"
+        )
+
+
 def check_rungs(params: LadderParams, recipes: Mapping[str, Recipe]) -> None:
     """Check that every attempt of the ladder could be trained, before anything runs."""
     for place, rung in enumerate(params.rungs):
@@ -133,5 +145,6 @@ def check_rungs(params: LadderParams, recipes: Mapping[str, Recipe]) -> None:
                 f"{PARAMS_FILE}: {where}.recipe = {rung.recipe!r}: there is no such recipe; defined are "
                 f"{', '.join(recipes)}"
             )
+        check_servable(where, rung.recipe, recipes[rung.recipe])
         for retry in range(1, rung.retries + 1):
             raised_recipe(recipes[rung.recipe], rung.raised, retry, f"{where}.raise")

@@ -19,7 +19,7 @@ from lvm_core.config import data as sources
 from lvm_core.config import groups
 from lvm_core.config.gates import GatesParams, check_set, sets_of, unread_tests
 from lvm_core.config.groups import Rule
-from lvm_core.config.ladder import LadderParams, LadderSettings, check_rungs
+from lvm_core.config.ladder import LadderParams, LadderSettings, check_rungs, check_servable
 from lvm_core.config.models import ModelParams
 from lvm_core.config.params import PARAMS_FILE, Common, Seed, Threads, load_group, overlay, shown, validate
 from lvm_core.config.recipe import Recipe, TrainParams
@@ -124,6 +124,8 @@ def resolve_recipes(params: dict[str, Any]) -> tuple[list[Recipe], dict[str, Rul
         raise LvmError(f"{PARAMS_FILE}: train.seeds = {shown(seeds)}: a seed occurs twice")
     resolved = {name: _resolve(name, recipe, params) for name, recipe in recipes.items()}  # unused ones are checked too
     check_rungs(checked.ladder, {name: recipe for name, (recipe, _) in resolved.items()})
+    for name in checked.service.models:
+        check_servable("service.models", name, resolved[name][0])
     for name in repeat if seeds else ():
         own = resolved[name][0].seed
         if own in seeds:

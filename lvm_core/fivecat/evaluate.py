@@ -283,14 +283,17 @@ def write_evaluations(
     evaluations: Mapping[str, Evaluation],
     fit: Mapping[str, Any] | None = None,
     within: Mapping[str, Mapping[str, Evaluation]] | None = None,
+    dev: Mapping[str, float | None] | None = None,
 ) -> None:
     """Replace `directory` as a whole by `<split>.parquet` (windows) and `<split>.npy` (draws) of each split, and
-    `summary.json` (figures by split, what the predictor `sees`, and under `fit` what it fitted, if there is any).
+    `summary.json` (figures by split, what the predictor `sees`, under `fit` what it fitted, if there is any, and under
+    `dev` the figures that the served model is chosen by, `candidates.dev_figures`).
 
     `within`: further evaluations, by the name of a folder in this one.
     """
     with atomic_directory(directory) as temporary:
-        _write(temporary, evaluations, {"fit": dict(fit)} if fit else {})
+        more = {"fit": fit, "dev": dev}
+        _write(temporary, evaluations, {key: dict(value) for key, value in more.items() if value})
         for name, others in (within or {}).items():
             _write(temporary / name, others, {})
 

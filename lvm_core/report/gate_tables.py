@@ -11,6 +11,7 @@ import pandas as pd
 from lvm_core.config.gates import FRAMES, Gate
 from lvm_core.config.references import ORACLE, REFERENCES
 from lvm_core.report.drawing import BASELINE, RECIPE, Picture, drawing
+from lvm_core.report.ladder_text import TITLES as LADDER_TITLES
 from lvm_core.report.ladder_text import (
     attempt_text,
     beside_text,
@@ -214,11 +215,12 @@ def _attempts(attempts: Mapping[str, Any]) -> Table | None:
 def _candidates(ladder: Mapping[str, Any]) -> Table:
     chosen, lines = ladder["selected"]["model"], []
     for name, one in final_models(ladder).items():
-        texts = [number(one["recall_at_5"]), number(one["cosine"]), count(one["epoch"])]
+        texts = [one["sees"], *(number(one[key]) for key in LADDER_TITLES), count(one["epoch"])]
         texts.append("selected" if name == chosen else "")
-        lines.append(Line(name, "recipe", None, [Cell(text) for text in texts]))
-    columns = ["final model", "R@5, dev", "cosine, dev", "epoch kept", "choice"]
-    return Table("All final models on dev, which decides", columns, lines)
+        kind = "recipe" if one["epoch"] is not None else "reference"
+        lines.append(Line(name, kind, None, [Cell(text) for text in texts]))
+    columns = ["row", "sees", *(f"{title}, dev" for title in LADDER_TITLES.values()), "epoch kept", "choice"]
+    return Table("All rows that can be served, on dev, which decides", columns, lines)
 
 
 def _plain(text: str) -> str:

@@ -13,7 +13,7 @@ from lvm_core.selection.gates_text import STATUS_WORDS, mark
 Found = Mapping[str, Any]
 """What metrics/ladder.json holds, or a part of it."""
 
-TITLES = {"recall_at_5": "R@5", "cosine": "cosine"}
+TITLES = {"full_bank_recall_at_5": "full-bank R@5", "recall_at_5": "R@5", "cosine": "cosine"}
 
 BESIDE = {
     "report": (
@@ -92,18 +92,33 @@ def _fallback(found: Found, lost: bool) -> str:
     if not tried:
         why = "There is no attempt to judge"
     # compared as they were after phase A: not a like comparison then
-    stopped = ", ".join(f"`{name}`" for name, one in candidates.items() if one["phase"] != "c")
+    stopped = ", ".join(f"`{name}`" for name, one in candidates.items() if one["phase"] not in ("c", None))
     if stopped:
         stopped = f" Stopped after phase A by the gates on val and ood, and compared as they were then: {stopped}."
     decides = chosen["criterion"]
     figures = {name: one[decides] for name, one in candidates.items() if one[decides] is not None}
     if chosen["recipe"] not in figures:
         return f"{why}, and no figure on dev is defined: the first recipe.{stopped}"
-    best = f"the best of {len(candidates)} recipes by {TITLES[decides]} on dev, {figures.pop(chosen['recipe']):.4f}"
+    trained = sum(one["epoch"] is not None for one in candidates.values())
+    counted = f"{trained} recipes and {len(candidates) - trained} reference predictors"
+    best = f"the best of {counted} by {TITLES[decides]} on dev, {figures.pop(chosen['recipe']):.4f}"
     if figures:
         second = max(figures, key=lambda name: figures[name])
         best += f" (next: `{second}`, {figures[second]:.4f})"
-    return f"{why}, so the fallback takes {best}.{stopped}"
+    return f"{why}, so the fallback takes {best}.{formula_text(chosen)}{stopped}"
+
+
+def formula_text(chosen: Found) -> str:
+    """Where a reference is served, a sentence that says so, and what the best trained row reaches; else nothing."""
+    if not chosen["reference"]:
+        return ""
+    best, key = chosen["best_trained"], chosen["criterion"]
+    said = " It is a formula, not a trained model."
+    if best is None:
+        return f"{said} There is no trained row that could be served."
+    reached = ", ".join(f"{figure_text(best[split][key])} on {split}" for split in ("dev", "val", "ood"))
+    ours = ", ".join(f"{figure_text(chosen[split][key])} on {split}" for split in ("dev", "val", "ood"))
+    return f"{said} The best trained row is `{best['model']}`: {TITLES[key]} {reached} (the formula: {ours})."
 
 
 def parameters_text(attempt: Found) -> str:
@@ -126,9 +141,13 @@ def attempt_text(attempt: Found) -> str:
 
 
 def final_models(found: Found) -> dict[str, Found]:
-    """Figures on `dev` and the epoch kept of all recipes' final models, after those of a model that is none of them."""
+    """Figures on `dev` and the epoch kept of all rows that can be served, after those of a model that is none of them.
+
+    A reference has no epoch.
+    """
     chosen, candidates = found["selected"], found["candidates"]
-    own = {} if chosen["model"] in candidates else {chosen["model"]: {**chosen["dev"], "epoch": chosen["epoch"]}}
+    kept = {key: chosen[key] for key in ("epoch", "sees")}
+    own = {} if chosen["model"] in candidates else {chosen["model"]: {**chosen["dev"], **kept}}
     return own | candidates
 
 

@@ -146,12 +146,15 @@ def reported_answers(judge_: Judge, name: str, own: Judgement) -> dict[str, RowR
     return {frame: judge_row(gates, name, ROW, judgements, frame) for frame in frames_of(gates, name)}
 
 
-def final_standing(judge_: Judge, own: Judgement) -> dict[str, Any]:
-    """Status word and certified gates of a final model on `val` and `ood`, for the report alone; json values."""
+def final_standing(judge_: Judge, own: Judgement, row: str = ROW) -> dict[str, Any]:
+    """Status word and certified gates of a final model on `val` and `ood`, for the report alone; json values.
+
+    `row`: its name if it is a reference, which is no rival of itself.
+    """
     names = list(dict.fromkeys([*STATUS_NEEDS, *rivals_of(judge_.gates, *judge_.gates.sets, sees=own.sees)]))
-    judgements = {ROW: own, **judge_.reported_rivals(names)}
+    judgements = {**judge_.reported_rivals(names), row: own}
     results = judge_gates(judge_.gates, judgements)
-    return {"status": status_of(ROW, judgements, results), CERTIFIED: counts(results[CERTIFIED].corrected[ROW])}
+    return {"status": status_of(row, judgements, results), CERTIFIED: counts(results[CERTIFIED].corrected[row])}
 
 
 def attempt_json(

@@ -1,7 +1,7 @@
 """The ladder: the summary's decision procedure, in its order, until a recipe passes its gates after phase A.
 
-`dev_gates` judges each attempt, `score_check` has the summary's Option 1. `dev` decides here; under
-`gates.policy: enforce` the gates on `val` and `ood` have decided before who is trained on.
+`dev_gates` judges each attempt, `choice` makes the model directory, `score_check` has the summary's Option 1. `dev`
+decides here; under `gates.policy: enforce` the gates on `val` and `ood` have decided before who is trained on.
 """
 
 from __future__ import annotations
@@ -18,32 +18,21 @@ import pandas as pd
 import torch
 
 from lvm_core.bank import Bank
-from lvm_core.config.ladder import CRITERIA, Criterion, LadderParams, number_at, raised_recipe
+from lvm_core.config.ladder import OF_EPOCHS, LadderParams, number_at, raised_recipe
 from lvm_core.config.recipe import Recipe, read_recipe
-from lvm_core.config.references import rivals_of
 from lvm_core.curriculum.phases import read_rules
-from lvm_core.fivecat.evaluate import REPORTED_SPLITS
-from lvm_core.fivecat.readme import model_readme
-from lvm_core.models.checkpoint import copy_model, load_model
+from lvm_core.fivecat.candidates import SERVABLE
+from lvm_core.models.checkpoint import copy_model
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import model_directory, sha256_of
 from lvm_core.runtime.hardware import use_threads
 from lvm_core.runtime.readers import read_csv, read_json, read_npy, read_parquet
 from lvm_core.runtime.resume import fingerprint, progress_folder
-from lvm_core.selection.dev_gates import (
-    Judge,
-    attempt_json,
-    dev_answers,
-    final_standing,
-    reported_answers,
-)
+from lvm_core.selection.choice import best_on_dev, candidate, select
+from lvm_core.selection.dev_gates import Judge, attempt_json, dev_answers, reported_answers
 from lvm_core.selection.score_check import after_phase_a, check_metric
 from lvm_core.train.phases import PHASES, train_phases, training_key
 from lvm_core.train.trainer import Trainer
-
-SELECTED = Path("data/models/selected")
-
-NOTE = "The ladder selected this model; why is said in metrics/ladder.md."
 
 Found = dict[str, Any]
 """Json values."""
@@ -161,8 +150,9 @@ def run_ladder(settings: LadderParams, sets: Mapping[str, str], judge: Judge, wr
             it costs none of them.
 
     Returns:
-        What metrics/ladder.json holds: `policy` (of the gates), `selected`, `candidates` (figures on `dev` of the epoch
-        kept, by recipe), `attempts` by name, `not_tried`, `skipped` (rungs whose recipe is not in `names`), `check`.
+        What metrics/ladder.json holds: `policy` (of the gates), `selected`, `candidates` (figures on `dev` of all final
+        models and references that can be served; of a recipe's the epoch kept too), `attempts` by name, `not_tried`,
+        `skipped` (rungs whose recipe is not in `names`), `check`.
 
     Raises:
         LvmError: a file of an earlier stage is missing or does not fit, or as `phases.run_phase` (but an attempt
@@ -170,8 +160,13 @@ def run_ladder(settings: LadderParams, sets: Mapping[str, str], judge: Judge, wr
         KeyboardInterrupt: after unfinished work was saved.
     """
     recipes = {name: read_recipe(f"data/recipes/{name}.yaml") for name in sets}
-    candidates = {name: pipeline_figures(name, PHASES[-1]) for name in sets}
-    stopped = frozenset(name for name, figures in candidates.items() if figures["phase"] != PHASES[-1])
+    kept = {name: kept_epoch(model_directory(name, PHASES[-1])) for name in sets}
+    stopped = frozenset(name for name, (_, phase) in kept.items() if phase != PHASES[-1])
+    candidates = {
+        **{name: candidate("c", name, *kept[name]) for name in sets},
+        **{name: candidate("references", name) for name in SERVABLE},
+    }
+    candidates = {name: found for name, found in candidates.items() if found["sees"] in ("context", "memory")}
     check = option_1(settings, recipes, judge)
     plan = plan_attempts(settings, recipes)
     here = [attempt for attempt in plan if trained_here(attempt, stopped)]
@@ -188,12 +183,12 @@ def run_ladder(settings: LadderParams, sets: Mapping[str, str], judge: Judge, wr
                 trained = final if attempt in here else None
                 # The pipeline has another final model of a recipe that was stopped: its name must not stand for both.
                 model = f"{name}-completed" if trained and not attempt.retry else attempt.name
-                selected = _select(chosen, model, trained, candidates, judge)
+                selected = select(chosen, model, trained, candidates, judge)
                 break
         else:
             name, decides = best_on_dev(candidates, settings.criterion)
-            chosen = {"recipe": name, "model": name, "attempt": None, "by": "fallback", "criterion": decides}
-            selected = _select(chosen, name, None, candidates, judge)
+            chosen = {"recipe": name, "attempt": None, "by": "fallback", "criterion": decides}
+            selected = select(chosen, name, None, candidates, judge)
         found = {
             "policy": judge.gates.policy,
             "selected": selected,
@@ -207,11 +202,11 @@ def run_ladder(settings: LadderParams, sets: Mapping[str, str], judge: Judge, wr
     return found
 
 
-def pipeline_figures(name: str, phase: str) -> dict[str, Any]:
-    """`epoch`, `phase`, and the figures on `dev` of the epoch that a recipe of the pipeline kept of a phase."""
-    epoch, reached = kept_epoch(model_directory(name, phase))
+def figures_after_a(name: str) -> dict[str, float | None]:
+    """The figures on `dev` of the epoch that a recipe of the pipeline kept of phase A."""
+    epoch, _ = kept_epoch(model_directory(name, "a"))
     path = f"plots/training/{name}.csv"
-    return {"epoch": epoch, "phase": reached, **figures_at(read_csv(path, "epoch"), epoch, path)}
+    return figures_at(read_csv(path, "epoch"), epoch, path)
 
 
 def option_1(settings: LadderParams, recipes: Mapping[str, Recipe], judge: Judge) -> dict[str, Any]:
@@ -224,8 +219,7 @@ def option_1(settings: LadderParams, recipes: Mapping[str, Recipe], judge: Judge
     if recipe is not None:
         rows = read_npy(f"data/curriculum/{recipe}/a.npy")
         cut = read_json(f"data/curriculum/{recipe}/in_force.json")["a"]
-    after_a = {name: pipeline_figures(name, "a") for name in recipes}
-    figures = {name: {str(key): found[key] for key in CRITERIA} for name, found in after_a.items()}
+    figures = {name: figures_after_a(name) for name in recipes}
     found = check_metric(scores, judge.bank, recipe, rows, cut, settings.sample, judge.seed)
     return {**found, "after_phase_a": after_phase_a(recipes, rules, figures)}
 
@@ -253,30 +247,6 @@ def _try(attempt: Attempt, set_name: str, judge: Judge, trainer: AttemptTrainer)
         return {**found, "diverged": str(error)}, None
 
 
-def _select(chosen: Found, model: str, trained: Path | None, candidates: Mapping[str, Found], judge: Judge) -> Found:
-    """Copy the final model of the recipe chosen, the one `trained` here or the pipeline's; json values."""
-    recipe = chosen["recipe"]
-    directory = trained or model_directory(recipe, PHASES[-1])
-    info = load_model(directory).info  # whole, or one line that says what is wrong with it
-    if trained:
-        figures = {"epoch": info.epoch, "phase": info.phase, **figures_in(info.history, info.epoch)}
-        own = judge.reported(directory, model)
-    else:
-        figures, own = candidates[recipe], judge.reported_by(PHASES[-1], recipe)
-    rows = {model: own, **judge.reported_rivals(rivals_of(model, own.sees))}
-    copy_model(directory, SELECTED, model_readme(model, info, judge.bank, rows, NOTE))
-    return {
-        **chosen,
-        "model": model,
-        "completed_here": trained is not None,
-        "epoch": figures["epoch"],
-        "phase": figures["phase"],
-        "dev": {key: figures[key] for key in CRITERIA},
-        **{split: {key: own.value.get(f"{split}_{key}") for key in CRITERIA} for split in REPORTED_SPLITS},
-        **final_standing(judge, own),
-    }
-
-
 def kept_epoch(directory: Path) -> tuple[int, str]:
     """Epoch whose weights a model directory holds, counted from 1, and the last phase it went through."""
     path = directory / "model.json"
@@ -288,33 +258,12 @@ def kept_epoch(directory: Path) -> tuple[int, str]:
 
 
 def figures_at(curves: pd.DataFrame, epoch: int, path: str) -> dict[str, float | None]:
-    """The figures on `dev` of an epoch: `recall_at_5` and `cosine`, None where undefined."""
-    columns = {name: f"dev_{name}" for name in CRITERIA}
+    """The figures of `OF_EPOCHS` on `dev` of an epoch, None where undefined."""
+    columns = {name: f"dev_{name}" for name in OF_EPOCHS}
     if epoch not in curves.index or not set(columns.values()) <= set(curves.columns):
         raise LvmError(f"{path}: has no figures on dev of epoch {epoch}, which the model kept; run `dvc repro`")
     return {name: _defined(curves.at[epoch, column]) for name, column in columns.items()}
 
 
-def figures_in(history: Sequence[Mapping[str, Any]], epoch: int) -> dict[str, float | None]:
-    """The same from the history in a model's own json."""
-    row = next(row for row in history if row["epoch"] == epoch)
-    return {name: _defined(row[f"dev_{name}"]) for name in CRITERIA}
-
-
 def _defined(value: Any) -> float | None:
     return None if value is None or math.isnan(float(value)) else float(value)
-
-
-def best_on_dev(figures: Mapping[str, Mapping[str, float | None]], criterion: Criterion) -> tuple[str, Criterion]:
-    """Name of the recipe with the best figure on `dev`, the first of equals, and the figure that decided.
-
-    That is the criterion, or, where it is undefined for all recipes, the other figure.
-    """
-    wanted = (criterion, *(other for other in CRITERIA if other != criterion))
-    decides = next((one for one in wanted if any(found[one] is not None for found in figures.values())), criterion)
-
-    def value(name: str) -> float:
-        found = figures[name][decides]
-        return -math.inf if found is None else found
-
-    return max(figures, key=value), decides

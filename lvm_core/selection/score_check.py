@@ -12,7 +12,7 @@ import pandas as pd
 
 from lvm_core.bank import Bank
 from lvm_core.config.groups import Rule
-from lvm_core.config.ladder import CRITERIA
+from lvm_core.config.ladder import OF_EPOCHS
 from lvm_core.config.recipe import Recipe
 from lvm_core.curriculum.phases import add_measures, phase_means
 from lvm_core.runtime.errors import LvmError
@@ -119,7 +119,7 @@ def after_phase_a(
         alike = recipes[one].model_dump(exclude={"name"}) == recipes[other].model_dump(exclude={"name"})
         if alike and set(scored) == {SCORE, ALTERNATIVE}:
             new, old = scored[ALTERNATIVE], scored[SCORE]
-            gains = {key: _minus(figures[new].get(key), figures[old].get(key)) for key in CRITERIA}
+            gains = {key: _minus(figures[new].get(key), figures[old].get(key)) for key in OF_EPOCHS}
             pairs[f"{new}-{old}"] = {ALTERNATIVE: new, SCORE: old, "gain": gains}
     return {"by_score": by_score, "pairs": pairs}
 
