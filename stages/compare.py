@@ -12,7 +12,8 @@ from lvm_core.config.settings import CompareSettings, read_settings
 from lvm_core.frontier.answer import answer, frontier_table
 from lvm_core.report.drawing import write_svg
 from lvm_core.report.page import comparison_text
-from lvm_core.report.pictures import highlighted, profile_picture, ranking_picture
+from lvm_core.report.pictures import highlighted, profile_picture
+from lvm_core.report.ranking import ranking_picture
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import write_csv, write_json, write_text
 from lvm_core.runtime.hardware import set_threads
@@ -49,7 +50,8 @@ def main() -> None:
     drawn = {"offset_profile": stack_tables(profiles), "frontier": frontier_table(frontier, rows)}
     for name, values in drawn.items():
         write_csv(f"plots/{name}.csv", values.assign(highlight=values["name"].isin(named).astype(int)))
-    write_svg("plots/comparison.svg", ranking_picture(rows, ("recall_at_5", "cosine")).svg)
+    chance = done.json["splits"]["val"]["chance"]["recall_at_5"]
+    write_svg("plots/comparison.svg", ranking_picture(rows, ("recall_at_5", "cosine"), chance).svg)
     write_svg("plots/offset_profile.svg", profile_picture(rows).svg)
     for name in done.json["formulas_forward"]:
         print(f"compare: {name} PASSES EVERY CERTIFIED GATE, though nothing was trained: it beats all that see as much")

@@ -41,9 +41,9 @@ from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations
 from lvm_core.fivecat.measures import from_callable
 from lvm_core.fivecat.references import copy_last, fit_references, oracle
 from lvm_core.fivecat.statistics import Judgement, has_five_after, judge, judge_both_ways
-from lvm_core.report import tables
+from lvm_core.report import tables, words
 from lvm_core.report.drawing import write_svg
-from lvm_core.report.pictures import ranking_picture
+from lvm_core.report.ranking import ranking_picture
 from lvm_core.report.tables import markdown
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import write_json
@@ -125,10 +125,10 @@ def test_the_page_shows_intervals_and_who_was_drawn(usual):
     row = next(row for row in rows if row["name"] == "tiny")
     low, high = row["val_recall_at_5_lo"], row["val_recall_at_5_hi"]
     assert f"{row['val_recall_at_5']:.3f} [{low:.3f}, {high:.3f}]" in text
-    assert all(f"| {title} |" in text for title in tables.RANKING.values() if "−" not in title)
+    assert all(f"| {title} |" in text for title in words.RANKING.values() if "−" not in title)
     assert "**Only 12 articles of val: intervals are too narrow" in text
     recipes = text[text.index("## Recipes") : text.index("## Reference predictors")]
-    best = [column for column in tables.RANKING if column.partition("_")[2] not in tables.BLURRED]
+    best = [column for column in words.RANKING if column.partition("_")[2] not in words.BLURRED]
     best = [column for column in best if row.get(column) is not None]
     assert recipes.count("**") == 2 * len(best)  # one best value a column, among the recipes only
     assert "**" not in text[text.index("## Reference predictors") : text.index("## All figures")]

@@ -104,6 +104,11 @@ def test_the_report_covers_every_split_and_says_what_it_means(tmp_path):
     text = diagnosis_text(report, PARAMS.near_duplicate, EvaluateParams())
     for words in ("Temporal signal", "cannot show a direction of time", "Coherence", "Near-duplicates", "| windows |"):
         assert words in text
+    assert "single window" not in text
+    alone, _ = diagnose(make_bank({"train": [6, 6], "val": [6, 9], "ood": [6]}), PARAMS, EvaluateParams(), seed=0)
+    told = diagnosis_text(alone, PARAMS.near_duplicate, EvaluateParams())
+    assert "- **Memory** (`train`, `ood`): every article is a single window" in told
+    assert "the memory is the mean of the five" in told
     # articles of 12 and 9 chunks: val has one rank in no window (12 - 5 candidates), ood no rollout of 5 steps either
     assert report["val"]["windows_of"] == {
         **{"cosine": 7, "margin": 5, "margin_unseen": 4, "retrieval": 0, "rollout": 3}

@@ -7,9 +7,11 @@ import re
 import pytest
 from playwright.sync_api import sync_playwright
 
+from lvm_core.config.references import REFERENCES
 from lvm_core.report import pictures
 from lvm_core.report.drawing import STYLESHEET, drawing, write_svg
-from lvm_core.report.pictures import MOST, highlighted, lag_picture, profile_picture, ranking_picture
+from lvm_core.report.pictures import MOST, highlighted, lag_picture, profile_picture
+from lvm_core.report.ranking import ranking_picture
 from tests import report_data as made
 from tests.paths import ROOT
 from tools.browser import find_browser
@@ -73,7 +75,10 @@ def faults_of(browser):
 def many():
     recipes = made.many_recipes(25)
     names = [name if place % 3 else f"{name}_with_a_long_name_of_its_own" for place, name in enumerate(recipes)]
-    return made.comparison(dict(zip(names, recipes.values(), strict=True)))
+    comparison = made.comparison(dict(zip(names, recipes.values(), strict=True)))
+    for row in comparison["rows"]:  # a line of what sees the context, one of what sees more; marks
+        row["sees"] = {"copy_last": "memory", names[3]: "document", names[4]: "document"}.get(row["name"], row["sees"])
+    return comparison
 
 
 def pictures_of(page):
@@ -134,7 +139,12 @@ def test_what_is_highlighted_follows_from_the_figures(monkeypatch):
     def names(recipes, references):
         rows = [("recipe", name, value) for name, value in recipes.items()]
         rows += [("reference", name, value) for name, value in references.items()]
-        return [row["name"] for row in highlighted([dict(zip(KEYS, row, strict=True)) for row in rows])]
+        return [
+            row["name"]
+            for row in highlighted(
+                [dict(zip(KEYS, row, strict=True)) | {"sees": REFERENCES.get(row[1], "context")} for row in rows]
+            )
+        ]
 
     recipes = {f"r{place}": place / 100 for place in range(12)}
     references = {"oracle": 1.0, "article_centroid": 0.9, **{f"b{place}": place / 50 for place in range(5)}}
@@ -153,5 +163,7 @@ def test_a_pointer_is_told_the_values(many):
     assert "p5, val: 0.279 [" in "".join(told)
     assert len(told) == 2 * (len(rows) - 1)  # both splits; the oracle stands at the edge
     assert "val 1.000, ood 0.900 →" in picture
+    assert "best that sees context: linear5 0.461" in picture
+    assert "best that sees memory: copy_last 0.499" in picture
     best = next(row for row in rows if row["kind"] == "recipe")
     assert f"{best['name']}, offset 1: {best['val_cosine']:.3f}" in profile_picture(rows).svg

@@ -276,7 +276,8 @@ def test_a_row_shows_its_rivals_in_each_reading_its_steps_and_its_numbers():
     row = next(row for row in made.comparison()["rows"] if row["name"] == "p1")
     shown = {line.name: line.cells for line in tables.row_figures(row).lines}
     for title in ("masked", "full bank"):
-        assert re.fullmatch(r"\[−0\.\d+, −0\.\d+\] copy_last", shown[f"R@5 − best rival, {title}"][0].interval)
+        assert shown[f"best rival, {title}"][0].text == "copy_last"
+        assert re.fullmatch(r"\[−0\.\d+, −0\.\d+\]", shown[f"R@5 − best rival, {title}"][0].interval)
     assert tables.rollout_steps(row) is None
     step = {"cosine": 0.4, "recall_at_5": 0.3, "recall_at_5_lo": 0.25, "recall_at_5_hi": 0.35, "ranked": 40}
     row["val"]["rollout_by_step"] = {"1": step, "2": dict.fromkeys(step)}
@@ -284,6 +285,13 @@ def test_a_row_shows_its_rivals_in_each_reading_its_steps_and_its_numbers():
     assert table is not None
     assert [(cell.text, cell.interval) for cell in table.lines[0].cells[:2]] == [("0.300", "[0.250, 0.350]"), ("–", "")]
     assert [line.name for line in table.lines] == ["step 1", "step 2"]
+
+
+def test_near_relatives_show_what_they_fail():
+    judged = {"centred_0.5": {"sees": "context", "passed": 2, "of": 5, "failed": ["specific", "rolls"]}}
+    assert tables.markdown(tables.relatives(judged)).endswith("| `centred_0.5` | context | 2 of 5 | specific, rolls |")
+    assert "of the references, by the certified gates" in made.text(made.comparison() | {"relatives": judged})
+    assert tables.relatives({}) is None
 
 
 def test_who_else_beats_copying_and_who_is_forward():

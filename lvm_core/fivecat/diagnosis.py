@@ -189,6 +189,23 @@ def undefined_lines(report: dict[str, Any], evaluation: EvaluateParams) -> list[
     return lines or ["None: every figure of the evaluation is defined on every split."]
 
 
+def memory_lines(report: dict[str, Any]) -> list[str]:
+    """What the memory is worth where each article is a single window; nothing where none is."""
+    alone = [
+        f"`{split}`"
+        for split, found in report.items()
+        if found["windows"] == found["articles"] and found["chunks"] == (CONTEXT + 1) * found["articles"]
+    ]
+    if not alone:
+        return []
+    return [
+        f"- **Memory** ({', '.join(alone)}): every article is a single window, as where vectors were brought without "
+        "article ids. Nothing was read before the five chunks, so the memory is the mean of the five, and rows that "
+        "see it know nothing beyond the context. The whole article less the five is the target: rows that see the "
+        "document are given it."
+    ]
+
+
 def diagnosis_text(report: dict[str, Any], near_duplicate: float, evaluation: EvaluateParams) -> str:
     """The diagnosis as Markdown: every measure with what it can and what it cannot show."""
     splits = list(report)
@@ -247,6 +264,7 @@ def diagnosis_text(report: dict[str, Any], near_duplicate: float, evaluation: Ev
             "similarity would reach if documents had no subject. It cannot tell a common style from a common topic.",
             "- **Near-duplicates**: windows whose answer stands in the context, and held-out chunks that were seen in "
             "training. They bound how much of a score can be memory; below the threshold they show nothing.",
+            *memory_lines(report),
             "- **Counts, lengths, norms**: how much there is to learn from; rows have unit length (1 up to the "
             "rounding of the stored type).",
             "",

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from lvm_core.config.params import LONGEST
 from lvm_core.fivecat.statistics import RESAMPLES
-from lvm_core.report import pictures, render, tables
+from lvm_core.report import pictures, render, tables, words
 from lvm_core.report.drawing import STYLESHEET, Picture
 from lvm_core.report.gate_tables import (
     confidence,
@@ -28,6 +28,7 @@ from lvm_core.report.gate_tables import (
     selection,
 )
 from lvm_core.report.numbers import LEGEND, MARK, UNDEFINED, count, is_defined, marks, number, with_minus
+from lvm_core.report.ranking import ranking_picture
 from lvm_core.report.verdict import few_articles, reach, verdict
 from lvm_core.selection import AfterPhases
 from lvm_core.selection.gates_text import POLICIES
@@ -150,6 +151,7 @@ def report_html(
         run: what was run.
     """
     rows: Sequence[Mapping[str, Any]] = comparison["rows"]
+    chance = comparison["splits"]["val"]["chance"]["recall_at_5"]
     ranked = any(is_defined(row["val_recall_at_5"]) for row in rows)
     found = _tables(comparison, frontier)
     reached, gates = found["reach"], found["gates"]
@@ -175,7 +177,7 @@ def report_html(
         views=gates + phase_tables(comparison.get("gates") or {}, found["judged"]),
         selected=selection(ladder),
         confidence=confidence(calibration, reliability),
-        ranking_picture=pictures.ranking_picture(rows) if ranked else None,
+        ranking_picture=ranking_picture(rows, chance=chance) if ranked else None,
         frontier_pictures=_frontier_pictures(rows, reached.curves, reached.limits),
         frontier_table=tables.frontier_table(reached.marked),
         profile=pictures.profile_picture(rows),
@@ -224,6 +226,7 @@ def _tables(comparison: Mapping[str, Any], frontier: Mapping[str, Any] | None) -
         "policy": POLICIES.get(comparison.get("gates_policy") or ""),
         "judged": phases,
         "phases": phases_table(phases, rows),
+        "relatives": tables.relatives(comparison.get("relatives") or {}),
         "direction": tables.time_direction(comparison.get("time_direction") or {}),
         "seeds": tables.seeds(comparison.get("seeds") or {}),
         "each_seed": tables.each_seed(comparison.get("seeds") or {}),
@@ -232,7 +235,7 @@ def _tables(comparison: Mapping[str, Any], frontier: Mapping[str, Any] | None) -
         "published": published,
         "published_table": tables.published((published or {}).get("rows") or []),
         "all_figures": [tables.all_figures(rows, split) for split in ("val", "ood")],
-        "words": tables,
+        "words": words,
     }
 
 

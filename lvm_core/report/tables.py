@@ -1,4 +1,4 @@
-"""The tables, for the page and for metrics/comparison.md, and what their figures mean."""
+"""The tables, for the page and for metrics/comparison.md."""
 
 from __future__ import annotations
 
@@ -20,76 +20,7 @@ from lvm_core.report.numbers import (
     number,
     signed,
 )
-from lvm_core.selection.gates_text import STATUS_WORDS
-
-STATUS = STATUS_WORDS
-
-FIGURES = {
-    "recall_at_5": (
-        "R@5",
-        "share of windows whose true next chunk is among the 5 chunks of its article nearest to the prediction; the 5 "
-        "context chunks are not among the candidates. Everything is sorted by this figure on val.",
-    ),
-    "recall_at_5_forward": (
-        "R@5 forward",
-        "the same with only the true next chunk and what follows it in the article as candidates: nothing that comes "
-        "before the context can be taken for the next chunk. Windows with fewer than ten candidates are left out.",
-    ),
-    "recall_at_5_centred": (
-        "R@5 centred",
-        "the same with the mean of the article's chunks taken off the candidates and the prediction: how well the "
-        "chunks of a known article are told apart.",
-    ),
-    "recall_at_1": ("R@1", "the same as R@5 for the nearest chunk alone."),
-    "mrr": ("MRR", "mean of 1 / rank of the true next chunk."),
-    "contrastive_accuracy": (
-        "contrastive",
-        "how often the prediction is nearer to the true next chunk than to other targets of the split.",
-    ),
-    "full_bank_recall_at_5": ("R@5 of all", "R@5 among all chunks of the bank, not only those of the article."),
-    "cosine": ("cosine", "mean cosine of the prediction with the next chunk. Rewards blur."),
-    "centred_cosine": (
-        "centred",
-        "the same after the mean of the split is taken out: what is left of it without the common style.",
-    ),
-    "margin": (
-        "margin",
-        "cosine with the next chunk minus the best other offset from -3 to +3. Rewards blur: the mean of the corpus "
-        "has a margin near 0.",
-    ),
-    "margin_last": ("margin last", "the same against the last context chunk alone."),
-    "margin_unseen": ("margin unseen", "the same against the chunks after the next one (+2 to +4) only."),
-    "rollout": (
-        "rollout",
-        "mean cosine of five predictions fed back, each with the true chunk of its step. Rewards blur.",
-    ),
-    "par": (
-        "PAR",
-        "best cosine with the context, of the prediction over that of the true next chunk: above 1, the prediction is "
-        "nearer to what was read than the truth is.",
-    ),
-    "raw_norm": ("norm", "length of the prediction before it is normalised; near the reachable cosine for pure MSE."),
-}
-"""Figures of the wide table by name: title and meaning, in this order."""
-
-BLURRED = ("cosine", "centred_cosine", "margin", "margin_last", "margin_unseen", "rollout", "par", "raw_norm")
-"""Figures of which no best value is marked."""
-
-REFERENCES = {
-    "oracle": "answers with the true next chunk: what a perfect predictor scores",
-    "copy_last": "repeats the last context chunk",
-    "context_mean": "mean of the five context chunks",
-    "decay": "older context chunks count less and less, by a factor chosen on dev by R@5",
-    "decay_centred": "the same, less a share of the mean of the training text",
-    "decay_whitened": "the same, with rare directions made to count for more",
-    "decay_memory": "the same, less a share of the mean of what was read of the document",
-    "decay_document": "cheats: the same, less a share of the mean of the whole document, unread chunks included",
-    "linear5": "five fitted weights, one a context chunk",
-    "ridge": "linear regression on the whole context",
-    "article_centroid": "cheats: the mean of the whole document, unread chunks included",
-    "corpus_mean": "the same answer for every window",
-    "random": "a random direction",
-}
+from lvm_core.report.words import BLURRED, FIGURES, RANKING
 
 ROLLED = {key: title for key, title in RECALLS.items() if key.startswith("recall")}
 """Readings among the chunks of the article."""
@@ -123,20 +54,6 @@ def escaped(text: str) -> str:
     """A text as a cell of a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")
 
-
-RANKING = {
-    "val_recall_at_5": "R@5",
-    "val_r5_vs_rival": "R@5 − best rival",
-    "ood_recall_at_5": "R@5, ood",
-    "ood_r5_vs_rival": "R@5 − best rival, ood",
-    "val_recall_at_5_forward": "R@5 forward",
-    "val_r5_vs_copy_last": "R@5 − copy_last",
-    "val_r5_vs_p1": "R@5 − p1",
-    "val_mrr": "MRR",
-    "val_cosine": "cosine",
-    "val_margin": "margin",
-}
-"""Columns of the ranking and their titles."""
 
 WITH_INTERVAL = tuple(key for key in RANKING if "r5_vs" in key or "recall" in key)
 
@@ -195,15 +112,13 @@ def row_figures(row: Row) -> Table:
     ]
     for reading, title in RECALLS.items():
         found = [row["vs_rival"][split][reading] for split in SPLITS]
-        lines.append(Line(f"R@5 − best rival, {title}", "data", None, [_against(one) for one in found]))
+        lines.append(Line(f"best rival, {title}", "data", None, [Cell(one["rival"] or UNDEFINED) for one in found]))
+        lines.append(Line(f"R@5 − best rival, {title}", "data", None, [_difference(one) for one in found]))
     return Table(f"Figures of {row['name']} with 95 % intervals", ["figure", *SPLITS], lines)
 
 
-def _against(found: Mapping[str, Any]) -> Cell:
-    """A difference to a rival, with the rival's name."""
-    if not is_defined(found["difference"]):
-        return Cell(number(None))
-    return Cell(signed(found["difference"]), f"{bracket(found['lo'], found['hi'], sign=True)} {found['rival']}".strip())
+def _difference(found: Mapping[str, Any]) -> Cell:
+    return Cell(signed(found["difference"]), bracket(found["lo"], found["hi"], sign=True))
 
 
 def rollout_steps(row: Row) -> Table | None:
@@ -269,16 +184,27 @@ def time_direction(measured: Mapping[str, Any]) -> Table | None:
             beyond = found.get("beyond") or {}
             seeds = [signed(one) for one in found["by_seed"]]
             cells = [Cell(number(found[side])) for side in ("forward", "reversed")]
-            cells.append(Cell(signed(found["difference"]), bracket(found["lo"], found["hi"], sign=True)))
+            cells.append(_difference(found))
             cells.append(Cell(", ".join(seeds) if len(seeds) > 1 else UNDEFINED))
             for control in controls:
-                one = beyond.get(control) or dict.fromkeys(("difference", "lo", "hi"))
-                cells.append(Cell(signed(one["difference"]), bracket(one["lo"], one["hi"], sign=True)))
+                cells.append(_difference(beyond.get(control) or dict.fromkeys(("difference", "lo", "hi"))))
             cells.append(Cell((found["direction"] or "not shown") if beyond else UNDEFINED))
             lines.append(Line(f"{name}, {figure_title(figure)}", "recipe" if beyond else "reference", None, cells))
     columns = ["name and figure", "forward", "reversed", "forward − reversed", "by seed"]
     columns += [*(f"beyond {name}" for name in controls), "direction"]
     return Table("The same predictor on articles read forward and backward", columns, lines) if lines else None
+
+
+def relatives(judged: Mapping[str, Mapping[str, Any]]) -> Table | None:
+    """What the near relatives of the references pass of the certified gates; None where none was judged."""
+    lines = [
+        Line(name, "reference", None, [Cell(one["sees"]), Cell(f"{one['passed']} of {one['of']}")])
+        for name, one in judged.items()
+    ]
+    for line, one in zip(lines, judged.values(), strict=True):
+        line.cells.append(Cell(", ".join(one["failed"]) or UNDEFINED))
+    caption = "Near relatives of the references, by the certified gates"
+    return Table(caption, ["name", "sees", "passed", "failed"], lines) if lines else None
 
 
 def figure_title(figure: str) -> str:
