@@ -44,6 +44,15 @@ class FamilyParams(Group):
         return self.memory is not None
 
 
+class FormulaNumbers(Group):
+    """A formula that is not turned."""
+
+    decay: Annotated[float, Field(ge=0.0, le=1.0)]
+    """Weight of a chunk over that of the next newer one."""
+    less: Annotated[float, Field(ge=0.0, le=2.0)]
+    """How much of the memory is taken off, or of the mean of `train` where there is none."""
+
+
 class HeadParams(FamilyParams):
     """Which head, and what it needs."""
 
@@ -52,8 +61,11 @@ class HeadParams(FamilyParams):
     """With head `mixture`: the mixture that it starts from, the last context vector or the mean of all."""
     noise: Annotated[int, Field(ge=1, le=65_536)] | None = None
     """With head `energy`: width of the noise."""
-    base: Literal[FORMULAS] | None = None  # type: ignore[valid-type]
-    """With head `formula`: the reference that a correction is added to, as it is fitted on the bank at hand."""
+    base: Literal[FORMULAS] | FormulaNumbers | None = None  # type: ignore[valid-type]
+    """With head `formula`: what a correction is added to, a reference as it is fitted on the bank at hand, or numbers
+    of one's own."""
+    keep: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """With head `formula`: share of the base as it was before the training in what the trained model predicts."""
     train_base: Literal["weights", "all", "none"] = "weights"
     """With head `formula`: which of the reference's numbers are trained on: its weights and how much of the mean it
     takes off, the matrix too, or none."""
@@ -67,7 +79,9 @@ class HeadParams(FamilyParams):
             raise ValueError("head 'residual_unit' adds unit vectors: it does not go with a normaliser")
         if self.train_base != "weights" and self.base is None:
             raise ValueError(f"train_base = {self.train_base!r} has nothing to train: only head 'formula' has a base")
-        if self.base is not None and REFERENCES[self.base] not in ("context", sees_of(self.memory)):
+        if self.keep and self.base is None:
+            raise ValueError(f"keep = {self.keep:g} has nothing to keep: only head 'formula' has a base")
+        if isinstance(self.base, str) and REFERENCES[self.base] not in ("context", sees_of(self.memory)):
             memory = {"memory": "read", "document": "document"}[REFERENCES[self.base]]
             raise ValueError(f"base = {self.base!r} needs memory: {memory}, and memory is {self.memory!r}")
         return self

@@ -73,16 +73,22 @@ def fit_formula(bank: Bank, name: str) -> Fitted:
     recalls = _dev_recalls(bank, name, memory, powers, shares)
     best = int(np.argmax(recalls))
     power, share, decay = (int(at) for at in np.unravel_index(best, recalls.shape))
-    formula = Formula(bank.vectors.shape[1], turned=len(exponents) > 1).requires_grad_(False)
-    formula.weights.copy_(decaying(DECAYS[decay]))
-    formula.less.fill_(shares[share])
-    if formula.matrix is not None:
-        formula.matrix.copy_(powers[power])
+    formula = formula_of(bank, DECAYS[decay], shares[share], powers[power] if len(exponents) > 1 else None)
     fit: dict[str, Any] = {"decay": DECAYS[decay]}
     fit |= {"less": shares[share]} if len(shares) > 1 else {}
     fit |= {"exponent": exponents[power]} if len(exponents) > 1 else {}
     found = float(recalls.flat[best])
     return Fitted(formula, {**fit, "dev_recall_at_5": None if np.isinf(found) else found, "tried": recalls.size})
+
+
+def formula_of(bank: Bank, decay: float, less: float, matrix: Tensor | None = None) -> Formula:
+    """The formula with these numbers."""
+    formula = Formula(bank.vectors.shape[1], turned=matrix is not None).requires_grad_(False)
+    formula.weights.copy_(decaying(decay))
+    formula.less.fill_(less)
+    if formula.matrix is not None and matrix is not None:
+        formula.matrix.copy_(matrix)
+    return formula
 
 
 def decaying(decay: float) -> Tensor:

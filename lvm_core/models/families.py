@@ -20,7 +20,7 @@ from lvm_core.config.models import (
     StorylinesParams,
     TransformerParams,
 )
-from lvm_core.config.references import REFERENCES, TURNED
+from lvm_core.config.references import REFERENCES, TURNED, sees_of
 from lvm_core.models.base import Energy, LastSlotBias, LatentModel, Plain, RampedValue, build_head
 from lvm_core.models.formula import Formula
 from lvm_core.models.layers import Attention, Dropout, append_position, sinusoid
@@ -71,11 +71,14 @@ class Transformer(LatentModel):
         self.last_slot = LastSlotBias(params.last_slot_bias) if params.last_slot_bias else None
         self.share = nn.Parameter(torch.ones(())) if params.memory else None  # how much of it is taken off
         self.base = Formula(dimension, params.base in TURNED) if params.base else None
-        self.base_reads_memory = params.base is not None and REFERENCES[params.base] != "context"
+        named = REFERENCES[params.base] if isinstance(params.base, str) else sees_of(params.memory)
+        self.base_reads_memory = self.has_memory and named != "context"
         if self.base is not None and params.train_base != "all":
             self.base.requires_grad_(params.train_base == "weights")
             if self.base.matrix is not None:
                 self.base.matrix.requires_grad_(False)
+        self.keep = params.keep
+        self.kept = Formula(dimension, params.base in TURNED).requires_grad_(False) if params.keep else None
 
     def predict(self, contexts: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
         """[B, 5, D] -> [B, D]."""
@@ -84,8 +87,20 @@ class Transformer(LatentModel):
         if self.base is None:
             return prediction
         # At unit length: whatever the formula's scale, a correction of one size means the same. No rank changes by it.
-        start = self.base(contexts, mean if self.base_reads_memory else self.centre).to(contexts.dtype)
-        return F.normalize(start, dim=1) + prediction.to(contexts.dtype)
+        taken = mean if self.base_reads_memory else self.centre
+        tuned = F.normalize(self.base(contexts, taken).to(contexts.dtype), dim=1) + prediction.to(contexts.dtype)
+        if self.kept is None or self.training:
+            return tuned
+        # What a training learns on one source it unlearns on others; half of the start keeps most of both (Wortsman et
+        # al., "Robust fine-tuning of zero-shot models", CVPR 2022, which mixes weights; here predictions).
+        kept = F.normalize(self.kept(contexts, taken).to(contexts.dtype), dim=1)
+        return self.keep * kept + (1.0 - self.keep) * F.normalize(tuned, dim=1)
+
+    def start_from(self, formula: Formula) -> None:
+        """Take the numbers of a fitted formula for the base, and for what is kept of it."""
+        for own in (self.base, self.kept):
+            if own is not None:
+                own.load_state_dict(formula.state_dict())
 
     def samples(self, contexts: torch.Tensor, n: int, memory: torch.Tensor | None = None) -> torch.Tensor:
         """[B, 5, D] -> [B, n, D]."""

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from lvm_core.bank import BankInfo
-from lvm_core.config.models import TransformerParams
-from lvm_core.fivecat.formulas import fit_formula
+from lvm_core.config.models import FormulaNumbers, TransformerParams
+from lvm_core.fivecat.formulas import fit_formula, formula_of
 from lvm_core.models import count_parameters
 from lvm_core.models.base import LatentModel
 from lvm_core.models.checkpoint import ModelInfo, copy_model, load_model, load_tensors, save_model, save_tensors
@@ -135,8 +135,10 @@ def fit(trainer: Trainer, model: LatentModel) -> None:
     if model.centre is not None:
         model.centre.copy_(trainer.of_train.mean)
     params = trainer.recipe.model
-    if isinstance(model, Transformer) and model.base is not None and isinstance(params, TransformerParams):
-        model.base.load_state_dict(fit_formula(trainer.bank, str(params.base)).formula.state_dict())
+    if isinstance(model, Transformer) and isinstance(params, TransformerParams) and params.base is not None:
+        bank, base = trainer.bank, params.base
+        numbers = isinstance(base, FormulaNumbers)
+        model.start_from(formula_of(bank, base.decay, base.less) if numbers else fit_formula(bank, base).formula)
 
 
 def _left_by(before: Path, info: BankInfo) -> ModelInfo:
