@@ -137,8 +137,8 @@ def fit(trainer: Trainer, model: LatentModel) -> None:
     params = trainer.recipe.model
     if isinstance(model, Transformer) and isinstance(params, TransformerParams) and params.base is not None:
         bank, base = trainer.bank, params.base
-        numbers = isinstance(base, FormulaNumbers)
-        model.start_from(formula_of(bank, base.decay, base.less) if numbers else fit_formula(bank, base).formula)
+        numbers = formula_of(bank, base.decay, base.less) if isinstance(base, FormulaNumbers) else None
+        model.start_from(numbers or fit_formula(bank, str(base)).formula)
 
 
 def _left_by(before: Path, info: BankInfo) -> ModelInfo:
