@@ -19,7 +19,7 @@ from lvm_core.fivecat.references import context_mean, copy_last, fit_linear5, or
 from lvm_core.fivecat.windows import canonical_windows, iterate_batches
 from tests.synthetic import articles_in, bank_of, make_bank, permuted, unit
 from tests.test_fivecat import assert_same
-from tests.test_fivecat_naive import small_model
+from tests.test_fivecat_naive import PREDICTORS, small_model
 
 LENGTHS = {"train": [30] * 4, "val": [6, 7, 8, 9, 15, 24, 40, 11, 60, 33], "ood": [12, 30]}
 
@@ -35,7 +35,7 @@ def bank() -> Bank:
 
 @pytest.mark.parametrize("batch_size", [1, 7, 65_536])
 def test_the_batch_size_changes_nothing(bank: Bank, batch_size: int) -> None:
-    for predictor in (small_model(32), context_mean()):
+    for predictor in (small_model(32), PREDICTORS["memory"]):
         usual, other = (evaluate(bank, "val", predictor, EvaluateParams(batch_size=n)) for n in (512, batch_size))
         assert_same(usual, other, 1e-6)
 
