@@ -204,8 +204,8 @@ def test_undefined_figures_are_dashes_with_a_note(bare):
     ("recall", "says", "tone"),
     [
         (0.56, "it leads copy_last on val (+0.061 [+0.0", "good"),
-        (0.5, "it has no lead over copy_last on val (+0.001 [−0.0", "open"),
-        (0.33, "it has no lead, but trails copy_last on val (−0.169 [−0.", "bad"),
+        (0.5, ", with no lead: it has no lead over copy_last on val (+0.001 [−0.0", "open"),
+        (0.33, ", with no lead: it trails copy_last on val (−0.169 [−0.", "bad"),
     ],
 )
 def test_the_verdict_names_the_best_and_its_lead_over_the_best_rival(recall, says, tone):
@@ -214,13 +214,14 @@ def test_the_verdict_names_the_best_and_its_lead_over_the_best_rival(recall, say
     found = verdict(rows, reached(made.frontier(), rows), two)
     leads = "A formula leads: copy_last. " if recall < 0.499 else ""
     assert found.headline.startswith(f"{leads}p9 is the best recipe")
+    without = "" if tone == "good" else ", with no lead"
     assert says in found.headline
     assert re.search(r"copy_last on ood \([+−]0\.\d{3} \[", found.headline)
     assert ("copy_last is ahead of every recipe that sees as much: R@5 0.499 [" in found.sentences[0]) == bool(leads)
     assert "(paired difference" in found.sentences[bool(leads)]
     for unclear in (None, two | {"lo": 0.0}, two | {"lo": None}, two | {"names": ["p9", "p2"]}):
         other = verdict(rows, reached(made.frontier(), rows), unclear).headline
-        assert other.startswith(f"{leads}p9 and p1 cannot be told apart; p9 ")
+        assert other.startswith(f"{leads}p9 and p1 cannot be told apart{without}; p9 ")
     assert found.tiles[1].tone == tone
     assert found.tiles[1].note.endswith("against copy_last (0.499), the best that sees as much")
     assert found.tiles[4].value == "not reached"

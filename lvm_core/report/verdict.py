@@ -142,6 +142,7 @@ def verdict(
     told = [words for words, _ in leads if words]
     headline = f"{name} is the best recipe" if alone else f"{_list(alike)} cannot be told apart"
     if told:
+        headline += "" if any(tile.tone == "good" for _, tile in leads) else ", with no lead"
         headline += f": it {_list(told)}" if alone else f"; {name} {_list(told)}"
     formulas, sentences = _formulas(rows, first, formulas_forward)
     outcome = f"{_against_copy_last(first)} {_others(rows, first)}".strip()
@@ -163,7 +164,7 @@ def _lead(split: str, row: Row, rows: Sequence[Row]) -> tuple[str, Tile]:
     if found["lo"] > 0:
         verb, tone = "leads", "good"
     elif found["hi"] < 0:
-        verb, tone = "has no lead, but trails", "bad"
+        verb, tone = "trails", "bad"
     else:
         verb, tone = "has no lead over", "open"
     note = f"{ends} against {rival} ({number(own[f'{split}_recall_at_5'])}), the best that sees as much"
