@@ -170,19 +170,10 @@ def _json(value: Any, indent: int | None = 2) -> str:
 def _folded(value: Any, levels: int, indent: str = "") -> str:
     if not (levels and value and isinstance(value, (dict, list))):
         return _json(value, None)
-<<<<<<< HEAD
     named = [(f"{_json(key)}: ", one) for key, one in value.items()] if isinstance(value, dict) else []
     parts = named or [("", one) for one in value]
     lines = ",\n".join(f"{indent}  {name}{_folded(one, levels - 1, f'{indent}  ')}" for name, one in parts)
     first, last = "{}" if named else "[]"
-=======
-    if isinstance(value, dict):
-        parts = [f"{_json(key)}: {_folded(one, levels - 1, f'{indent}  ')}" for key, one in value.items()]
-    else:
-        parts = [_folded(one, levels - 1, f"{indent}  ") for one in value]
-    first, last = "{}" if isinstance(value, dict) else "[]"
-    lines = ",\n".join(f"{indent}  {part}" for part in parts)
->>>>>>> 5cf59b5 (Headline: leads, no lead or trails; tests of the page's new columns)
     return f"{first}\n{lines}\n{indent}{last}"
 
 
