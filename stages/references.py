@@ -1,6 +1,6 @@
 """Evaluate the reference predictors on val and ood: data/evaluation/references/ and metrics/<name>.json.
 
-Two of them on articles read backwards too, for the time direction: data/evaluation/references-reversed/. And their near
+Some of them on articles read backwards too, for the time direction: data/evaluation/references-reversed/. And their near
 relatives, as far as the certified gates read their figures: data/evaluation/relatives/.
 """
 
@@ -11,7 +11,7 @@ from lvm_core.config.figures import row_figures
 from lvm_core.config.gates import CERTIFIED, GatesParams, unread_tests
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_common, load_group, read_params
-from lvm_core.config.references import REFERENCES, rivals_of
+from lvm_core.config.references import COPYING, REFERENCES, rivals_of
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import evaluation_directory, write_json
 
@@ -26,7 +26,7 @@ def main() -> None:
     from lvm_core.bank import reversed_bank
     from lvm_core.fivecat.candidates import dev_figures
     from lvm_core.fivecat.evaluate import evaluate_splits, write_evaluations
-    from lvm_core.fivecat.references import context_mean, copy_last, fit_references
+    from lvm_core.fivecat.references import fit_references
     from lvm_core.fivecat.relatives import relatives_of
     from lvm_core.runtime.hardware import resolve_device, use_threads
 
@@ -48,7 +48,7 @@ def main() -> None:
         )  # fmt: skip
         write_evaluations(evaluation_directory("relatives") / relative.name, evaluations)
     backwards = reversed_bank(bank)
-    for reference in (copy_last(), context_mean()):
+    for reference in fit_references(backwards, evaluate_params, common.seed, COPYING):
         evaluations = evaluate_splits(backwards, reference, evaluate_params, seed=common.seed, device=device)
         write_evaluations(evaluation_directory("references-reversed") / reference.name, evaluations)
 

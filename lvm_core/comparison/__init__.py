@@ -13,10 +13,9 @@ from lvm_core.comparison import rows
 from lvm_core.comparison.as_published import beside_ours
 from lvm_core.comparison.direction import Both, Cells, time_direction
 from lvm_core.comparison.rivals import best_two
-from lvm_core.comparison.rows import COPYING
 from lvm_core.config.figures import MORE, ROW_FIGURES, SPLITS
 from lvm_core.config.gates import GatesParams
-from lvm_core.config.references import REFERENCES, RELATIVES, numbers_text
+from lvm_core.config.references import COPYING, REFERENCES, RELATIVES, numbers_text
 from lvm_core.fivecat.statistics import Judgement, judge_both_ways, read_judgements
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import AFTER_B, REVERSED, atomic_directory, evaluation_directory, seed_variant, write_json

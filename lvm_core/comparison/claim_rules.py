@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from lvm_core.comparison.rows import COPYING
+from lvm_core.config.references import COPYING
 from lvm_core.fivecat.statistics import FEWEST_ARTICLES, WORTH_HAVING
 
 STEADY = 0.7

@@ -25,9 +25,6 @@ ENDS = ("lo", "hi")
 BASELINES = ("copy_last", "p1")
 """Rows whose masked R@5 on val is subtracted from every row's, on the same drawn articles."""
 
-COPYING = ("copy_last", "context_mean", "corpus_mean", "random", "article_centroid")
-"""References that are judged on articles read backwards too: all that read no order, and the last chunk."""
-
 FIGURES = (
     *(f"{split}_{figure}" for split in SPLITS for figure in HEADLINE),
     *(f"val_r5_vs_{baseline}" for baseline in BASELINES),

@@ -38,6 +38,10 @@ TURNED = ("decay_whitened", "decay_memory", "decay_document")
 """Those with a matrix."""
 
 
+COPYING = ("copy_last", "context_mean", "corpus_mean", "random", "article_centroid")
+"""Those that are judged on articles read backwards too: all that read no order, and the last chunk."""
+
+
 def sees_of(memory: str | None) -> Sees:
     """What a model with this `model.memory` sees."""
     return {None: "context", "read": "memory", "document": "document"}[memory]  # type: ignore[return-value]
