@@ -67,6 +67,44 @@ def test_with_a_base_training_starts_from_the_fitted_reference(base, memory):
     )
 
 
+def test_a_base_of_numbers_takes_the_memory_off_where_there_is_one():
+    bank, sizes = small_bank(), {"head": "formula", "base": {"decay": 0.5, "less": 0.25}}
+    contexts = torch.nn.functional.normalize(torch.randn(4, 5, 16, generator=torch.manual_seed(1)), dim=2)
+    memory, mean = torch.full((4, 16), 0.1), torch.from_numpy(mean_chunk(bank, "train"))
+    mixed = (torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0])[:, None] * contexts).sum(1) / 31
+    for kind, taken in ((None, mean), ("read", memory), ("document", memory)):
+        trainer = Trainer(small_recipe(sizes | {"memory": kind}), bank)
+        model = trainer.start().model.eval()
+        fit(trainer, model)
+        expected = torch.nn.functional.normalize(mixed - 0.25 * taken, dim=1)
+        torch.testing.assert_close(model(contexts, memory), expected, atol=1e-5, rtol=0)
+
+
+def test_a_share_of_the_untrained_base_is_kept_in_what_is_predicted_and_not_in_training():
+    bank, sizes = small_bank(), {"head": "formula", "base": "decay_memory", "memory": "read", "dropout": 0.0}
+    models = {}
+    for keep in (0.0, 0.25):
+        trainer = Trainer(small_recipe(sizes | {"keep": keep}), bank)
+        models[keep] = model = trainer.start().model
+        fit(trainer, model)
+        start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if parameter.requires_grad:
+                    parameter += 0.1 * torch.randn(parameter.shape, generator=torch.manual_seed(len(name)))
+    rows = torch.from_numpy(bank.targets("val"))[:7]
+    contexts = torch.from_numpy(bank.vectors[rows[:, None].numpy() + np.arange(-5, 0)])
+    given = Memory.of_bank(bank).before(rows)
+    plain, mixed = models[0.0], models[0.25]
+    torch.testing.assert_close(mixed.train()(contexts, given), plain.train()(contexts, given))
+    tuned, result = (torch.nn.functional.normalize(one.eval()(contexts, given), dim=1) for one in (plain, mixed))
+    mixed.load_state_dict(start)
+    kept = torch.nn.functional.normalize(mixed(contexts, given), dim=1)  # untrained: both parts are the base
+    expected = torch.nn.functional.normalize(0.25 * kept + 0.75 * tuned, dim=1)
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
+    assert (tuned - kept).abs().max() > 0.01
+
+
 @pytest.mark.parametrize("train_base", ["weights", "all"])
 def test_a_phase_fits_the_base_once_and_trains_what_it_says(train_base, tmp_path, monkeypatch):
     bank = small_bank()

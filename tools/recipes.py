@@ -51,9 +51,10 @@ def recipe_cells(recipe: Recipe, rule: Rule, dimension: int) -> tuple[str, ...]:
 
 
 def architecture(model: ModelParams) -> str:
-    """Family, and the head where it is not the plain one."""
+    """Family, the head where it is not the plain one, and what the model sees beside the context."""
     head = getattr(model, "head", "plain")  # some families have a single head
-    return model.family if head == "plain" else f"{model.family}, {head}"
+    parts = [model.family, *([head] if head != "plain" else []), *([f"memory {model.memory}"] if model.memory else [])]
+    return ", ".join(parts)
 
 
 def loss_text(name: str, term: LossTerm) -> str:
