@@ -1,7 +1,7 @@
 """Evaluate the reference predictors on val and ood: data/evaluation/references/ and metrics/<name>.json.
 
-Some of them on articles read backwards too, for the time direction: data/evaluation/references-reversed/. And their near
-relatives, as far as the certified gates read their figures: data/evaluation/relatives/.
+Some of them on articles read backwards too, for the time direction: data/evaluation/references-reversed/. And near
+relatives of them, as far as the certified gates read their figures: data/evaluation/relatives/.
 """
 
 from __future__ import annotations

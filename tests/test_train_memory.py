@@ -91,7 +91,7 @@ def test_a_share_of_the_untrained_base_is_kept_in_what_is_predicted_and_not_in_t
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if parameter.requires_grad:
-                    parameter += 0.1 * torch.randn(parameter.shape, generator=torch.manual_seed(len(name)))
+                    parameter.add_(torch.randn(parameter.shape, generator=torch.manual_seed(len(name))), alpha=0.1)
     rows = torch.from_numpy(bank.targets("val"))[:7]
     contexts = torch.from_numpy(bank.vectors[rows[:, None].numpy() + np.arange(-5, 0)])
     given = Memory.of_bank(bank).before(rows)

@@ -19,6 +19,7 @@ from lvm_core.config.params import LONGEST
 from lvm_core.fivecat.statistics import RESAMPLES
 from lvm_core.report import pictures, render, tables, words
 from lvm_core.report.drawing import STYLESHEET, Picture
+from lvm_core.report.gains import gains
 from lvm_core.report.gate_tables import (
     confidence,
     gate_tables,
@@ -227,6 +228,7 @@ def _tables(comparison: Mapping[str, Any], frontier: Mapping[str, Any] | None) -
         "judged": phases,
         "phases": phases_table(phases, rows),
         "relatives": tables.relatives(comparison.get("relatives") or {}),
+        "gains": gains(rows),
         "direction": tables.time_direction(comparison.get("time_direction") or {}),
         "seeds": tables.seeds(comparison.get("seeds") or {}),
         "each_seed": tables.each_seed(comparison.get("seeds") or {}),
