@@ -39,7 +39,7 @@ def clone(tmp_path_factory):
     sh("git commit --all --quiet --message 'one recipe'", folder)
     sh("python data/example/write_forms.py", folder)
     output = sh(
-        "dvc exp run -S profile=quick -S 'names=[p1]' -S 'train.seeds=[]' -S data.kind=vectors "
+        "dvc exp run -S profile=quick -S 'names=[p1]' -S 'time_direction=[]' -S 'train.seeds=[]' -S data.kind=vectors "
         "-S data.train=corpora/example/sequences_train.npz -S data.ood=corpora/example/sequences_ood.npz",
         folder,
     )
