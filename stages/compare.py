@@ -37,7 +37,10 @@ def main() -> None:
     table = comparison_csv(rows, list(gates.sets))
     write_csv("metrics/comparison.csv", table)
     rivals = {row["name"]: row["vs_rival"] for row in rows}
-    details = {name: headlines(summary) | {"vs_rival": rivals[name]} for name, summary in done.summaries.items()}
+    details = {
+        name: headlines(summary) | {"vs_rival": rivals[name], "rollout_vs_copy_last": done.steps[name]}
+        for name, summary in done.summaries.items()
+    }
     write_figures("metrics/details", details)
     for phase, summaries in done.after.items():
         write_figures(f"metrics/stage_{phase}", {name: measured_headlines(one) for name, one in summaries.items()})

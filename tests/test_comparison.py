@@ -15,7 +15,7 @@ import torch
 from lvm_core.bank import reversed_bank
 from lvm_core.comparison import remove_left_over
 from lvm_core.comparison.direction import DIRECTED, time_direction
-from lvm_core.comparison.rivals import RECALLS, best_two, paired, vs_rivals
+from lvm_core.comparison.rivals import RECALLS, best_two, paired, steps_vs, vs_rivals
 from lvm_core.comparison.rows import (
     BASELINES,
     ENDS,
@@ -416,3 +416,14 @@ def test_the_file_of_the_comparison_has_a_row_a_line(tmp_path):
         **whole,
         "rows": [{"name": "p1", "val": {"profile": {"0": None}}}, {"name": "p2"}],
     }
+
+
+def test_each_rollout_step_is_held_against_copying_in_each_reading():
+    key = "val_rollout_recall_at_5_3_forward"
+    own = Judgement({key: 0.5, "val_recall_at_5": 0.6}, {key: np.array([0.4, 0.5, 0.6]), "val_recall_at_5": np.ones(3)})
+    copied = Judgement({key: 0.3}, {key: np.array([0.3, 0.3, 0.3])})
+    found = steps_vs(own, copied)
+    assert found.keys() == {"val", "ood"}
+    assert found["val"].keys() == {"rollout_recall_at_5_3_forward"}
+    assert found["val"]["rollout_recall_at_5_3_forward"]["difference"] == pytest.approx(0.2)
+    assert found["val"]["rollout_recall_at_5_3_forward"]["lo"] == pytest.approx(0.105)

@@ -12,7 +12,7 @@ from typing import Any
 from lvm_core.comparison import rows
 from lvm_core.comparison.as_published import beside_ours
 from lvm_core.comparison.direction import Both, Cells, time_direction
-from lvm_core.comparison.rivals import best_two
+from lvm_core.comparison.rivals import Paired, best_two, steps_vs
 from lvm_core.config.figures import MORE, ROW_FIGURES, SPLITS
 from lvm_core.config.gates import GatesParams
 from lvm_core.config.references import COPYING, REFERENCES, RELATIVES, numbers_text
@@ -41,6 +41,8 @@ class Comparison:
     """Of every row."""
     after: dict[str, Summaries]
     """Of the recipes after phases `a` and `b`."""
+    steps: dict[str, dict[str, dict[str, Paired]]]
+    """By row and split, R@5 of each rollout step and reading minus that of `copy_last`."""
 
 
 def build_comparison(
@@ -124,7 +126,8 @@ def build_comparison(
         },
         "as_published": beside_ours({name: summaries[name] for name in about}, after["a"], stopped),
     }
-    return Comparison(json, summaries, after)
+    steps = {name: steps_vs(one, judgements["copy_last"]) for name, one in judgements.items()}
+    return Comparison(json, summaries, after, steps)
 
 
 def _variant(name: str, seed: int) -> Judgement:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lvm_core.config.figures import SPLITS
+from lvm_core.config.figures import SPLITS, STEP_RECALL
 from lvm_core.config.references import rivals_of
 from lvm_core.fivecat.statistics import Judgement, interval
 
@@ -59,6 +59,18 @@ def vs_rivals(name: str, judgements: Mapping[str, Judgement]) -> dict[str, dict[
             best = max(values, key=lambda other: values[other], default=None)
             found[split][reading] = {"rival": best, **paired(own, None if best is None else judgements[best], key)}
     return found
+
+
+def steps_vs(own: Judgement, other: Judgement) -> dict[str, dict[str, Paired]]:
+    """By split, R@5 of each rollout step and reading of a row minus that of another."""
+    return {
+        split: {
+            key.removeprefix(f"{split}_"): paired(own, other, key)
+            for key in own.value
+            if key.startswith(f"{split}_{STEP_RECALL}_")
+        }
+        for split in SPLITS
+    }
 
 
 def best_two(rows: Sequence[Mapping[str, Any]], judgements: Mapping[str, Judgement]) -> dict[str, Any] | None:

@@ -62,7 +62,5 @@ def _sentence(leads: Mapping[str, Mapping[tuple[str, str], Mapping[str, Any]]], 
         return f"{asked} {', '.join(reached)} {'reaches' if len(reached) == 1 else 'reach'} it."
     short = [f"{RECALLS[key[0]]} on {key[1]}" for key, one in leads[best].items() if not _enough(key, one)]
     ahead = sum(one["lo"] > 0 for one in leads[best].values())
-    return (
-        f"{asked} No recipe reaches it. {best} comes nearest: it is ahead beyond doubt in {ahead} of {len(leads[best])} and "
-        f"falls short in {', '.join(short)}."
-    )
+    nearest = f"{best} comes nearest: its interval is above 0 in {ahead} of {len(leads[best])}"
+    return f"{asked} No recipe reaches it. {nearest}; it falls short in {', '.join(short)}."
