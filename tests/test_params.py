@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from functools import reduce
 from operator import getitem
 from typing import Any
@@ -15,10 +16,12 @@ from lvm_core.config.resolve import RESERVED, resolve_recipes
 from lvm_core.runtime.errors import LvmError
 from tests.paths import ROOT
 
+SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text())
+
 
 def edited(tmp_path, changes):
-    """params.yaml of the repository with dotted keys changed (None in `changes` of a value removes the key)."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    """params.yaml of the repository with dotted keys changed (`...` in place of a value removes the key)."""
+    params = deepcopy(SHIPPED)
     for dotted, value in changes.items():
         *path, last = dotted.split(".")
         group = params
@@ -40,8 +43,7 @@ def check(path):
 
 def test_the_repositorys_parameters_are_valid(tmp_path):
     recipes, rules = check(edited(tmp_path, {}))
-    names = yaml.safe_load((ROOT / "params.yaml").read_text())["names"]
-    assert [recipe.name for recipe in recipes] == names == list(rules)
+    assert [recipe.name for recipe in recipes] == SHIPPED["names"] == list(rules)
 
 
 @pytest.mark.parametrize("profile", ["default", "quick", "paper"])
