@@ -118,7 +118,8 @@ def moved_before(bank: Bank, seed: int) -> tuple[Bank, int]:
     rng = np.random.default_rng(seed)
     name, split, vectors = articles_in(bank)[-1]
     early = len(vectors) - 5 - 8
-    order = np.concatenate([rng.permutation(early), np.arange(early, len(vectors))])
+    moved = np.roll(np.arange(early), rng.integers(1, early))
+    order = np.concatenate([moved, np.arange(early, len(vectors))])
     return bank_of([*articles_in(bank)[:-1], (name, split, vectors[order])]), early + 5
 
 

@@ -11,6 +11,7 @@ from lvm_core.config.params import read_params
 from lvm_core.config.recipe import read_recipe, write_recipe
 from lvm_core.config.resolve import resolve_recipes
 from lvm_core.runtime.errors import LvmError
+from lvm_core.train.phases import fit
 from lvm_core.train.trainer import Trainer
 from tests.paths import ROOT
 from tests.synthetic import make_bank
@@ -89,7 +90,7 @@ def test_a_damaged_recipe_file_is_named(params, tmp_path):
 ROWS = {
     *("p1", "v1", "v3", "p2", "p2_free", "p3", "p4", "p4_published", "p5", "p5_nuclear", "p5_forward_gain"),
     *("p5_1", "p5_1_sim", "p6", "p6_shifted", "lstm", "gru", "amn", "optimized"),
-    *("contrast", "balanced", "energy", "mse_norm"),
+    *("contrast", "balanced", "energy", "mse_norm", "memory", "memory_bank", "document", "storylines"),
 }
 
 
@@ -124,8 +125,7 @@ def test_every_recipe_trains_and_predicts(params, name):
     recipe = resolve_recipes(params)[0][0]
     trainer = Trainer(recipe, bank)
     state = trainer.start()
-    if state.model.normaliser is not None:
-        state.model.normaliser.fit(torch.from_numpy(np.array(bank.vectors)))
+    fit(trainer, state.model)
     for phase in "abc":
         trainer.train(state, phase, bank.targets("train"))
     assert state.history[-1]["epoch"] == 8

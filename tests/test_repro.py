@@ -63,7 +63,8 @@ def test_the_pipeline_s_own_recipes_run_in_this_order():
     trained = [repro.trained_recipe(chain) for chain in chains]
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     others = [name for name in params["names"] if name not in repro.FIRST]
-    once_more = len(params["time_direction"]) + len(params["train"]["repeat"]) * len(params["train"]["seeds"])
+    backwards, repeat, seeds = params["time_direction"], params["train"]["repeat"], params["train"]["seeds"]
+    once_more = len(backwards) + len([*backwards, *repeat]) * len(seeds)
     assert trained == [*repro.FIRST, *[None] * once_more, *others]
 
 

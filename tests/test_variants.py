@@ -15,7 +15,7 @@ from lvm_core.curriculum.phases import reversed_windows, score_windows, select_p
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.errors import LvmError
-from lvm_core.runtime.files import REVERSED, phase_directory, seed_variant, variant_directory
+from lvm_core.runtime.files import REVERSED, phase_directory, seed_variant, variant_directory, write_npy
 from lvm_core.runtime.readers import read_json
 from lvm_core.runtime.resume import ROOT as PROGRESS
 from lvm_core.train import phases
@@ -104,6 +104,13 @@ def test_the_model_of_reversed_articles_belongs_to_them(place):
     info = load_model(variant_directory(REVERSED, "small")).info
     assert info.data_sha256 == backwards.info.content_sha256 != bank.info.content_sha256
 
+    for phase, rows in windows.items():  # with the recipe's own seed it is the same model
+        write_npy(f"data/curriculum_reversed/small/{phase}.npy", rows)
+    variant = seed_variant(recipe.seed, backwards=True)
+    done = run_stage(["stages.train_variant", "small", variant], Path.cwd())
+    assert done.returncode == 0, done.stderr
+    assert contents(variant_directory(variant, "small")) == contents(variant_directory(REVERSED, "small"))
+
 
 def params_with(**changes):
     params = read_params(ROOT / "params.yaml")
@@ -121,11 +128,18 @@ def check(params):
         ({"time_direction": ["p1", "p1"]}, "time_direction = ['p1', 'p1']: a recipe is named twice"),
         ({"train": {"repeat": ["oracle"], "seeds": [1]}}, "train.repeat = ['oracle']: 'oracle' is not in names"),
         (
-            {"names": ["p1", "p5"], "train": {"repeat": ["contrast"], "seeds": [43]}},
+            {"names": ["p1", "p5"], "time_direction": [], "train": {"repeat": ["contrast"], "seeds": [43]}},
             "'contrast' is not in names = ['p1', 'p5']; add it there, or take it out of train.repeat",
         ),
+        (
+            {"time_direction": ["p1"], "train": {"repeat": ["contrast"], "seeds": [43]}},
+            "'p1' is not in train.repeat = ['contrast']; add it there, or take it out of time_direction",
+        ),
         ({"train": {"seeds": [43, 43]}}, "train.seeds = [43, 43]: a seed occurs twice"),
-        ({"train": {"repeat": ["p1"], "seeds": [42]}}, "train.seeds = [42]: recipes.p1 has the seed 42 itself"),
+        (
+            {"time_direction": [], "train": {"repeat": ["p1"], "seeds": [42]}},
+            "train.seeds = [42]: recipes.p1 has the seed 42 itself",
+        ),
         ({"train": {"seeds": [-1]}}, "train.seeds.0 = -1"),
         ({"train": {"seeds": 43}}, "train.seeds = 43"),
         ({"time_direction": "p1"}, "time_direction = 'p1'"),
@@ -145,12 +159,12 @@ def test_further_seeds_do_not_change_a_recipe():
 
 def test_a_variant_is_reversed_or_a_seed(tmp_path):
     done = run_stage(["stages.train_variant", "small", "x"], tmp_path)
-    assert "VARIANT = 'x' is neither reversed nor a seed" in one_clear_line(done)
+    assert "VARIANT = 'x' is none of reversed, seed-<number> and reversed-seed-<number>" in one_clear_line(done)
 
 
 def test_a_further_seed_must_differ_from_the_recipes_own():
     """It would be compared with itself."""
-    params = params_with(train={"repeat": ["p1"], "seeds": [43]})
+    params = params_with(time_direction=[], train={"repeat": ["p1"], "seeds": [43]})
     params["recipes"] = params["recipes"] | {"p1": params["recipes"]["p1"] | {"seed": 43}}
     with pytest.raises(LvmError, match=r"recipes\.p1 has the seed 43 itself"):
         check(params)
