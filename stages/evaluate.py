@@ -5,7 +5,7 @@ KIND is `c`, the final model and the one after phase B, or a variant (reversed, 
 
 from __future__ import annotations
 
-from lvm_core.config.figures import row_figures
+from lvm_core.config.figures import COSTLY_TESTS, row_figures
 from lvm_core.config.references import rivals_of
 from lvm_core.config.settings import EvaluateSettings, read_settings
 from lvm_core.runtime.cli import run_stage
@@ -37,7 +37,8 @@ def main(recipe: str, kind: str) -> None:
 
     use_threads(params.threads)
     judge = ModelJudge.of_bank("data/bank", kind, params.evaluate, params.seed, params.device)
-    evaluations = judge.evaluate(directory, recipe)
+    # Of a variant only what tells directions and seeds apart is read.
+    evaluations = judge.evaluate(directory, recipe, () if kind == "c" else COSTLY_TESTS)
     within = (
         {AFTER_B: judge.evaluate(model_directory(recipe, "b"), recipe, params.left_out_after_phases)}
         if kind == "c"

@@ -7,7 +7,7 @@ relatives of them, as far as the certified gates read their figures: data/evalua
 from __future__ import annotations
 
 from lvm_core.bank import load_bank
-from lvm_core.config.figures import row_figures
+from lvm_core.config.figures import COSTLY_TESTS, row_figures
 from lvm_core.config.gates import CERTIFIED, GatesParams, unread_tests
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_common, load_group, read_params
@@ -49,7 +49,9 @@ def main() -> None:
         write_evaluations(evaluation_directory("relatives") / relative.name, evaluations)
     backwards = reversed_bank(bank)
     for reference in fit_references(backwards, evaluate_params, common.seed, COPYING):
-        evaluations = evaluate_splits(backwards, reference, evaluate_params, seed=common.seed, device=device)
+        evaluations = evaluate_splits(
+            backwards, reference, evaluate_params, seed=common.seed, device=device, leave_out=COSTLY_TESTS
+        )  # fmt: skip
         write_evaluations(evaluation_directory("references-reversed") / reference.name, evaluations)
 
 

@@ -1,9 +1,8 @@
 """Predictors with nothing or little to learn, which every model has to be read against (and mostly to beat).
 
-`oracle`, `article_centroid`, `corpus_mean` and `random` do not read the context. `oracle` and `article_centroid` see
-the answer, so they are no competitors but a ceiling and a warning: the centroid shows how far blur alone goes. All are
-fitted on `train` in canonical order; `ridge` and the two decays choose on `dev`: `ridge` by cosine, the decays by R@5,
-because a predictor of one number that was chosen by R@5 is what a claim to rank well has to beat.
+`oracle`, `article_centroid`, `corpus_mean` and `random` do not read the context. `oracle` sees the answer: a ceiling, and
+nobody's rival; `article_centroid` shows how far blur alone goes. All are fitted on `train` in canonical order; `ridge`
+chooses its strength on `dev` by cosine, the formulas of `formulas.py` their numbers by R@5.
 """
 
 from __future__ import annotations
