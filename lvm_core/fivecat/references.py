@@ -1,8 +1,8 @@
 """Predictors with nothing or little to learn, which every model has to be read against (and mostly to beat).
 
-`oracle`, `article_centroid`, `corpus_mean` and `random` do not read the context. `oracle` sees the answer: a ceiling, and
-nobody's rival; `article_centroid` shows how far blur alone goes. All are fitted on `train` in canonical order; `ridge`
-chooses its strength on `dev` by cosine, the formulas of `formulas.py` their numbers by R@5.
+`oracle`, `article_centroid`, `corpus_mean` and `random` do not read the context. `oracle` sees the answer: a ceiling,
+and nobody's rival; `article_centroid` shows how far blur alone goes. All are fitted on `train` in canonical order;
+`ridge` chooses its strength on `dev` by cosine, the formulas of `formulas.py` their numbers by R@5.
 """
 
 from __future__ import annotations
