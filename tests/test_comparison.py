@@ -80,7 +80,7 @@ def table(bank, recipes, references):
 
 @pytest.fixture(scope="module")
 def usual():
-    bank = make_bank({"train": [30] * 4, "dev": [20], "val": [30] * 12, "ood": [25] * 12})
+    bank = make_bank({"train": [30] * 4, "dev": [20], "val": [30] * 12, "ood": [40] * 12})
     recipes = [from_callable(lambda c: c[:, -1] + c[:, -2], "p1"), from_callable(lambda c: c[:, 0], "tiny")]
     return table(bank, recipes, fit_references(bank, EvaluateParams(), 0))
 
