@@ -15,7 +15,7 @@ from lvm_core.report.numbers import UNDEFINED, bracket, is_defined, number, sign
 Row = Mapping[str, Any]
 Tone = Literal["good", "bad", "open"]
 
-RANKED = {"val_recall_at_1": "R@1", "val_mrr": "MRR", "ood_recall_at_5": "R@5 on ood"}
+RANKED = {"val_recall_at_1": "R@1 on val", "val_mrr": "MRR on val", "ood_recall_at_5": "R@5 on ood"}
 """Figures besides R@5 on val in which a best recipe is named; none of them rewards blur."""
 
 SIGHTS = {
