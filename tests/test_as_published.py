@@ -21,6 +21,13 @@ def table():
     return beside_ours(FINAL, AFTER_A)
 
 
+@pytest.fixture(scope="module")
+def page():
+    """The report on a run in which some recipes were stopped."""
+    stopped = beside_ours(FINAL, AFTER_A, ["p1", "p5", "v3"])
+    return made.page(comparison=made.comparison() | {"as_published": stopped})
+
+
 def test_the_rows_are_the_eleven_published_ones():
     """Figures of the summary of 2 November 2025, which shows six of the eleven; the others are in prior results, 8."""
     rows = {row.number: row for row in published_table().rows}
@@ -47,7 +54,7 @@ def test_ours_stands_beside_a_row_only_where_its_recipe_is_in_the_table(table):
     assert rows[6]["ours"] is None
 
 
-def test_a_final_model_that_was_stopped_is_marked_but_not_what_was_published_after_phase_a():
+def test_a_final_model_that_was_stopped_is_marked_but_not_what_was_published_after_phase_a(page):
     table = beside_ours(FINAL, AFTER_A, ["p1", "p5", "v3"])
     assert [row["number"] for row in table["rows"] if row["stopped"]] == [7, 6, 4]
     lines = markdown(published(table["rows"])).splitlines()
@@ -56,7 +63,6 @@ def test_a_final_model_that_was_stopped_is_marked_but_not_what_was_published_aft
     assert "| p5 after A |" in p5
     (v3,) = [line for line in lines if line.startswith("| `6 ")]
     assert "stopped" not in v3  # no figures of ours
-    page = made.page(comparison=made.comparison() | {"as_published": table})
     assert page.count("p1, stopped after A") == 2
 
 
@@ -91,8 +97,7 @@ def test_published_rows_are_never_in_the_csv(table):
     assert not {row["name"] for row in table["rows"]} & {row["name"] for row in made.comparison()["rows"]}
 
 
-def test_the_page_folds_them_away(table):
-    page = made.page(comparison=made.comparison() | {"as_published": table})
+def test_the_page_folds_them_away(table, page):
     chapter = page.index('id="published"')
     folded = page[chapter : page.index("</details>", chapter)]
     for row in table["rows"]:
