@@ -37,9 +37,10 @@ def test_the_batch_size_changes_nothing(bank: Bank) -> None:
     """For a model beside which the memory is read."""
     model, less_memory = small_model(32), PREDICTORS["memory"]
     both = Predictor("both", lambda *given: model(*given) + less_memory(*given), "memory")
-    usual, *others = (evaluate(bank, "val", both, EvaluateParams(batch_size=size)) for size in (512, 1, 7, 65_536))
-    for other in others:
-        assert_same(usual, other, 1e-6)
+    for split, sizes in {"val": (512, 7, 65_536), "ood": (512, 1)}.items():  # a window a batch: of the few of ood
+        usual, *others = (evaluate(bank, split, both, EvaluateParams(batch_size=size)) for size in sizes)
+        for other in others:
+            assert_same(usual, other, 1e-6)
 
 
 @given(batch_size=st.integers(1, 40), largest=st.integers(1, 2000))
