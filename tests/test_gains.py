@@ -22,7 +22,7 @@ def row(name: str, *leads: float | None, half: float = 0.005, kind: str = "recip
         split: {reading: lead(pair[side]) for reading, pair in found.items()}
         for side, split in enumerate(("val", "ood"))
     }
-    return {"name": name, "kind": kind, "vs_rival": sides}
+    return {"name": name, "kind": kind, "sees": "context", "vs_rival": sides}
 
 
 def test_the_rows_nearest_to_the_goal_are_those_with_the_largest_least_lead():
@@ -33,7 +33,8 @@ def test_the_rows_nearest_to_the_goal_are_those_with_the_largest_least_lead():
     ]
     found = gains([*rows, row("low", -0.1, -0.1, 0, 0), row("formula", 1, 1, 1, 1, kind="reference")])
     assert found is not None
-    assert [line.name for line in found.table.lines] == ["even", "low", "high"]
+    assert found.table.columns[1:] == ["even", "low", "high"]
+    assert [line.cells[2].text for line in found.table.lines] == ["+0.500", "−0.400", "+0.500", "+0.500"]
     assert (
         "No recipe reaches it. even comes nearest: its interval is above 0 in 4 of 4; it falls short in"
         in found.sentence

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from lvm_core.comparison.rivals import RECALLS
 from lvm_core.config.figures import SPLITS
-from lvm_core.report.numbers import Cell, Line, Table, bracket, is_defined, signed
+from lvm_core.report.numbers import LEGEND, Cell, Line, Table, bracket, is_defined, marks, signed
 
 Row = Mapping[str, Any]
 
@@ -36,10 +36,14 @@ def gains(rows: Sequence[Row]) -> Gains | None:
         return None
     least = {name: min(one["difference"] for one in found.values()) for name, found in defined.items()}
     best = sorted(least, key=lambda name: -least[name])[:SHOWN]
-    lines = [Line(name, "recipe", None, [_cell(one) for one in defined[name].values()]) for name in best]
-    columns = ["recipe", *(f"{RECALLS[reading]}, {split}" for reading in READINGS for split in SPLITS)]
+    marked = marks(row for row in rows if row["name"] in best)
+    lines = [
+        Line(f"{RECALLS[key[0]]}, {key[1]}", "data", None, [_cell(defined[name][key]) for name in best])
+        for key in defined[best[0]]
+    ]
     caption = "R@5 of the recipes nearest to it, minus that of the best reference that sees as much"
-    return Gains(_sentence(defined, best[0]), Table(caption, columns, lines))
+    caption += f"; {LEGEND}" if any(marked.values()) else ""
+    return Gains(_sentence(defined, best[0]), Table(caption, ["", *(f"{name}{marked[name]}" for name in best)], lines))
 
 
 def _leads(row: Row) -> dict[tuple[str, str], Mapping[str, Any]]:
