@@ -14,7 +14,7 @@ import yaml
 
 from lvm_core.bank import load_bank
 from lvm_core.comparison.rows import columns
-from lvm_core.config.figures import ROW_FIGURES, measured_headlines
+from lvm_core.config.figures import ROW_FIGURES, SPLITS, measured_headlines
 from lvm_core.config.references import COPYING, REFERENCES, rivals_of
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.files import AFTER_B
@@ -81,7 +81,7 @@ def test_the_comparison_keeps_its_contract(text_run):
         for phase, folder in (("a", f"a/{name}"), ("b", f"c/{name}/{AFTER_B}")):
             summary = json.loads((text_run / f"data/evaluation/{folder}/summary.json").read_text())
             written = json.loads((text_run / f"metrics/stage_{phase}/{name}.json").read_text())
-            assert written == measured_headlines(summary)
+            assert written == measured_headlines({split: summary[split] for split in SPLITS})
     for name in (*RECIPES, *REFERENCES):
         figures = json.loads((text_run / f"metrics/{name}.json").read_text())
         assert tuple(figures) == ROW_FIGURES
@@ -137,12 +137,15 @@ def test_a_further_seed_is_a_model_of_its_own_and_the_table_shows_the_spread(tex
     assert other.history != load_model(text_run / "data/models/p1").info.history
 
 
-def test_a_model_is_selected_and_its_folder_is_a_copy(text_run):
+def test_a_model_is_selected_and_its_folder_is_a_copy_or_a_formula(text_run):
     ladder = json.loads((text_run / "metrics/ladder.json").read_text())
-    recipe = ladder["selected"]["recipe"]
-    assert recipe in ladder["candidates"]
-    assert load_model(text_run / "data/models/selected").info == load_model(text_run / f"data/models/{recipe}").info
-    assert f"Selected: `{recipe}`" in (text_run / "metrics/ladder.md").read_text()
+    chosen, name = ladder["selected"], ladder["selected"]["recipe"]
+    assert name in ladder["candidates"]
+    info = load_model(text_run / "data/models/selected").info
+    assert info.recipe["name"] == name
+    assert chosen["reference"] == (name in REFERENCES)
+    assert chosen["reference"] or info == load_model(text_run / f"data/models/{name}").info
+    assert f"Selected: `{name}`" in (text_run / "metrics/ladder.md").read_text()
 
 
 def test_the_gates_can_be_asked(text_run):
