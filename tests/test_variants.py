@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lvm_core.bank import reversed_bank
+from lvm_core.config.figures import COSTLY_TESTS
 from lvm_core.config.groups import CurriculumParams, EvaluateParams, Rule
 from lvm_core.config.params import load_group, read_params
 from lvm_core.config.resolve import resolve_recipes
@@ -197,6 +198,8 @@ def test_a_reversed_model_is_evaluated_on_reversed_articles(place):
     assert run_stage(["stages.evaluate", "small", REVERSED], Path.cwd()).returncode == 0
     model = load_model(variant_directory(REVERSED, "small"))
     params = load_group(read_params(), "evaluate", EvaluateParams)
-    expected = evaluate(reversed_bank(bank), "val", model.predict_raw, params, seed=42).summary
+    backwards = reversed_bank(bank)
+    expected = evaluate(backwards, "val", model.predict_raw, params, seed=42, leave_out=COSTLY_TESTS).summary
+    assert expected["recall_at_5"] is not None
     assert read_json("data/evaluation/reversed/small/summary.json")["val"] == expected
     assert not Path("metrics").exists()
