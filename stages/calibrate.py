@@ -15,18 +15,10 @@ from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import sha256_of, write_csv, write_json
 from lvm_core.runtime.hardware import use_threads
-from lvm_core.service.confidence import Calibration, Outcomes, measure, measure_kind
+from lvm_core.service import reliability as judged
+from lvm_core.service.confidence import Calibration, measure
 from lvm_core.service.loading import check_servable
 from lvm_core.service.nearest import Index
-from lvm_core.service.reliability import (
-    bias,
-    biases_text,
-    calibration_figures,
-    fill_figures,
-    held_out,
-    reliability,
-    too_few,
-)
 
 
 def main(name: str) -> None:
@@ -44,16 +36,9 @@ def main(name: str) -> None:
     outcomes = list(measure(model, bank, index, "dev", settings.steps))
     if not outcomes:
         raise LvmError("data/bank: split dev has no window to calibrate on; raise split.dev or lower corpus.min_chars")
-    whole, why_not = outcomes[0], too_few(outcomes[0])  # five given chunks, one step ahead
-    held: dict[str, tuple[Outcomes, np.ndarray]] = {}
-    found = {}
-    if why_not is None:
-        held["dev"] = whole, held_out(whole)
-        found["dev"] = bias(*held["dev"])
-        for split in ("val", "ood"):
-            for other in measure_kind(model, bank, index, split, 1):
-                held[split] = other, whole.curve().rate(other.scores)
-                found[split] = bias(*held[split], whole)
+    whole, why_not = outcomes[0], judged.too_few(outcomes[0])  # five given chunks, one step ahead
+    held = {} if why_not else judged.held_against(model, bank, index, whole)
+    found = {split: judged.bias(*one, None if split == "dev" else whole) for split, one in held.items()}
     calibration = Calibration(
         model=model.info.recipe["name"],
         model_sha256=sha256_of(directory / "model.safetensors"),
@@ -65,17 +50,15 @@ def main(name: str) -> None:
         bias=found,
     )
     calibration.write(f"data/calibration/{name}.json")
-    kinds = fill_figures(outcomes)
-    val = calibration_figures(*held["val"]) if "val" in held else None
-    write_json(f"metrics/calibration/{name}.json", {"why_not": why_not, "dev": kinds, "val": val, "bias": found})
-    groups = reliability(*held["val"]) if "val" in held else []
+    kinds, val = judged.fill_figures(outcomes), held.get("val")
+    fit = judged.calibration_figures(*val) if val else None
+    write_json(f"metrics/calibration/{name}.json", {"why_not": why_not, "dev": kinds, "val": fit, "bias": found})
+    groups = [{"name": name, **group} for group in (judged.reliability(*val) if val else [])]
     columns = ["name", "confidence", "observed", "low", "high", "windows"]
-    write_csv(
-        f"plots/reliability/{name}.csv", pd.DataFrame([{"name": name, **group} for group in groups], columns=columns)
-    )
+    write_csv(f"plots/reliability/{name}.csv", pd.DataFrame(groups, columns=columns))
     rate, windows = kinds["given"]["5_given"]["found"], len(whole.hits)
     print(f"calibrate {name}: {rate:.3f} of {windows:,} dev windows have the true chunk among 5 of the whole bank")
-    print(f"calibrate {name}: {why_not or biases_text(found)}")
+    print(f"calibrate {name}: {why_not or judged.biases_text(found)}")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from lvm_core.bank import Bank
+from lvm_core.config.figures import SPLITS
 from lvm_core.fivecat.statistics import FEWEST_ARTICLES, article_totals, draw_articles, interval, weighted_means
-from lvm_core.service.confidence import Outcomes
+from lvm_core.models.checkpoint import LoadedModel
+from lvm_core.service.confidence import Outcomes, measure_kind
+from lvm_core.service.nearest import Index
 
 BINS = 10
 """Groups of equally many windows in which stated confidence and observed rate are compared."""
@@ -40,6 +44,19 @@ def held_out(outcomes: Outcomes) -> np.ndarray:
         out = fold == one
         stated[out] = outcomes.only(~out).curve().rate(outcomes.scores[out])
     return stated
+
+
+Held = tuple[Outcomes, np.ndarray]
+"""Outcomes of whole contexts, one step ahead, and [W] the confidence stated of them by curves fitted to others."""
+
+
+def held_against(model: LoadedModel, bank: Bank, index: Index, dev: Outcomes) -> dict[str, Held]:
+    """By split: `dev` by cross-validation, `val` and `ood`, where they have windows, by the curve of all of `dev`."""
+    held = {"dev": (dev, held_out(dev))}
+    for split in SPLITS:
+        for found in measure_kind(model, bank, index, split, 1):
+            held[split] = found, dev.curve().rate(found.scores)
+    return held
 
 
 def bias(outcomes: Outcomes, stated: np.ndarray, fitted_to: Outcomes | None = None) -> dict[str, Any]:
