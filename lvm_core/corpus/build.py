@@ -10,7 +10,7 @@ from lvm_core.config.data import CorpusParams, DataParams, SplitParams
 from lvm_core.config.params import PARAMS_FILE
 from lvm_core.corpus import Article, Source
 from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs
-from lvm_core.corpus.packages import check_distinct, open_source
+from lvm_core.corpus.sources import check_distinct, open_source
 from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import LvmError
 from lvm_core.windows import assign_splits
@@ -97,10 +97,11 @@ def chunk_source(
     and only chunks of articles that are kept count as first ones.
     """
     result, seen, kept = ChunkedSource(source.name), set[str](), dict[int, ChunkedArticle]()
-    order = spread_order(len(source.documents)) if limit else range(len(source.documents))
+    documents = source.documents()
+    order = spread_order(len(documents)) if limit else range(len(documents))
     progress = Progress(f"corpus {source.name}", min(limit or len(order), len(order)), "articles")
     for position in order:
-        article = source.parse(source.documents[position])
+        article = documents[position].parse(documents[position])
         chunks = _new_chunks(article, params, result, seen, train_keys or set())
         if chunks:
             kept[position] = ChunkedArticle(article.id, article.title, list(chunks.values()))
@@ -119,8 +120,8 @@ def _new_chunks(
     article: Article, params: CorpusParams, result: ChunkedSource, seen: set[str], train_keys: set[str]
 ) -> dict[str, str]:
     """Chunks of an article by their words, without known ones; empty if too few are left. Adds to the counts."""
-    result.paragraphs.read += article.boilerplate
-    result.paragraphs.boilerplate += article.boilerplate
+    result.paragraphs.read += sum(article.left_out.values())
+    result.paragraphs.boilerplate += sum(article.left_out.values())
     chunks: dict[str, str] = {}
     for chunk in chunk_paragraphs(article.paragraphs, params, result.paragraphs):
         words = _words(chunk)

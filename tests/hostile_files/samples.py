@@ -19,8 +19,8 @@ from lvm_core.config.data import CorpusParams
 from lvm_core.config.params import read_params
 from lvm_core.config.recipe import read_recipe, write_recipe
 from lvm_core.config.resolve import resolve_recipes
-from lvm_core.corpus import read_folder
 from lvm_core.corpus.build import chunk_source
+from lvm_core.corpus.folder import read_folder
 from lvm_core.curriculum.phases import read_rules
 from lvm_core.models import build_model, count_parameters
 from lvm_core.models.checkpoint import ModelInfo, load_model, load_notes, save_model
