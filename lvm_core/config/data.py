@@ -24,6 +24,11 @@ class DataParams(Group):
     """Source of the split ood, another one; null, with vectors, for none."""
     encoder: Text | None
     """Name of the encoder of the vectors brought, for the record; null if unknown."""
+    text_column: Text | None = None
+    """Column or field of the files brought that holds the text; null: a usual name (`text`). The others likewise."""
+    id_column: Text | None = None
+    title_column: Text | None = None
+    vector_column: Text | None = None
 
     @field_validator("train", "ood")
     @classmethod
@@ -49,6 +54,9 @@ class CorpusParams(Group):
     min_chars: Annotated[int, Field(ge=1, description="shortest chunk")]
     max_chars: Annotated[int, Field(ge=3, le=1_000_000)]
     """Longest chunk; more than twice `min_chars`, so that any longer text divides into allowed pieces."""
+    max_pieces: Literal["auto"] | Annotated[int, Field(ge=8, le=1_000_000)] | None = None
+    """Most word pieces of a chunk, by the tokenizer of `encoder.model`: a number, `auto` (what the encoder reads), or
+    null for any number; what is beyond what the encoder reads is cut off when it encodes."""
     min_chunks: Annotated[int, Field(ge=CONTEXT + 1)]
     """Articles with fewer chunks are left out; at least one window's worth."""
     short: Literal["join", "drop"]
