@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lvm_core.config.gates import rivals_of, sets_of
+from lvm_core.config.gates import rivals_of_sets, sets_of
 from lvm_core.config.settings import GateSettings, read_settings
 from lvm_core.fivecat.statistics import read_judgements
 from lvm_core.runtime.cli import run_stage
@@ -36,7 +36,7 @@ def main(recipe: str) -> None:
     name = sets_of([recipe], params.recipes, gates)[recipe]
     judgements = read_judgements(evaluation_directory("a"), [recipe])
     judgements |= read_judgements(
-        evaluation_directory("references"), rivals_of(gates, name, sees=judgements[recipe].sees)
+        evaluation_directory("references"), rivals_of_sets(gates, name, sees=judgements[recipe].sees)
     )
     row = judge_row(gates, name, recipe, judgements)
     decision = decide(gates, name, row)

@@ -11,7 +11,7 @@ from lvm_core.config.figures import COSTLY_TESTS, row_figures
 from lvm_core.config.gates import CERTIFIED, GatesParams, unread_tests
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_common, load_group, read_params
-from lvm_core.config.references import COPYING, REFERENCES, rivals_of
+from lvm_core.config.references import DIRECTION_REFERENCES, REFERENCES, rivals_of
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import evaluation_directory, write_json
 
@@ -48,7 +48,7 @@ def main() -> None:
         )  # fmt: skip
         write_evaluations(evaluation_directory("relatives") / relative.name, evaluations)
     backwards = reversed_bank(bank)
-    for reference in fit_references(backwards, evaluate_params, common.seed, COPYING):
+    for reference in fit_references(backwards, evaluate_params, common.seed, DIRECTION_REFERENCES):
         evaluations = evaluate_splits(
             backwards, reference, evaluate_params, seed=common.seed, device=device, leave_out=COSTLY_TESTS
         )  # fmt: skip

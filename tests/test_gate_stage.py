@@ -14,7 +14,7 @@ import yaml
 from lvm_core.bank import load_bank
 from lvm_core.comparison.rows import judge_phases
 from lvm_core.config.figures import FIGURES
-from lvm_core.config.gates import GatesParams, rivals_of, set_of, sets_of
+from lvm_core.config.gates import GatesParams, rivals_of_sets, set_of, sets_of
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.params import load_group, read_params
 from lvm_core.config.references import REFERENCES
@@ -261,20 +261,20 @@ def test_the_set_of_a_recipe():
 
 
 def test_rivals_of_a_set_and_of_the_sets_it_counts():
-    assert rivals_of(GATES, "stage_a") == []
-    certified = rivals_of(GATES, "certified")
+    assert rivals_of_sets(GATES, "stage_a") == []
+    certified = rivals_of_sets(GATES, "certified")
     assert {"copy_last", "random"} < set(certified) < set(REFERENCES)
     assert certified == [name for name in REFERENCES if name in certified]
     counting = {"set": "stage_a", "at_least": 1}
     leads = {"g": {"all_of": [{"split": "val", "figure": "mrr", "above": 0.0, "minus": {"best_of": ["ridge"]}}]}}
-    assert rivals_of(one_gate(counting, stage_a=leads), "certified") == ["ridge"]
+    assert rivals_of_sets(one_gate(counting, stage_a=leads), "certified") == ["ridge"]
 
 
 def test_one_row_alone_is_judged_as_among_all():
     rows = {name: judgement(LOW | {"val_margin": 0.01 * place}) for place, name in enumerate(("m", *REFERENCES))}
     together = judge_gates(GATES, rows)
     for name in GATES.sets:
-        own = {row: rows[row] for row in ("m", *rivals_of(GATES, name))}
+        own = {row: rows[row] for row in ("m", *rivals_of_sets(GATES, name))}
         assert judge_row(GATES, name, "m", own) == together[name].corrected["m"]
 
 

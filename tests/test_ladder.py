@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lvm_core.config.figures import HEADLINE, MORE
-from lvm_core.config.gates import GatesParams, rivals_of
+from lvm_core.config.gates import GatesParams, rivals_of_sets
 from lvm_core.config.groups import Rule
 from lvm_core.config.ladder import LadderParams, raised_recipe
 from lvm_core.config.params import load_group, read_params, validate
@@ -144,8 +144,8 @@ def test_on_dev_nothing_is_asked_of_ood_or_of_distances():
 
 def test_rivals_wanted_on_dev_are_those_of_conditions_asked_there():
     params = shipped_gates()
-    assert "copy_last" in rivals_of(dev_form(params, "certified"), "certified")
-    assert rivals_of(dev_form(params, "stage_a"), "stage_a") == []
+    assert "copy_last" in rivals_of_sets(dev_form(params, "certified"), "certified")
+    assert rivals_of_sets(dev_form(params, "stage_a"), "stage_a") == []
     assert not_asked(params, "certified") == ["transfers"]
 
 

@@ -15,7 +15,7 @@ import yaml
 from lvm_core.bank import load_bank
 from lvm_core.comparison.rows import columns
 from lvm_core.config.figures import ROW_FIGURES, SPLITS, measured_headlines
-from lvm_core.config.references import COPYING, REFERENCES, rivals_of
+from lvm_core.config.references import DIRECTION_REFERENCES, REFERENCES, rivals_of
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.files import AFTER_B
 from lvm_core.runtime.readers import read_npy, read_parquet
@@ -113,11 +113,11 @@ def test_no_date_duration_host_or_path_in_any_output(text_run):
 
 def test_time_direction_frontier_and_report(text_run):
     details = json.loads((text_run / "metrics/comparison.json").read_text())
-    assert set(details["time_direction"]) == {"p1", *COPYING}
+    assert set(details["time_direction"]) == {"p1", *DIRECTION_REFERENCES}
     cell = details["time_direction"]["p1"]["val_cosine"]
     assert cell["difference"] == pytest.approx(cell["forward"] - cell["reversed"])
     assert cell["difference"] == pytest.approx(np.mean(cell["by_seed"]))
-    assert (len(cell["by_seed"]), set(cell["beyond"])) == (2, set(COPYING))
+    assert (len(cell["by_seed"]), set(cell["beyond"])) == (2, set(DIRECTION_REFERENCES))
     reversed_model = load_model(text_run / "data/variants/reversed/p1").info
     assert reversed_model.data_sha256 != load_model(text_run / "data/models/p1").info.data_sha256
     assert {row["status"] for row in details["rows"]} <= {"forward", "copies", "blurs", "lost", "weak"}

@@ -15,7 +15,7 @@ from lvm_core.comparison.direction import Both, Cells, time_direction
 from lvm_core.comparison.rivals import Paired, best_two, steps_vs
 from lvm_core.config.figures import MORE, ROW_FIGURES, SPLITS
 from lvm_core.config.gates import GatesParams
-from lvm_core.config.references import COPYING, REFERENCES, RELATIVES, numbers_text
+from lvm_core.config.references import DIRECTION_REFERENCES, REFERENCES, RELATIVES, numbers_text
 from lvm_core.fivecat.statistics import Judgement, judge_both_ways, read_judgements
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import AFTER_B, REVERSED, atomic_directory, evaluation_directory, seed_variant, write_json
@@ -151,7 +151,7 @@ def _time_direction(seeds: Mapping[str, Sequence[int]], seed: int) -> dict[str, 
     for name, others in seeds.items():
         variants = [seed_variant(other) for other in others]
         recipes |= both([name], ["c", *variants], [REVERSED, *(f"{REVERSED}-{one}" for one in variants)])
-    return time_direction(recipes, both(COPYING, ["references"], [f"references-{REVERSED}"]))
+    return time_direction(recipes, both(DIRECTION_REFERENCES, ["references"], [f"references-{REVERSED}"]))
 
 
 def _more(judgements: Mapping[str, Judgement]) -> dict[str, dict[str, list[float | None]]]:

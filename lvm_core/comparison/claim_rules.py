@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from lvm_core.config.references import COPYING
+from lvm_core.config.references import DIRECTION_REFERENCES
 from lvm_core.fivecat.statistics import FEWEST_ARTICLES, WORTH_HAVING
 
 STEADY = 0.7
@@ -196,12 +196,12 @@ def _direction_sentence(evidence: Evidence) -> str:
         f"{name} {cell['forward']:.3f} forward, {cell['reversed']:.3f} reversed, {_of(cell)}: "
         + _direction(cell, evidence.articles())
         for name, cell in found.items()
-        if name not in COPYING
+        if name not in DIRECTION_REFERENCES
     ]
     if not shown:
         return "What could show a direction, the same recipe on reversed articles, has not been measured."
     sentence = f"What can show a direction is the same recipe on reversed articles (R@5 on val): {'; '.join(shown)}."
-    own = ", ".join(f"{name} {_of(found[name])}" for name in COPYING if name in found)
+    own = ", ".join(f"{name} {_of(found[name])}" for name in DIRECTION_REFERENCES if name in found)
     return f"{sentence} What knows no direction differs too: {own}." if own else sentence
 
 

@@ -218,7 +218,7 @@ def check_set(where: str, name: str, sets: Iterable[str]) -> None:
         )
 
 
-def rivals_of(params: GatesParams, *names: str, sees: Sees = "document") -> list[str]:
+def rivals_of_sets(params: GatesParams, *names: str, sees: Sees = "document") -> list[str]:
     """Reference predictors whose figures sets need to judge a row that sees so much, in the order of the tables.
 
     Those that the sets count are included.

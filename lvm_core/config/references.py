@@ -38,7 +38,7 @@ TURNED = ("decay_whitened", "decay_memory", "decay_document")
 """Those with a matrix."""
 
 
-COPYING = ("copy_last", "context_mean", "corpus_mean", "random", "article_centroid")
+DIRECTION_REFERENCES = ("copy_last", "context_mean", "corpus_mean", "random", "article_centroid")
 """Those that are judged on articles read backwards too: all that read no order, and the last chunk."""
 
 

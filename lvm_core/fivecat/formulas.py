@@ -10,7 +10,7 @@ the prediction alone: the candidates stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from lvm_core.bank import Bank
-from lvm_core.bank.chunks import Memory, gather_chunks
+from lvm_core.bank.chunks import Memory, gather_chunks, mean_chunk
 from lvm_core.config.references import REFERENCES
 from lvm_core.fivecat.ranking import FEWEST_CANDIDATES, article_scores, rank_counts, recall_at
 from lvm_core.fivecat.windows import Batch, canonical_windows, iterate_batches
@@ -55,6 +55,8 @@ class Fitted:
     """A formula and how it was found."""
 
     formula: Formula
+    centre: Tensor
+    """[D] the mean of `train`."""
     fit: dict[str, Any]
     """Its numbers, R@5 on `dev` and the number of settings tried; json values."""
 
@@ -68,23 +70,35 @@ def fit_formula(bank: Bank, name: str) -> Fitted:
     shares, exponents = GRIDS[name]
     if len(shares) > 1 and not len(bank.articles_of("train")):
         raise LvmError(f"data/bank: the train split has no chunk; {name} cannot be computed")
-    memory = Memory.of_bank(bank)
-    powers = inverse_powers(bank, memory.centre, exponents)
-    recalls = _dev_recalls(bank, name, memory, powers, shares)
+    memory = None if REFERENCES[name] == "context" else Memory.of_bank(bank)
+    centre = torch.from_numpy(mean_chunk(bank, "train")) if memory is None else memory.centre
+    powers = inverse_powers(bank, centre, exponents)
+
+    def mean_seen(batch: Batch) -> Tensor:
+        """[B, D] the mean that is taken off."""
+        rows = torch.from_numpy(batch.rows)
+        if memory is None:
+            return centre.expand(len(batch), -1)
+        return memory.before(rows) if REFERENCES[name] == "memory" else memory.whole(rows)
+
+    recalls = _dev_recalls(bank, name, mean_seen, powers, shares)
     best = int(np.argmax(recalls))
     power, share, decay = (int(at) for at in np.unravel_index(best, recalls.shape))
-    formula = formula_of(bank, DECAYS[decay], shares[share], powers[power] if len(exponents) > 1 else None)
+    turned = powers[power] if len(exponents) > 1 else None
+    formula = formula_of(decaying(DECAYS[decay]), shares[share], turned, bank.vectors.shape[1])
     fit: dict[str, Any] = {"decay": DECAYS[decay]}
     fit |= {"less": shares[share]} if len(shares) > 1 else {}
     fit |= {"exponent": exponents[power]} if len(exponents) > 1 else {}
     found = float(recalls.flat[best])
-    return Fitted(formula, {**fit, "dev_recall_at_5": None if np.isinf(found) else found, "tried": recalls.size})
+    return Fitted(
+        formula, centre, {**fit, "dev_recall_at_5": None if np.isinf(found) else found, "tried": recalls.size}
+    )
 
 
-def formula_of(bank: Bank, decay: float, less: float, matrix: Tensor | None = None) -> Formula:
-    """The formula with these numbers."""
-    formula = Formula(bank.vectors.shape[1], turned=matrix is not None).requires_grad_(False)
-    formula.weights.copy_(decaying(decay))
+def formula_of(weights: Tensor, less: float, matrix: Tensor | None, dimension: int) -> Formula:
+    """The formula with these numbers: weights [5], and perhaps a matrix [D, D]."""
+    formula = Formula(dimension, turned=matrix is not None).requires_grad_(False)
+    formula.weights.copy_(weights)
     formula.less.fill_(less)
     if formula.matrix is not None and matrix is not None:
         formula.matrix.copy_(matrix)
@@ -117,16 +131,8 @@ def inverse_powers(bank: Bank, centre: Tensor, exponents: Sequence[float]) -> li
     ]
 
 
-def mean_seen(name: str, memory: Memory, batch: Batch) -> Tensor:
-    """[B, D] the mean that a formula takes off."""
-    rows = torch.from_numpy(batch.rows)
-    if REFERENCES[name] == "context":
-        return memory.centre.expand(len(batch), -1)
-    return memory.before(rows) if REFERENCES[name] == "memory" else memory.whole(rows)
-
-
 def _dev_recalls(
-    bank: Bank, name: str, memory: Memory, powers: Sequence[Tensor], shares: Sequence[float]
+    bank: Bank, name: str, mean_seen: Callable[[Batch], Tensor], powers: Sequence[Tensor], shares: Sequence[float]
 ) -> np.ndarray:
     """[powers, shares, decays] float64 masked R@5 on `dev`, minus infinity where undefined.
 
@@ -142,7 +148,7 @@ def _dev_recalls(
         if not chosen.any():
             continue
         part = batch.where(chosen)
-        off = taken[None, :, None] * mean_seen(name, memory, part)[:, None]  # [B, S, D]
+        off = taken[None, :, None] * mean_seen(part)[:, None]  # [B, S, D]
         sums = torch.matmul(weights, part.contexts())[:, None] - off[:, :, None]  # [B, S, decays, D]
         queries = torch.nn.functional.normalize(sums.flatten(1, 2), dim=2)
         place = np.repeat(part.position, queries.shape[1])

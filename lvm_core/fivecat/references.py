@@ -78,7 +78,7 @@ def context_mean() -> Predictor:
 def of_formula(bank: Bank, name: str) -> Predictor:
     """One of `FORMULAS`, fitted."""
     found = fit_formula(bank, name)
-    formula, centre = found.formula, torch.from_numpy(mean_chunk(bank, "train"))
+    formula, centre = found.formula, found.centre
 
     def predict(contexts: Tensor, rows: np.ndarray, memory: Tensor | None) -> Tensor:
         result: Tensor = formula.to(contexts.device)(contexts, centre.to(contexts.device) if memory is None else memory)

@@ -14,7 +14,7 @@ from torch import Tensor
 from lvm_core.bank import Bank
 from lvm_core.bank.chunks import mean_chunk
 from lvm_core.config.references import RELATIVES, Relative
-from lvm_core.fivecat.formulas import inverse_powers
+from lvm_core.fivecat.formulas import formula_of, inverse_powers
 from lvm_core.fivecat.measures import Predictor
 from lvm_core.fivecat.references import random_directions
 
@@ -26,13 +26,12 @@ def relatives_of(bank: Bank, seed: int) -> list[Predictor]:
     powers = dict(zip(exponents, inverse_powers(bank, centre, exponents), strict=True))
 
     def predictor(name: str, relative: Relative) -> Predictor:
-        weights, power = torch.tensor(relative.weights), powers[relative.exponent]
+        power = powers[relative.exponent] if relative.exponent else None
+        formula = formula_of(torch.tensor(relative.weights), relative.less, power, len(centre))
 
         def predict(contexts: Tensor, rows: np.ndarray, memory: Tensor | None) -> Tensor:
             mean = centre.to(contexts.device) if memory is None else memory
-            mixed = torch.matmul(weights.to(contexts.device), contexts) - relative.less * mean
-            if relative.exponent:
-                mixed = mixed @ power.to(contexts.device)
+            mixed: Tensor = formula.to(contexts.device)(contexts, mean)
             if relative.noise:
                 mixed = mixed + relative.noise * torch.nn.functional.normalize(noise(contexts, rows), dim=1)
             return mixed

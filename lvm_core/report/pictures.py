@@ -50,7 +50,7 @@ MARKERS = "osD^vPX*"
 """Of the lines with a colour, for those who cannot tell the colours apart."""
 
 
-def rivals_of(rows: Sequence[Row]) -> list[Row]:
+def rival_rows(rows: Sequence[Row]) -> list[Row]:
     """The reference predictors that do not see the whole document or the answer, in the order of the rows."""
     return [row for row in rows if row["kind"] == "reference" and row["sees"] in ("context", "memory")]
 
@@ -79,7 +79,7 @@ def highlighted(rows: Sequence[Row], most: int = MOST) -> list[Row]:
     """
     recall = {row["name"]: row["val_recall_at_5"] for row in rows}
     ranked = sorted(rows, key=lambda row: -recall[row["name"]] if is_defined(recall[row["name"]]) else 1.0)
-    rivals = rivals_of(ranked)
+    rivals = rival_rows(ranked)
     recipes = [row for row in ranked if row["kind"] == "recipe"]
     recipes.sort(key=lambda row: row["name"] in shipped())  # keeps the order among each
     recipes = recipes[: most - min(3, len(rivals))]

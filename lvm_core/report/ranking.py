@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from lvm_core.report.drawing import BASELINE, MUTED, RECIPE, REFERENCE, Drawing, Picture, drawing, shortened
 from lvm_core.report.numbers import is_defined, marks, number, with_interval
-from lvm_core.report.pictures import ORACLE, TITLES, WORDS, Row, explained, label_of, rivals_of
+from lvm_core.report.pictures import ORACLE, TITLES, WORDS, Row, explained, label_of, rival_rows
 
 
 def ranking_picture(
@@ -80,7 +80,7 @@ def _draw_best_rivals(axes: Axes, rows: Sequence[Row], figure: str) -> None:
     """The best reference of those that see the context alone, and of those that see what was read too."""
     drawn = []
     for place, (seen, style) in enumerate({("context",): "--", ("context", "memory"): ":"}.items()):
-        rivals = [row for row in rivals_of(rows) if row["sees"] in seen and is_defined(row[figure])]
+        rivals = [row for row in rival_rows(rows) if row["sees"] in seen and is_defined(row[figure])]
         best = max(rivals, key=lambda row: row[figure], default=None)
         if best is None or best["name"] in drawn:
             continue

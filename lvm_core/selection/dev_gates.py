@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from lvm_core.bank import Bank
-from lvm_core.config.gates import CERTIFIED, Condition, Gate, GatesParams, counted_sets, frames_of, rivals_of
+from lvm_core.config.gates import CERTIFIED, Condition, Gate, GatesParams, counted_sets, frames_of, rivals_of_sets
 from lvm_core.config.groups import EvaluateParams
 from lvm_core.config.ladder import CRITERIA
 from lvm_core.fivecat.evaluate import REPORTED_SPLITS, Evaluation, evaluate_splits, judgement_of
@@ -136,13 +136,13 @@ ROW = "attempt"
 def dev_answers(judge_: Judge, name: str, own: Judgement) -> RowResult:
     """What a model answers to the gates of a set that are asked on `dev`."""
     form = dev_form(judge_.gates, name)
-    return judge_row(form, name, ROW, {ROW: own, **judge_.dev_rivals(rivals_of(form, name, sees=own.sees))})
+    return judge_row(form, name, ROW, {ROW: own, **judge_.dev_rivals(rivals_of_sets(form, name, sees=own.sees))})
 
 
 def reported_answers(judge_: Judge, name: str, own: Judgement) -> dict[str, RowResult]:
     """What it answers to the whole set on `val` and `ood`, in each frame that the set has."""
     gates = judge_.gates
-    judgements = {ROW: own, **judge_.reported_rivals(rivals_of(gates, name, sees=own.sees))}
+    judgements = {ROW: own, **judge_.reported_rivals(rivals_of_sets(gates, name, sees=own.sees))}
     return {frame: judge_row(gates, name, ROW, judgements, frame) for frame in frames_of(gates, name)}
 
 
@@ -151,7 +151,7 @@ def final_standing(judge_: Judge, own: Judgement, row: str = ROW) -> dict[str, A
 
     `row`: its name if it is a reference, which is no rival of itself.
     """
-    names = list(dict.fromkeys([*STATUS_NEEDS, *rivals_of(judge_.gates, *judge_.gates.sets, sees=own.sees)]))
+    names = list(dict.fromkeys([*STATUS_NEEDS, *rivals_of_sets(judge_.gates, *judge_.gates.sets, sees=own.sees)]))
     judgements = {**judge_.reported_rivals(names), row: own}
     results = judge_gates(judge_.gates, judgements)
     return {"status": status_of(row, judgements, results), CERTIFIED: counts(results[CERTIFIED].corrected[row])}

@@ -21,7 +21,7 @@ import torch
 
 from lvm_core.bank import BankInfo
 from lvm_core.config.models import FormulaNumbers, TransformerParams
-from lvm_core.fivecat.formulas import fit_formula, formula_of
+from lvm_core.fivecat.formulas import decaying, fit_formula, formula_of
 from lvm_core.models import count_parameters
 from lvm_core.models.base import LatentModel
 from lvm_core.models.checkpoint import ModelInfo, copy_model, load_model, load_tensors, save_model, save_tensors
@@ -137,7 +137,11 @@ def fit(trainer: Trainer, model: LatentModel) -> None:
     params = trainer.recipe.model
     if isinstance(model, Transformer) and isinstance(params, TransformerParams) and params.base is not None:
         bank, base = trainer.bank, params.base
-        numbers = formula_of(bank, base.decay, base.less) if isinstance(base, FormulaNumbers) else None
+        numbers = (
+            formula_of(decaying(base.decay), base.less, None, bank.vectors.shape[1])
+            if isinstance(base, FormulaNumbers)
+            else None
+        )
         model.start_from(numbers or fit_formula(bank, str(base)).formula)
 
 
