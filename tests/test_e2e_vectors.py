@@ -1,4 +1,4 @@
-"""The commands of docs/importing.md in a fresh clone under real DVC, and Ctrl-C in the middle of them: `make soak`.
+"""The commands of docs/import.md in a fresh clone under real DVC, and Ctrl-C in the middle of them: `make soak`.
 
 With `make test` the same pipeline runs from vectors without DVC (test_pipeline), from texts with it (test_e2e).
 """
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.soak]
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A clone in which the commands of docs/importing.md have run."""
+    """A clone in which the commands of docs/import.md have run."""
     folder = tmp_path_factory.mktemp("e2e") / "vectors"
     sh(f"git clone --quiet --no-hardlinks {ROOT} {folder}", ROOT)
     sh(f"git diff --binary HEAD | git -C {folder} apply --allow-empty", ROOT)
