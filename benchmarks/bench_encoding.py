@@ -11,7 +11,8 @@ import torch
 
 from benchmarks.report import Line, at_least
 from benchmarks.timing import in_turn
-from lvm_core.bank.encoder import Encoder, encode_bank, find_model
+from lvm_core.bank.encoder import Encoder, encode_bank
+from lvm_core.bank.encoder_files import find_model
 from lvm_core.corpus.sotu import read_sotu
 from lvm_core.runtime.hardware import processor_features, resolve_precision, use_threads
 

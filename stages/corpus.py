@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lvm_core.bank import split_sizes
+from lvm_core.bank.encoder_files import find_model, pieces_of
 from lvm_core.bank.imported import DIRECTORY, read_import_info, split_imported
-from lvm_core.config.data import CorpusParams, DataParams, SplitParams
+from lvm_core.config.data import CorpusParams, DataParams, EncoderParams, SplitParams
 from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.corpus.build import build_corpus
 from lvm_core.runtime.cli import run_stage
@@ -28,7 +29,8 @@ def main() -> None:
         articles = split_imported(split.dev, split.val, seed)
         metrics = read_import_info().sources
     else:
-        chunks, articles, metrics = build_corpus(data, corpus, split, seed)
+        measure = pieces_of(find_model(load_group(params, "encoder", EncoderParams).model))
+        chunks, articles, metrics = build_corpus(data, corpus, split, seed, measure)
     # each file is complete beside its target before the first one is renamed into place
     with (
         atomic_path(BANK / "chunks.parquet") as chunks_path,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lvm_core.bank import BankInfo
+from lvm_core.bank import BankInfo, warnings
 from lvm_core.bank.encoder import Encoder, encode_bank
 from lvm_core.bank.imported import DIRECTORY, read_import_info
 from lvm_core.config.data import EncoderParams
@@ -50,6 +50,8 @@ def main() -> None:
             made = encode_bank(texts, encoder, path, shards, dtype=settings.dtype, features=features, ranks=ranks)
             if made:
                 made.write(BANK)
+                for line in warnings(made):
+                    print(f"embed: {line}")
 
 
 if __name__ == "__main__":

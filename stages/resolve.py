@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from lvm_core.bank.encoder_files import require_encoder
 from lvm_core.config.params import read_params
 from lvm_core.config.recipe import write_recipe
 from lvm_core.config.resolve import resolve_recipes, write_settings
@@ -23,6 +24,7 @@ def main() -> None:
     """Check everything, then write the recipes in `names`, and what other stages read of the parameters."""
     params = read_params()
     recipes, rules = resolve_recipes(params)
+    require_encoder(params["encoder"]["model"])
     with atomic_directory("data/recipes") as directory:
         for recipe in recipes:
             write_recipe(directory, recipe, code_line("train", Path()))

@@ -57,7 +57,7 @@ def write_text_bank(directory: Path) -> BankInfo:
     encoder = Encoder(ENCODER, batch_size=32, precision="fp32", device=torch.device("cpu"))
     texts = [sentence.format(city) for city in CITIES for sentence in SENTENCES]
     vectors = encoder.encode(texts)
-    info = BankInfo(ENCODER, encoder.weights_sha256, "fp32", [], DIMENSION, len(texts), content_sha256(vectors))
+    info = BankInfo(ENCODER, encoder.sha256, "fp32", [], DIMENSION, len(texts), content_sha256(vectors))
     _write_bank(directory, texts, vectors, info)
     return info
 
@@ -109,7 +109,7 @@ def write_model(
         epoch=1,
         dimension=bank.dimension,
         encoder=bank.encoder,
-        encoder_sha256=bank.weights_sha256,
+        encoder_sha256=bank.encoder_sha256,
         data_sha256=bank.content_sha256,
         precision="fp32",
         processor_features=[],

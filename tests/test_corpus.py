@@ -33,6 +33,7 @@ PARAMS: dict[str, Any] = COMMON | {
         "max_ood_articles": None,
     },
     "split": {"dev": 0.1, "val": 0.2},
+    "encoder": {"model": "all-MiniLM-L6-v2", "batch_size": 16, "dtype": "float32"},
 }
 
 

@@ -61,7 +61,7 @@ def test_model_and_calibration_are_those_of_the_committed_run():
 
 def test_the_bank_has_whole_articles_that_the_model_was_not_trained_on(bank):
     made = load_bank(bank)
-    assert made.info.weights_sha256 == load_model(demo.MODEL).info.encoder_sha256
+    assert made.info.encoder_sha256 == load_model(demo.MODEL).info.encoder_sha256
     assert made.articles["split"].tolist() == ["val", "val", "ood", "ood"]
     whole = ROOT / "data/bank/articles.parquet"
     if whole.exists():

@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lvm_core.bank.encoder import BATCHES_PER_SHARD, PACKAGED, Encoder, encode_bank, find_model
+from lvm_core.bank.encoder import BATCHES_PER_SHARD, Encoder, encode_bank
+from lvm_core.bank.encoder_files import PACKAGED, find_model
 from lvm_core.bank.imported import ImportInfo
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.files import write_parquet
@@ -55,7 +56,7 @@ def test_the_file_is_in_the_order_of_the_texts_whatever_the_batches(encoder, tmp
     info = embedded(encoder, tmp_path, "float32", ["x"])
     np.testing.assert_allclose(np.load(tmp_path / "v.npy"), encoder.encode(TEXTS), atol=1e-5)
     assert (info.n_chunks, info.dimension, info.encoder, info.precision) == (4, 384, NAME, "fp32")
-    assert info.weights_sha256 == PACKAGED[NAME].weights_sha256
+    assert info.encoder_sha256 == PACKAGED[NAME].sha256
 
 
 def test_each_part_is_encoded_once_and_a_damaged_one_again(tmp_path, monkeypatch, capsys):
@@ -97,8 +98,8 @@ def test_packaged_weights_are_verified(tmp_path, monkeypatch):
     with open(damaged / "model.safetensors", "r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"\x55")
-    monkeypatch.setattr("lvm_core.bank.encoder._model_folder", lambda name: damaged)
-    with pytest.raises(LvmError, match=r"model\.safetensors: sha256 .*pip install"):
+    monkeypatch.setattr("lvm_core.bank.encoder_files._model_folder", lambda name: damaged)
+    with pytest.raises(LvmError, match=r"model: is not the published model; run `pip install"):
         find_model(NAME)
 
 
@@ -106,7 +107,7 @@ def test_a_local_folder_is_a_model_too(tmp_path, encoder):
     shutil.copytree(find_model(NAME), tmp_path / "own")
     own = Encoder(str(tmp_path / "own"), batch_size=2, precision="fp32", device=torch.device("cpu"))
     np.testing.assert_array_equal(own.encode(TEXTS), encoder.encode(TEXTS))
-    assert own.weights_sha256 == encoder.weights_sha256
+    assert own.sha256 == encoder.sha256
 
 
 def test_a_name_in_the_local_model_cache_is_found(tmp_path, monkeypatch):
@@ -250,7 +251,7 @@ Encoder.encode = slowly
 
 def write_texts(folder):
     """What the stage reads, with small batches and a small encoder."""
-    write_encoder(folder / "small", 16)
+    write_encoder(folder / "encoders/small", 16)
     params = (ROOT / "params.yaml").read_text().replace("  batch_size: 16 #", "  batch_size: 1 #")
     params = params.replace(f"  model: {NAME}", "  model: small").replace("\nthreads: 2", "\nthreads: 1")
     (folder / "params.yaml").write_text(params)

@@ -138,7 +138,7 @@ def change_articles(directory, change):
         (lambda d: (d / "vectors.npy").unlink(), r"vectors\.npy: cannot be read"),
         (lambda d: write_npy(d / "vectors.npy", np.zeros((5, 16))), r"vectors\.npy: holds float64"),
         (lambda d: write_npy(d / "vectors.npy", np.zeros((5, 16), np.float32)), r"vectors\.npy: has shape \(5, 16\)"),
-        (lambda d: change_info(d, format_version=2), r"bank\.json: format_version"),
+        (lambda d: change_info(d, format_version=1), r"bank\.json: format_version"),
         (lambda d: change_info(d, colour="red"), r"bank\.json: .*colour"),
         (lambda d: change_articles(d, lambda a: a.drop(columns="split")), r"articles\.parquet: lacks .*split"),
         (lambda d: change_articles(d, lambda a: a.assign(split="test")), r"articles\.parquet: column split has .*test"),

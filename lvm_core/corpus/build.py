@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lvm_core.config.data import CorpusParams, DataParams, SplitParams
 from lvm_core.config.params import PARAMS_FILE
 from lvm_core.corpus import Article, Source
-from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs
+from lvm_core.corpus.chunker import Measure, ParagraphCounts, chunk_paragraphs, count_cut
 from lvm_core.corpus.sources import check_distinct, open_source
 from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import LvmError
@@ -44,6 +44,8 @@ class ChunkCounts:
     """Dropped, because a chunk of the training source has the same words."""
     in_short_articles: int = 0
     """Left out with their articles."""
+    cut: int = 0
+    """Of those kept: longer than the encoder reads, which does not see their ends."""
 
 
 @dataclass
@@ -72,15 +74,18 @@ class ChunkedSource:
 
 
 def build_corpus(
-    data: DataParams, params: CorpusParams, split: SplitParams, seed: int
+    data: DataParams, params: CorpusParams, split: SplitParams, seed: int, measure: Measure | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Read both sources, check everything, and make the bank's `chunks` and `articles` tables, and counts by source."""
+    """Read both sources, check everything, and make the bank's `chunks` and `articles` tables, and counts by source.
+
+    `measure` counts word pieces as the encoder does; None: they are not looked at.
+    """
     ood_name = data.ood or ""
     train_source, ood_source = open_source(data.train, "data.train"), open_source(ood_name, "data.ood")
     check_distinct(train_source, ood_source)
-    train, train_keys = chunk_source(train_source, params, params.max_train_articles)
+    train, train_keys = chunk_source(train_source, params, params.max_train_articles, measure=measure)
     require_articles(train, 3, "data.train", data.train, params)
-    ood, _ = chunk_source(ood_source, params, params.max_ood_articles, train_keys)
+    ood, _ = chunk_source(ood_source, params, params.max_ood_articles, train_keys, measure)
     require_articles(ood, 1, "data.ood", ood_name, params)
     splits = split_articles(train, ood, split, seed)
     of_train = train.metrics()
@@ -89,7 +94,11 @@ def build_corpus(
 
 
 def chunk_source(
-    source: Source, params: CorpusParams, limit: int | None, train_keys: set[str] | None = None
+    source: Source,
+    params: CorpusParams,
+    limit: int | None,
+    train_keys: set[str] | None = None,
+    measure: Measure | None = None,
 ) -> tuple[ChunkedSource, set[str]]:
     """Parse and chunk the articles of a source, leaving out duplicate chunks and articles that are too short.
 
@@ -102,8 +111,9 @@ def chunk_source(
     progress = Progress(f"corpus {source.name}", min(limit or len(order), len(order)), "articles")
     for position in order:
         article = documents[position].parse(documents[position])
-        chunks = _new_chunks(article, params, result, seen, train_keys or set())
+        chunks = _new_chunks(article, params, result, seen, train_keys or set(), measure)
         if chunks:
+            result.chunks.cut += count_cut(list(chunks.values()), params, measure)
             kept[position] = ChunkedArticle(article.id, article.title, list(chunks.values()))
             seen.update(chunks)
         if chunks or not limit:
@@ -117,13 +127,18 @@ def chunk_source(
 
 
 def _new_chunks(
-    article: Article, params: CorpusParams, result: ChunkedSource, seen: set[str], train_keys: set[str]
+    article: Article,
+    params: CorpusParams,
+    result: ChunkedSource,
+    seen: set[str],
+    train_keys: set[str],
+    measure: Measure | None,
 ) -> dict[str, str]:
     """Chunks of an article by their words, without known ones; empty if too few are left. Adds to the counts."""
     result.paragraphs.read += sum(article.left_out.values())
     result.paragraphs.boilerplate += sum(article.left_out.values())
     chunks: dict[str, str] = {}
-    for chunk in chunk_paragraphs(article.paragraphs, params, result.paragraphs):
+    for chunk in chunk_paragraphs(article.paragraphs, params, result.paragraphs, measure):
         words = _words(chunk)
         if words in seen or words in chunks:
             result.chunks.duplicates += 1

@@ -115,7 +115,7 @@ def check_fit(model: LoadedModel, model_directory: str, bank: Bank, bank_directo
         )
     for split in empty:
         _say(f"note: {split} has no window in {bank_directory} (no article of 6 chunks) and is left out")
-    if (model.info.encoder, model.info.encoder_sha256) != (bank.info.encoder, bank.info.weights_sha256):
+    if (model.info.encoder, model.info.encoder_sha256) != (bank.info.encoder, bank.info.encoder_sha256):
         _say(f"warning: {model_directory} reads {reads}, {bank_directory} holds {holds}: not the same encoder")
     elif model.info.data_sha256 != bank.info.content_sha256:
         _say(f"note: {model_directory} was trained on another bank, which may have had articles of this one")

@@ -68,7 +68,7 @@ def save_reference(bank: Bank, name: str, directory: Path, params: EvaluateParam
         epoch=0,
         dimension=bank.info.dimension,
         encoder=bank.info.encoder,
-        encoder_sha256=bank.info.weights_sha256,
+        encoder_sha256=bank.info.encoder_sha256,
         data_sha256=bank.info.content_sha256,
         precision="fp32",
         processor_features=[],

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lvm_core.config.groups import Fill
-from lvm_core.corpus.chunker import join_short, split_long
+from lvm_core.corpus.chunker import fit_pieces, join_short, most_pieces, split_long
 from lvm_core.runtime.errors import LvmError
 from lvm_core.service.confidence import CROWD, lead
 from lvm_core.service.loading import OTHER_BANK, Parts
@@ -145,7 +145,10 @@ class Engine:
         else:
             paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", request.paragraph or "")]
             pieces = join_short([paragraph for paragraph in paragraphs if paragraph], low)
-        return [chunk for piece in pieces for chunk in split_long(piece, low, high)]
+        chunks = [chunk for piece in pieces for chunk in split_long(piece, low, high)]
+        measure = self.parts.encoder.pieces if self.parts.encoder else None
+        most = most_pieces(self.settings.max_pieces, measure)
+        return fit_pieces(chunks, low, most, measure) if measure and most else chunks
 
     def _encode(self, texts: list[str]) -> np.ndarray:
         if self.parts.encoder is None:

@@ -247,10 +247,10 @@ def _check_bank(model: LoadedModel, bank: Bank, model_directory: Path, bank_dire
             f"{model_directory}: reads vectors of dimension {info.dimension}, {bank_directory} holds "
             f"{bank.info.dimension}; name the bank it was trained on with --bank"
         )
-    if info.encoder_sha256 != bank.info.weights_sha256:
+    if info.encoder_sha256 != bank.info.encoder_sha256:
         raise LvmError(
             f"{model_directory}: was trained on vectors of encoder {info.encoder!r} ({info.encoder_sha256[:12]}), "
-            f"{bank_directory} has those of {bank.info.encoder!r} ({bank.info.weights_sha256[:12]})"
+            f"{bank_directory} has those of {bank.info.encoder!r} ({bank.info.encoder_sha256[:12]})"
         )
 
 
@@ -265,14 +265,14 @@ def _figures(folder: Path | None, recipe: str) -> dict[str, Any]:
 
 
 def _encoder(bank: Bank, bank_directory: Path) -> Encoder | None:
-    if not bank.info.weights_sha256:
+    if not bank.info.encoder_sha256:
         return None
     encoder = Encoder(
         bank.info.encoder, batch_size=BATCH, precision=bank.info.precision or "fp32", device=torch.device("cpu")
     )
-    if encoder.weights_sha256 != bank.info.weights_sha256:
+    if encoder.sha256 != bank.info.encoder_sha256:
         raise LvmError(
-            f"{bank_directory}: was encoded by {bank.info.encoder!r} with other weights "
-            f"({bank.info.weights_sha256[:12]}) than those installed ({encoder.weights_sha256[:12]})"
+            f"{bank_directory}: was encoded by {bank.info.encoder!r} with other files "
+            f"({bank.info.encoder_sha256[:12]}) than those installed ({encoder.sha256[:12]})"
         )
     return encoder

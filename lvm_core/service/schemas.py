@@ -35,6 +35,8 @@ class Settings:
     min_chars: int = 120
     """Of a chunk, as in the corpus the model was trained on; `max_chars` likewise."""
     max_chars: int = 800
+    max_pieces: int | Literal["auto"] | None = "auto"
+    """Likewise; `auto`: what the encoder reads."""
     threads: int = 2
     queue: int = 64
     max_batch: int = 16
@@ -53,6 +55,7 @@ class Settings:
             corpus = load_group(params, "corpus", CorpusParams)
             values |= {"fill": service.fill, "steps": service.steps}
             values |= {"min_chars": corpus.min_chars, "max_chars": corpus.max_chars}
+            values["max_pieces"] = corpus.max_pieces
         return cls(**(values | given))
 
 

@@ -162,7 +162,7 @@ def end_phase(trainer: Trainer, state: TrainState, phase: str, directory: Path) 
         epoch=state.best_epoch,
         dimension=bank.dimension,
         encoder=bank.encoder,
-        encoder_sha256=bank.weights_sha256,
+        encoder_sha256=bank.encoder_sha256,
         data_sha256=bank.content_sha256,
         precision=trainer.precision,
         processor_features=processor_features(),
