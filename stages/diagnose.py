@@ -26,7 +26,7 @@ def main() -> None:
         raise LvmError("data/bank: no article has 6 chunks, so there is no window to diagnose; lower corpus.min_chars")
     report, curve = diagnose(bank, settings, evaluation, common.seed)
     write_json("metrics/diagnosis.json", report)
-    write_text("metrics/diagnosis.md", diagnosis_text(report, settings.near_duplicate, evaluation))
+    write_text("metrics/diagnosis.md", diagnosis_text(report, settings.near_duplicate, evaluation, bank.info))
     write_csv("plots/lag_similarity.csv", curve)
     between = {split: found["between_articles"] for split, found in report.items()}
     write_svg("plots/lag_similarity.svg", lag_picture(curve, between).svg)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
+
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from lvm_core.config.data import CorpusParams
 from lvm_core.config.params import validate
-from lvm_core.corpus.chunker import ParagraphCounts, chunk_paragraphs, is_boilerplate, sentence_ends, split_long
+from lvm_core.corpus.chunker import (
+    ParagraphCounts,
+    chunk_paragraphs,
+    count_cut,
+    fit_pieces,
+    is_boilerplate,
+    sentence_ends,
+    split_long,
+)
 
 # Words, stops and spaces in odd proportions: long words, no spaces, abbreviations, dashes, scripts without spaces.
 TEXT = st.lists(
@@ -128,6 +139,17 @@ def test_heading_is_joined_forwards_and_the_last_short_one_backwards() -> None:
         ),
         ("Wait... what? Nothing… Go on.", ["Wait... what?", "Nothing…", "Go on."]),
         ("今日は。明日は！", ["今日は。", "明日は！"]),
+        ("円周率は３．１４である．覚えよ．終り", ["円周率は３．１４である．", "覚えよ．", "終り"]),
+        ("ﾃｽﾄｶﾞ｡次｡", ["ﾃｽﾄｶﾞ｡", "次｡"]),
+        ("本当？！」と彼は言った", ["本当？！」", "と彼は言った"]),
+        ("你好!你是谁?我是他.再见", ["你好!", "你是谁?", "我是他.", "再见"]),
+        ("Yahoo!知恵袋とNode.js入門", ["Yahoo!知恵袋とNode.js入門"]),
+        ("राम घर गया। सीता आई॥ अंत", ["राम घर गया।", "सीता आई॥", "अंत"]),
+        ("کیا حال ہے؟ میں ٹھیک ہوں۔ اچھا", ["کیا حال ہے؟", "میں ٹھیک ہوں۔", "اچھا"]),
+        ("Բարեւ։ Ինչպես ես", ["Բարեւ։", "Ինչպես ես"]),
+        ("ሰላም።እንደምን", ["ሰላም።", "እንደምን"]),
+        ("အဆင်ပြေ။ဟုတ်", ["အဆင်ပြေ။", "ဟုတ်"]),
+        ("ខ្ញុំទៅ។អ្នក", ["ខ្ញុំទៅ។", "អ្នក"]),
         ("", [""]),
     ],
 )
@@ -151,3 +173,70 @@ def test_sentence_ends(text: str, sentences: list[str]) -> None:
 )
 def test_boilerplate(paragraph: str, expected: bool) -> None:
     assert is_boilerplate(paragraph.strip()) is expected
+
+
+class ByCharacter:
+    """A measure with so many pieces for each character of a kind."""
+
+    room: int | None = 40
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        return [sum(1 + 2 * (not one.isascii()) for one in text) for text in texts]
+
+
+GRAPHEMES = (
+    "a",
+    "word",
+    " ",
+    ". ",
+    "漢",
+    "。",
+    "e\u0301",
+    "کि",
+    "न\u094dन",
+    "👩\u200d🔬",
+    "🇩🇪",
+    "👍🏽",
+    "ก\u0e34",
+    "เก",
+    "각",
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(parts=st.lists(st.sampled_from(GRAPHEMES), min_size=1, max_size=80))
+def test_no_text_is_lost_and_every_piece_fits(parts: list[str]) -> None:
+    text = " ".join("".join(parts).split())
+    assume(text)
+    pieces = fit_pieces(split_long(text, 5, 60), 5, 40, ByCharacter())
+    assert letters(pieces) == letters([text])
+    assert max(map(len, pieces)) <= 60
+    assert max(ByCharacter().count(pieces)) <= 40
+    for piece in pieces[1:]:
+        assert unicodedata.category(piece[0])[0] != "M"
+        assert piece[0] not in "\u200d🏽。."
+    assert not [piece for piece in pieces if piece.endswith(("\u200d", "เ"))]
+
+
+def test_where_no_border_is_in_reach_a_text_is_cut_all_the_same() -> None:
+    text = "a" + "\u0301" * 5000
+    pieces = fit_pieces(split_long(text, 120, 800), 120, 40, ByCharacter())
+    assert "".join(pieces) == text
+    assert max(ByCharacter().count(pieces)) <= 40
+
+
+def test_a_word_is_cut_only_where_no_other_border_is_in_reach() -> None:
+    for piece in split_long("使用Python编程" * 20, 10, 60):
+        assert piece[0] in "使用P编程"
+    for piece in split_long("ภาษาไทยเป็นภาษาที่ไม่มีช่องว่าง" * 10, 10, 60):
+        assert piece[0] not in "ะาำ็ี่้"
+        assert piece[-1] not in "เไ"
+
+
+def test_two_word_pieces_a_character_take_precedence_over_the_shortest_chunk() -> None:
+    counts, checked = ParagraphCounts(), params(60, 200).model_copy(update={"max_pieces": "auto"})
+    chunks = chunk_paragraphs(["漢字仮名" * 40], checked, counts, ByCharacter())
+    assert (max(map(len, chunks)), counts.more_pieces) == (13, len(chunks) - 1)
+    assert count_cut(chunks, checked, ByCharacter()) == 0
+    whole = checked.model_copy(update={"max_pieces": None})
+    assert count_cut(chunk_paragraphs(["漢字仮名" * 40], whole, counts, ByCharacter()), whole, ByCharacter()) == 1

@@ -226,9 +226,23 @@ def test_what_is_left_out_is_counted(lab: Path) -> None:
     train, ood = run.metrics["train"], run.metrics["ood"]
     mean = float(run.chunks.loc[run.chunks["article_id"].str.startswith("mine"), "text"].str.len().mean())
     assert train["articles"] == {"read": 6, "kept": 5, "too_short": 1}
-    assert train["paragraphs"] == {"read": 71, "boilerplate": 2, "joined": 0, "dropped_short": 0, "split": 0}
+    assert train["paragraphs"] == {
+        "read": 71,
+        "boilerplate": 2,
+        "joined": 0,
+        "dropped_short": 0,
+        "split": 0,
+        "more_pieces": 0,
+    }
     assert train["chunks"] == {"kept": 60, "duplicates": 1, "in_short_articles": 8, "mean_chars": round(mean, 2)}
-    assert ood["paragraphs"] == {"read": 27, "boilerplate": 0, "joined": 1, "dropped_short": 0, "split": 0}
+    assert ood["paragraphs"] == {
+        "read": 27,
+        "boilerplate": 0,
+        "joined": 1,
+        "dropped_short": 0,
+        "split": 0,
+        "more_pieces": 0,
+    }
     assert {key: ood["chunks"][key] for key in ("kept", "duplicates", "in_train")} == {
         "kept": 25,
         "duplicates": 0,

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lvm_core.bank import lag_similarities, load_bank
+from lvm_core.bank import lag_similarities, load_bank, warnings
 from lvm_core.config.groups import CurriculumParams, DiagnosisParams, EvaluateParams, Rule
 from lvm_core.curriculum.phases import EXCERPT, add_measures, curriculum_check, score_windows, select_phases
 from lvm_core.fivecat.diagnosis import (
@@ -101,12 +102,13 @@ def test_the_report_covers_every_split_and_says_what_it_means(tmp_path):
     assert report["ood"]["between_articles"] is not None
     assert report["train"]["norm_max"] == pytest.approx(1.0, abs=1e-5)
     assert set(curve["name"]) == {"train", "val", "ood"}
-    text = diagnosis_text(report, PARAMS.near_duplicate, EvaluateParams())
+    text = diagnosis_text(report, PARAMS.near_duplicate, EvaluateParams(), bank.info)
+    assert "vectors were imported" in text
     for words in ("Temporal signal", "cannot show a direction of time", "Coherence", "Near-duplicates", "| windows |"):
         assert words in text
     assert "single window" not in text
     alone, _ = diagnose(make_bank({"train": [6, 6], "val": [6, 9], "ood": [6]}), PARAMS, EvaluateParams(), seed=0)
-    told = diagnosis_text(alone, PARAMS.near_duplicate, EvaluateParams())
+    told = diagnosis_text(alone, PARAMS.near_duplicate, EvaluateParams(), bank.info)
     assert "- **Memory** (`train`, `ood`): every article is a single window" in told
     assert "the memory is the mean of the five" in told
     # articles of 12 and 9 chunks: val has one rank in no window (12 - 5 candidates), ood no rollout of 5 steps either
@@ -115,6 +117,20 @@ def test_the_report_covers_every_split_and_says_what_it_means(tmp_path):
     }
     assert "- `val`, `ood`: retrieval in the article (R@1, R@5, MRR), because no article has the 15 chunks" in text
     assert "- `ood`: rollout, because no article has the 10 chunks that it takes." in text
+
+
+def test_texts_that_the_encoder_did_not_read_are_warned_of():
+    bank = make_bank({"train": [30], "val": [12]})
+    info = replace(bank.info, encoder_sha256="abc", prompt="passage: ", cut_chunks=2, longest_chunk=291)
+    assert warnings(replace(info, cut_chunks=0)) == []
+    report, _ = diagnose(replace(bank, info=info), PARAMS, EvaluateParams(), seed=0)
+    assert report["val"]["bank_cut_chunks"] == 2
+    text = diagnosis_text(report, PARAMS.near_duplicate, EvaluateParams(), info)
+    assert "It put 'passage: ' before every text. **Warning:** 2 of 42 chunks are longer than the encoder" in text
+    assert "(up to 291 tokens)" in text
+    assert "set corpus.max_pieces: auto" in text
+    (line,) = warnings(replace(info, cut_chunks=0, unknown_chunks=40, unknown_share=0.9))
+    assert line.startswith("90.0% of all characters, and more than half of 40 of 42 chunks")
 
 
 def test_the_counts_of_defined_windows_are_those_of_the_evaluation():

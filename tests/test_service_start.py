@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from lvm_core.bank.encoder_files import find_model
 from lvm_core.models.checkpoint import load_tensors, save_tensors
 from lvm_core.runtime.files import write_json, write_npy
 from lvm_core.runtime.readers import read_json
@@ -22,6 +24,7 @@ from tests.calling import one_clear_line, run_stage
 from tests.processes import catches, start, wait_for
 from tests.service_server import (
     EIFFEL,
+    ENCODER,
     ask,
     command,
     serving,
@@ -139,9 +142,12 @@ def test_a_calibration_that_does_not_fit(folder, service_folder):
 
 def test_an_encoder_that_is_not_the_banks(folder, service_folder):
     shutil.copytree(service_folder, folder, dirs_exist_ok=True)
-    edit(folder / "bank/bank.json", encoder_sha256="0" * 64)
-    edit(folder / "models/small/model.json", encoder_sha256="0" * 64)
-    assert "with other files (000000000000)" in refusal(folder)
+    own = folder / "encoders" / ENCODER
+    shutil.copytree(find_model(ENCODER), own, copy_function=os.link)
+    pooling = read_json(own / "1_Pooling/config.json")
+    (own / "1_Pooling/config.json").unlink()
+    write_json(own / "1_Pooling/config.json", {**pooling, "pooling_mode_cls_token": True})
+    assert "was encoded by 'all-MiniLM-L6-v2' with other files" in refusal(folder)
     edit(folder / "bank/bank.json", encoder="nowhere")
     assert "'nowhere'" in refusal(folder)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lvm_core.bank import Bank, lag_similarities, row_norms
+from lvm_core.bank import Bank, BankInfo, lag_similarities, row_norms, warnings
 from lvm_core.config.figures import MARGIN_OFFSETS, UNSEEN_OFFSETS
 from lvm_core.config.groups import DiagnosisParams, EvaluateParams
 from lvm_core.windows import CONTEXT
@@ -96,7 +96,7 @@ def diagnose(
 
     Returns:
         A nested dict by split (`train`, `val`, `ood`; splits without windows are left out), and a table with columns
-        `name` (the split), `lag`, `similarity`.
+        `name` (the split), `lag`, `similarity`. What is named `bank_...` is of the whole bank, in each split the same.
     """
     lags = lag_similarities(bank.vectors, max(params.max_lag, CONTEXT))
     norms = row_norms(bank.vectors)
@@ -132,6 +132,9 @@ def diagnose(
             "norm_min": float(norms[rows].min()),
             "norm_max": float(norms[rows].max()),
             "windows_of": defined_windows(bank, split, evaluation),
+            "bank_cut_chunks": bank.info.cut_chunks,
+            "bank_unknown_chunks": bank.info.unknown_chunks,
+            "bank_unknown_share": bank.info.unknown_share,
         }
     return report, pd.concat(curves, ignore_index=True)
 
@@ -206,7 +209,16 @@ def memory_lines(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def diagnosis_text(report: dict[str, Any], near_duplicate: float, evaluation: EvaluateParams) -> str:
+def encoder_lines(info: BankInfo) -> list[str]:
+    """What the encoder read of the texts."""
+    if not info.encoder_sha256:
+        return ["The vectors were imported: nothing is known of texts that their encoder did not read."]
+    prompt = [f"It put {info.prompt!r} before every text."] if info.prompt else []
+    found = [f"**Warning:** {line}." for line in warnings(info)]
+    return [" ".join([*prompt, *(found or ["It read every chunk to its end."])])]
+
+
+def diagnosis_text(report: dict[str, Any], near_duplicate: float, evaluation: EvaluateParams, info: BankInfo) -> str:
     """The diagnosis as Markdown: every measure with what it can and what it cannot show."""
     splits = list(report)
 
@@ -244,6 +256,10 @@ def diagnosis_text(report: dict[str, Any], near_duplicate: float, evaluation: Ev
             row("largest norm", "norm_max", form=".6f"),
             "",
             "![mean cosine of two chunks of an article by distance](../plots/lag_similarity.svg)",
+            "",
+            "## What the encoder read",
+            "",
+            *encoder_lines(info),
             "",
             "## Figures of the evaluation that are undefined on these data",
             "",

@@ -15,6 +15,7 @@ import yaml
 
 from lvm_core.bank import load_bank, require_content
 from lvm_core.bank.encoder import Encoder
+from lvm_core.bank.encoder_files import pieces_of
 from lvm_core.config.data import CorpusParams
 from lvm_core.config.params import read_params
 from lvm_core.config.recipe import read_recipe, write_recipe
@@ -147,6 +148,8 @@ def _encoder(folder: Path) -> None:
 
 
 def _read_encoder(folder: Path) -> None:
+    if (pieces := pieces_of(folder / "encoder")) is not None:
+        pieces.count(["a river", "漢字"])
     encoder = Encoder(str(folder / "encoder"), batch_size=2, precision="fp32", device=torch.device("cpu"))
     encoder.encode(["a river", "another town."])
 
