@@ -18,29 +18,27 @@ METRICS = Path("metrics/corpus.json")
 
 
 def main() -> None:
-    """Make everything, check everything, then write all three files."""
+    """Make and check everything, a part at a time, then put all three files in place."""
     params = read_params()
     data = load_group(params, "data", DataParams)
     corpus = load_group(params, "corpus", CorpusParams)
     split = load_group(params, "split", SplitParams)
     seed = load_common(params).seed
-    if data.kind == "vectors":
-        chunks = None
-        articles = split_imported(split.dev, split.val, seed)
-        metrics = read_import_info().sources
-    else:
-        measure = pieces_of(find_model(load_group(params, "encoder", EncoderParams).model))
-        chunks, articles, metrics = build_corpus(data, corpus, split, seed, measure)
     # each file is complete beside its target before the first one is renamed into place
     with (
         atomic_path(BANK / "chunks.parquet") as chunks_path,
         atomic_path(BANK / "articles.parquet") as articles_path,
         atomic_path(METRICS) as metrics_path,
     ):
-        if chunks is None:
+        if data.kind == "vectors":
+            articles = split_imported(split.dev, split.val, seed)
+            metrics = read_import_info().sources
             link_or_copy(DIRECTORY / "chunks.parquet", chunks_path)
         else:
-            write_parquet(chunks_path, chunks)
+            measure = pieces_of(find_model(load_group(params, "encoder", EncoderParams).model))
+            articles, metrics, passed_over = build_corpus(data, corpus, split, seed, chunks_path, measure)
+            for line in passed_over:
+                print(line, flush=True)
         write_parquet(articles_path, articles)
         write_json(metrics_path, {**metrics, "splits": split_sizes(articles)})
 

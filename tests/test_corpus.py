@@ -41,6 +41,7 @@ PARAMS: dict[str, Any] = COMMON | {
 class Run:
     """What a run of the stage left behind."""
 
+    output: str
     errors: str
     chunks: pd.DataFrame
     articles: pd.DataFrame
@@ -65,7 +66,7 @@ def good_run(folder: Path, changes: dict[str, Any] | None = None) -> Run:
     done = stage(folder, changes)
     assert done.returncode == 0, done.stderr
     chunks, articles = (pd.read_parquet(folder / path) for path in OUTPUTS[:2])
-    return Run(done.stderr, chunks, articles, json.loads((folder / OUTPUTS[2]).read_text()))
+    return Run(done.stdout, done.stderr, chunks, articles, json.loads((folder / OUTPUTS[2]).read_text()))
 
 
 def article_text(name: str, paragraphs: int = 12) -> str:
@@ -161,7 +162,7 @@ def test_no_markup_stage_direction_or_salutation_is_left(real: Run, source: str,
 
 
 def test_progress_is_shown(real: Run) -> None:
-    assert re.search(r"corpus wikipedia: (\d+)/\1 articles", real.errors)
+    assert re.search(r"corpus wikipedia: (\d+)/\1 (articles|MB)", real.errors)
 
 
 def test_a_limit_takes_usable_articles_spread_over_the_source(tmp_path: Path) -> None:
@@ -187,8 +188,8 @@ def test_folder_of_text_markdown_and_jsonl(lab: Path) -> None:
     lines = [{"text": article_text("json")}, {"text": article_text("named"), "id": "k1", "title": "Named"}]
     (other / "b.jsonl").write_text("\n\n".join(json.dumps(line) for line in lines))
     (other / ".hidden.txt").write_text(article_text("hidden"))
+    (other / ".git").mkdir()
     (other / "image.png").write_bytes(b"\x89PNG")
-    (other / "loop").symlink_to(other, target_is_directory=True)
     (other / "bom.txt").write_bytes(b"\xef\xbb\xbf" + article_text("bom").replace("\n", "\r\n").encode())
     run = good_run(lab)
     ood = run.articles[run.articles["split"] == "ood"].set_index("article_id")
@@ -205,6 +206,12 @@ def test_folder_of_text_markdown_and_jsonl(lab: Path) -> None:
     assert markdown.iloc[0] == "See the map. In md paragraph 0 speaks of roads and bridges."
     assert not markdown.str.contains("secret|hidden|http|title").any()
     assert run.chunks["text"].str.contains("bom").sum() == 12
+    assert run.metrics["ood"]["left_out"] == {"files of other kinds": 1, "hidden files": 1, "hidden folders": 1}
+    assert run.metrics["train"]["left_out"] == {}
+    assert (
+        "corpus other: passed over: files of other kinds 1 (first: image.png; .png 1), hidden files 1 (first"
+        in run.output
+    )
 
 
 def test_same_input_same_bytes_wherever_it_lies(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -225,24 +232,12 @@ def test_what_is_left_out_is_counted(lab: Path) -> None:
     run = good_run(lab)
     train, ood = run.metrics["train"], run.metrics["ood"]
     mean = float(run.chunks.loc[run.chunks["article_id"].str.startswith("mine"), "text"].str.len().mean())
-    assert train["articles"] == {"read": 6, "kept": 5, "too_short": 1}
-    assert train["paragraphs"] == {
-        "read": 71,
-        "boilerplate": 2,
-        "joined": 0,
-        "dropped_short": 0,
-        "split": 0,
-        "more_pieces": 0,
-    }
-    assert train["chunks"] == {"kept": 60, "duplicates": 1, "in_short_articles": 8, "mean_chars": round(mean, 2)}
-    assert ood["paragraphs"] == {
-        "read": 27,
-        "boilerplate": 0,
-        "joined": 1,
-        "dropped_short": 0,
-        "split": 0,
-        "more_pieces": 0,
-    }
+    assert train["articles"] == {"read": 6, "kept": 5, "too_short": 1, "beyond_limit": 0}
+    untouched = {"joined": 0, "dropped_short": 0, "split": 0, "more_pieces": 0}
+    assert train["paragraphs"] == {"read": 71, "boilerplate": 2, **untouched}
+    counts = {"kept": 60, "duplicates": 1, "in_short_articles": 8, "cut": 0}
+    assert train["chunks"] == counts | {"mean_chars": round(mean, 2)}
+    assert ood["paragraphs"] == {"read": 27, "boilerplate": 0, **untouched, "joined": 1}
     assert {key: ood["chunks"][key] for key in ("kept", "duplicates", "in_train")} == {
         "kept": 25,
         "duplicates": 0,
@@ -289,8 +284,7 @@ def test_wrong_parameters(lab: Path, changes: dict[str, Any], words: tuple[str, 
     (lab / "elsewhere" / "mine").mkdir(parents=True)
     (lab / "elsewhere" / "mine" / "0.txt").write_text(article_text("else"))
     assert_one_line(stage(lab, changes), *words)
-    assert not (lab / "data").exists()
-    assert not (lab / "metrics").exists()
+    assert [path for name in ("data", "metrics") for path in (lab / name).rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from lvm_core.bank import SPLITS
 from lvm_core.config.data import SplitParams
 from lvm_core.config.groups import SCORES, CurriculumParams, Rule
-from lvm_core.corpus.build import ChunkedArticle, ChunkedSource, bank_frames, split_articles
+from lvm_core.corpus.build import split_articles
+from lvm_core.corpus.chunked import ChunkedArticle, ChunkedSource, bank_articles, bank_chunks
 from lvm_core.curriculum.phases import reversed_windows, score_windows, select_phases
 from lvm_core.fivecat.evaluate import evaluate
 from lvm_core.fivecat.references import context_mean
@@ -43,11 +44,12 @@ def test_no_row_of_the_bank_is_in_two_splits_and_each_has_its_article(counts, ot
         articles = [
             ChunkedArticle(f"{name}/{i}", "t", [f"{name} {i} {j}" for j in range(n)]) for i, n in enumerate(sizes)
         ]
-        return ChunkedSource(name, articles)
+        result = ChunkedSource(name)
+        return result, [result.add(article) for article in articles]
 
-    train, ood = source("home", counts), source("elsewhere", other)
+    (train, home), (ood, elsewhere) = source("home", counts), source("elsewhere", other)
     splits = split_articles(train, ood, SplitParams(dev=0.2, val=0.2), 7)
-    chunks, articles = bank_frames([train, ood], splits)
+    chunks, articles = bank_chunks(home + elsewhere), bank_articles([train, ood], splits)
     rows: set[int] = set()
     for article in articles.to_dict("records"):
         first, own = article["first_row"], range(article["first_row"], article["first_row"] + article["n_chunks"])

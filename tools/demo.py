@@ -16,7 +16,8 @@ from lvm_core.bank.encoder import Encoder, encode_bank
 from lvm_core.bank.encoder_files import find_model, pieces_of
 from lvm_core.config.data import CorpusParams, EncoderParams, SplitParams
 from lvm_core.config.params import load_common, load_group, read_params
-from lvm_core.corpus.build import bank_frames, chunk_source
+from lvm_core.corpus.build import chunk_source
+from lvm_core.corpus.chunked import ChunkedSource, bank_articles, bank_chunks
 from lvm_core.corpus.sotu import read_sotu
 from lvm_core.corpus.wikipedia import read_wikipedia
 from lvm_core.models.checkpoint import load_model
@@ -68,10 +69,15 @@ def make_bank(directory: Path = BANK, articles: int = ARTICLES) -> None:
     )
     of_val = [document for document in documents if splits[document.id] == "val"]
     held_out = replace(sotu, read=lambda reading: iter(of_val))
+    chunked = [(source, ChunkedSource(source.name)) for source in (held_out, read_wikipedia())]
     measure = pieces_of(find_model(info.encoder))
-    sources = [chunk_source(source, corpus, articles, measure=measure)[0] for source in (held_out, read_wikipedia())]
-    split_of = {article.id: splits.get(article.id, "ood") for source in sources for article in source.articles}
-    chunks, table = bank_frames(sources, split_of)
+    chunks = bank_chunks(
+        article
+        for source, result in chunked
+        for article in chunk_source(source, corpus, result, articles, measure=measure)
+    )
+    split_of = {key: splits.get(key, "ood") for _, result in chunked for key in result.ids}
+    table = bank_articles([result for _, result in chunked], split_of)
     texts = chunks["text"].tolist()
     if _holds(directory, texts, info.encoder_sha256):
         print(f"demo: {directory} is there: {len(texts):,} chunks", flush=True)

@@ -31,6 +31,7 @@ from lvm_core.bank.encoder import Encoder
 from lvm_core.config.data import CorpusParams, EncoderParams
 from lvm_core.config.params import load_common, load_group, read_params
 from lvm_core.corpus.build import chunk_source
+from lvm_core.corpus.chunked import ChunkedSource
 from lvm_core.corpus.sources import open_source
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.errors import LvmError
@@ -53,7 +54,7 @@ class Sample:
 
 def sample(corpus: str, count: int, first_article: int, params: CorpusParams, encoder: Encoder) -> Sample:
     """The chunks of a few articles, spread evenly over a corpus, numbered from `first_article`."""
-    articles = chunk_source(open_source(corpus, "data.train"), params, count)[0].articles
+    articles = list(chunk_source(open_source(corpus, "data.train"), params, ChunkedSource(corpus), count))
     texts = [text for article in articles for text in article.chunks]
     lengths = [len(article.chunks) for article in articles]
     article = np.repeat(np.arange(first_article, first_article + len(articles)), lengths)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from lvm_core.config.params import PARAMS_FILE
+from lvm_core.runtime.errors import LvmError
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,35 @@ class Source:
 
     def documents(self) -> list[Document]:
         """All of them in memory, for small sources."""
-        return list(self.read(Reading()))
+        return list(self.checked(Reading(), set()))
+
+    def checked(self, reading: Reading, ids: set[bytes], others: Collection[bytes] = ()) -> Iterator[Document]:
+        """The same as `read`; refuses an id that is there twice, or is one of another source (`others`).
+
+        `ids` takes the `id_key` of each.
+        """
+        for document in self.read(reading):
+            key = id_key(document.id)
+            if key in ids:
+                place = self.place or self.name
+                raise LvmError(f"{place}: the id {document.id!r} is there twice; give each article its own id")
+            if key in others:
+                raise LvmError(
+                    f"{PARAMS_FILE}: data.train and data.ood share article ids, as {document.id!r}; rename one of the "
+                    "two folders"
+                )
+            ids.add(key)
+            yield document
+
+
+def id_key(text: str) -> bytes:
+    """12 bytes that tell ids apart: a million of them fit in memory. Spellings of accents in Unicode are one."""
+    return short_hash(unicodedata.normalize("NFC", text))
+
+
+def short_hash(text: str) -> bytes:
+    """12 bytes; two of a billion texts have the same by chance once in 10^11 times."""
+    return hashlib.blake2b(text.encode(), digest_size=12).digest()
 
 
 def parse_plain(document: Document) -> Article:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from dataclasses import asdict, dataclass, field
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_core.config.data import CorpusParams, DataParams, SplitParams
 from lvm_core.config.params import PARAMS_FILE
-from lvm_core.corpus import Article, Source
-from lvm_core.corpus.chunker import Measure, ParagraphCounts, chunk_paragraphs, count_cut
+from lvm_core.corpus import Document, Reading, Source, short_hash
+from lvm_core.corpus.chunked import ChunkedArticle, ChunkedSource, bank_articles, write_chunks
+from lvm_core.corpus.chunker import Measure, chunk_paragraphs, count_cut
+from lvm_core.corpus.fields import Fields
 from lvm_core.corpus.sources import check_distinct, open_source
 from lvm_core.runtime.cli import Progress
-from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.errors import AGAIN, LvmError
+from lvm_core.runtime.readers import GROWTH, SLACK
 from lvm_core.windows import assign_splits
 
 if TYPE_CHECKING:
@@ -21,153 +27,159 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"[^\s!-/:-@\[-`{-~“”‘’«»–—…•]+")
 
-
-@dataclass(frozen=True)
-class ChunkedArticle:
-    """An article that was kept."""
-
-    id: str
-    title: str
-    chunks: list[str]
-    """At least `corpus.min_chunks` texts, in order."""
-
-
-@dataclass
-class ChunkCounts:
-    """What became of chunks."""
-
-    kept: int = 0
-    """In the bank."""
-    duplicates: int = 0
-    """Dropped, because an earlier chunk of the same source has the same words."""
-    in_train: int = 0
-    """Dropped, because a chunk of the training source has the same words."""
-    in_short_articles: int = 0
-    """Left out with their articles."""
-    cut: int = 0
-    """Of those kept: longer than the encoder reads, which does not see their ends."""
-
-
-@dataclass
-class ChunkedSource:
-    """A source cut into chunks."""
-
-    name: str
-    articles: list[ChunkedArticle] = field(default_factory=list)
-    """Those kept, in the source's order."""
-    too_short: int = 0
-    """Number of articles left out for having under `corpus.min_chunks` chunks."""
-    longest_short: int = 0
-    """Chunks of the longest of those."""
-    chunks: ChunkCounts = field(default_factory=ChunkCounts)
-    paragraphs: ParagraphCounts = field(default_factory=ParagraphCounts)
-
-    def metrics(self) -> dict[str, Any]:
-        """Counts and the mean length of a chunk in characters."""
-        kept = len(self.articles)
-        characters = sum(len(chunk) for article in self.articles for chunk in article.chunks)
-        return {
-            "articles": {"read": kept + self.too_short, "kept": kept, "too_short": self.too_short},
-            "paragraphs": asdict(self.paragraphs),
-            "chunks": asdict(self.chunks) | {"mean_chars": round(characters / max(self.chunks.kept, 1), 2)},
-        }
+# Unicode's Default_Ignorable_Code_Point: soft hyphens, zero-width spaces and joiners, variation selectors, ...
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 
 def build_corpus(
-    data: DataParams, params: CorpusParams, split: SplitParams, seed: int, measure: Measure | None = None
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Read both sources, check everything, and make the bank's `chunks` and `articles` tables, and counts by source.
+    data: DataParams, params: CorpusParams, split: SplitParams, seed: int, chunks: Path, measure: Measure | None = None
+) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
+    """Read both sources, check everything and write the bank's table of chunks, a part at a time, to the file `chunks`.
 
-    `measure` counts word pieces as the encoder does; None: they are not looked at.
+    `measure` counts word pieces as the encoder does; None: they are not looked at. Returns the bank's table of articles,
+    counts by source, and lines that say what was passed over.
     """
-    ood_name = data.ood or ""
-    train_source, ood_source = open_source(data.train, "data.train"), open_source(ood_name, "data.ood")
-    check_distinct(train_source, ood_source)
-    train, train_keys = chunk_source(train_source, params, params.max_train_articles, measure=measure)
-    require_articles(train, 3, "data.train", data.train, params)
-    ood, _ = chunk_source(ood_source, params, params.max_ood_articles, train_keys, measure)
-    require_articles(ood, 1, "data.ood", ood_name, params)
+    fields = Fields(data.text_column, data.id_column, data.title_column)
+    sources = {key: open_source(getattr(data, key) or "", f"data.{key}", fields) for key in ("train", "ood")}
+    check_distinct(sources["train"], sources["ood"])
+    train, ood = (ChunkedSource(source.name) for source in sources.values())
+
+    def articles() -> Iterator[ChunkedArticle]:
+        yield from chunk_source(sources["train"], params, train, params.max_train_articles, measure=measure)
+        require_articles(train, 3, "data.train", data.train, params)
+        yield from chunk_source(sources["ood"], params, ood, params.max_ood_articles, train, measure)
+        require_articles(ood, 1, "data.ood", data.ood or "", params)
+
+    write_chunks(chunks, articles())
     splits = split_articles(train, ood, split, seed)
     of_train = train.metrics()
     del of_train["chunks"]["in_train"]  # means something for the other source only
-    return *bank_frames([train, ood], splits), {"train": of_train, "ood": ood.metrics()}
+    lines = [line for line in (train.passed_over(), ood.passed_over()) if line]
+    return bank_articles([train, ood], splits), {"train": of_train, "ood": ood.metrics()}, lines
 
 
 def chunk_source(
     source: Source,
     params: CorpusParams,
-    limit: int | None,
-    train_keys: set[str] | None = None,
+    result: ChunkedSource,
+    limit: int | None = None,
+    train: ChunkedSource | None = None,
     measure: Measure | None = None,
-) -> tuple[ChunkedSource, set[str]]:
+) -> Iterator[ChunkedArticle]:
     """Parse and chunk the articles of a source, leaving out duplicate chunks and articles that are too short.
 
-    Two chunks are duplicates when their words are the same, whatever the case and punctuation; the first one stays,
-    and only chunks of articles that are kept count as first ones.
+    Those kept come in the source's order; what became of everything is added to `result`. A `limit` takes so many,
+    spread evenly over the source, which is then read several times. Two chunks are duplicates when their words are the
+    same (`chunk_key`); the first one stays, and only chunks of articles that are kept count as first ones. Of the other
+    source those go too that `train` has.
     """
-    result, seen, kept = ChunkedSource(source.name), set[str](), dict[int, ChunkedArticle]()
-    documents = source.documents()
-    order = spread_order(len(documents)) if limit else range(len(documents))
-    progress = Progress(f"corpus {source.name}", min(limit or len(order), len(order)), "articles")
-    for position in order:
-        article = documents[position].parse(documents[position])
-        chunks = _new_chunks(article, params, result, seen, train_keys or set(), measure)
-        if chunks:
-            result.chunks.cut += count_cut(list(chunks.values()), params, measure)
-            kept[position] = ChunkedArticle(article.id, article.title, list(chunks.values()))
-            seen.update(chunks)
-        if chunks or not limit:
-            progress.update(1)
-        if len(kept) == limit:
-            break
-    result.articles = [kept[position] for position in sorted(kept)]
-    result.chunks.kept = len(seen)
+    documents = _with_progress(source, result, train)
+    if limit is None:
+        for document in documents:
+            if article := _chunked(document, params, result, train, measure):
+                yield result.add(article)
+        return
+    count = sum(1 for _ in documents)
+    order, size, kept = spread_order(count), 2 * limit, dict[int, ChunkedArticle]()
+    progress = Progress(f"corpus {source.name}", min(limit, count), "articles")
+    while len(kept) < limit and (wanted := list(itertools.islice(order, size))):
+        for position, document in _documents_at(source, wanted):
+            if article := _chunked(document, params, result, train, measure):
+                kept[position] = article
+                progress.update(1)
+            if len(kept) == limit:
+                break
+        size *= 2  # few articles are long enough: fewer passes
     progress.close()
-    return result, seen
+    for position in sorted(kept):
+        yield result.add(kept[position])
 
 
-def _new_chunks(
-    article: Article,
+def _with_progress(source: Source, result: ChunkedSource, train: ChunkedSource | None) -> Iterator[Document]:
+    """All documents, with their ids checked and the progress in megabytes of the files."""
+    megabytes = 10**6
+    progress = Progress(f"corpus {source.name}", -(-source.size // megabytes), "MB")
+    characters = 0
+    for document in source.checked(result.reading, result.id_keys, train.id_keys if train else ()):
+        characters += len(document.raw)
+        if characters > SLACK + GROWTH * source.size:
+            raise LvmError(
+                f"{source.place or source.name}: its {source.size:,} bytes hold more than {characters:,} of text; {AGAIN}"
+            )
+        yield document
+        progress.update(result.reading.done // megabytes - progress.done)
+    progress.update(progress.total - progress.done)
+    progress.close()
+
+
+def _documents_at(source: Source, positions: list[int]) -> list[tuple[int, Document]]:
+    """The documents at these positions, in the order of the list."""
+    wanted, last = set(positions), max(positions)
+    documents = itertools.islice(source.read(Reading()), last + 1)
+    found = {position: document for position, document in enumerate(documents) if position in wanted}
+    if len(found) < len(wanted):
+        raise LvmError(f"{source.place or source.name}: has changed while it was read; run this again")
+    return [(position, found[position]) for position in positions]
+
+
+def _chunked(
+    document: Document,
     params: CorpusParams,
     result: ChunkedSource,
-    seen: set[str],
-    train_keys: set[str],
+    train: ChunkedSource | None,
     measure: Measure | None,
-) -> dict[str, str]:
-    """Chunks of an article by their words, without known ones; empty if too few are left. Adds to the counts."""
-    result.paragraphs.read += sum(article.left_out.values())
-    result.paragraphs.boilerplate += sum(article.left_out.values())
-    chunks: dict[str, str] = {}
+) -> ChunkedArticle | None:
+    """An article without the chunks that are known; None if too few are left. Adds to the counts."""
+    article = document.parse(document)
+    result.blocks_left_out.update(article.left_out)
+    boilerplate = article.left_out.get("boilerplate", 0)
+    result.paragraphs.read += boilerplate
+    result.paragraphs.boilerplate += boilerplate
+    chunks: dict[bytes, str] = {}
     for chunk in chunk_paragraphs(article.paragraphs, params, result.paragraphs, measure):
-        words = _words(chunk)
-        if words in seen or words in chunks:
+        key = chunk_key(chunk)
+        if key in result.chunk_keys or key in chunks:
             result.chunks.duplicates += 1
-        elif words in train_keys:
+        elif train and key in train.chunk_keys:
             result.chunks.in_train += 1
         else:
-            chunks[words] = chunk
+            chunks[key] = chunk
     if len(chunks) >= params.min_chunks:
-        return chunks
+        result.chunk_keys.update(chunks)
+        result.chunks.cut += count_cut(list(chunks.values()), params, measure)
+        return ChunkedArticle(article.id, article.title, list(chunks.values()))
     result.too_short += 1
     result.longest_short = max(result.longest_short, len(chunks))
     result.chunks.in_short_articles += len(chunks)
-    return {}
+    return None
 
 
-def _words(text: str) -> str:
-    """What is compared to find duplicates (the regex class for words would lose the vowel signs of Indic scripts)."""
-    return " ".join(_WORD.findall(text.casefold()))
+def chunk_key(text: str) -> bytes:
+    """What is compared to find duplicates: the words, whatever their case, punctuation and spelling in Unicode.
+
+    Accents may be characters of their own or not (NFC, NFD), and characters without a shape (soft hyphens, zero-width
+    spaces and joiners, variation selectors) do not count. Not noticed: a paraphrase, a translation, a correction of one
+    letter, and the same text divided into chunks at other places.
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+    # (the class for words of `re` would lose the vowel signs of Indic scripts)
+    return short_hash(unicodedata.normalize("NFC", " ".join(_WORD.findall(text.casefold()))))
 
 
-def spread_order(count: int) -> list[int]:
+def spread_order(count: int) -> Iterator[int]:
     """0 .. count - 1 by reversed bits (of 8: 0, 4, 2, 6, 1, 5, 3, 7): any first part lies evenly over the whole."""
     bits = max(count - 1, 0).bit_length()
-    return sorted(range(count), key=lambda position: f"{position:0{bits}b}"[::-1])
+    reversed_bits = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(1 << bits))
+    return (position for position in reversed_bits if position < count)
 
 
 def require_articles(source: ChunkedSource, needed: int, key: str, value: str, params: CorpusParams) -> None:
     """Make sure that enough articles are left."""
-    if (kept := len(source.articles)) < needed:
+    if (kept := len(source.ids)) < needed:
         raise LvmError(
             f"{PARAMS_FILE}: {key} = {value!r}: {kept} of {kept + source.too_short} articles have corpus.min_chunks = "
             f"{params.min_chunks} chunks, need {needed} (the longest other one has {source.longest_short}); bring "
@@ -177,25 +189,11 @@ def require_articles(source: ChunkedSource, needed: int, key: str, value: str, p
 
 def split_articles(train: ChunkedSource, ood: ChunkedSource, params: SplitParams, seed: int) -> dict[str, str]:
     """Split of every article by its id: `train`, `dev` or `val` for the training source, `ood` for the other."""
-    ids = [article.id for article in train.articles]
-    splits = dict(zip(ids, assign_splits(ids, dev=params.dev, val=params.val, seed=seed), strict=True))
+    splits = dict(zip(train.ids, assign_splits(train.ids, dev=params.dev, val=params.val, seed=seed), strict=True))
     for name in ("train", "dev", "val"):
         if name not in splits.values():
             raise LvmError(
                 f"{PARAMS_FILE}: split.dev = {params.dev} and split.val = {params.val} leave no article of "
-                f"{len(ids)} for {name}; lower them or bring more articles"
+                f"{len(train.ids)} for {name}; lower them or bring more articles"
             )
-    return splits | {article.id: "ood" for article in ood.articles}
-
-
-def bank_frames(sources: list[ChunkedSource], splits: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The bank's `chunks` and `articles` tables."""
-    import pandas as pd
-
-    kept = [(source, article) for source in sources for article in source.articles]
-    texts = ((article.id, index, text) for _, article in kept for index, text in enumerate(article.chunks))
-    chunks = pd.DataFrame(texts, columns=["article_id", "chunk_index", "text"])
-    rows = [(a.id, a.title, source.name, splits[a.id], len(a.chunks)) for source, a in kept]
-    articles = pd.DataFrame(rows, columns=["article_id", "title", "source", "split", "n_chunks"])
-    articles.insert(4, "first_row", articles["n_chunks"].cumsum() - articles["n_chunks"])
-    return chunks.astype({"chunk_index": "int64"}), articles.astype({"first_row": "int64", "n_chunks": "int64"})
+    return splits | dict.fromkeys(ood.ids, "ood")

@@ -1,112 +1,201 @@
-"""A folder of the user's own texts: .txt and .md are one article a file, .jsonl is one article a line."""
+"""The user's own texts: a file, or a folder of them. What is read by which ending, and what is passed over."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lvm_core.corpus import Document, Reading, Source, parse_plain
+from lvm_core.corpus import Article, Document, Reading, Source, parse_plain
+from lvm_core.corpus.decode import OPENERS, check_characters, clean_text, read_lines, read_text
+from lvm_core.corpus.fields import Fields, as_label
 from lvm_core.corpus.markdown import parse_markdown
+from lvm_core.corpus.tables import INFO, NULLS, SPLITS, STATE, read_table, require_splits, same_fields, saved_files
 from lvm_core.runtime.errors import LvmError
 
-SUFFIXES = (".jsonl", ".md", ".txt")
+TEXTS: dict[str, Callable[[Document], Article]] = {
+    **dict.fromkeys((".txt", ".text"), parse_plain),
+    **dict.fromkeys((".md", ".markdown"), parse_markdown),
+}
+"""Files that are one article each."""
+
+LINES, TABLES = (".jsonl", ".ndjson"), (".parquet", ".arrow")
+"""Files that are one article a line, or a row."""
+
+SUFFIXES = (*TEXTS, *LINES, *TABLES)
+
+OTHER, HIDDEN, HIDDEN_FOLDERS, CARDS = "files of other kinds", "hidden files", "hidden folders", "dataset cards"
+
+EMPTY = f"put {', '.join(SUFFIXES)} files there (or those of text with {', '.join(OPENERS)})"
 
 
-def read_folder(folder: Path) -> Source:
-    """Every .txt, .md and .jsonl file under a folder, sorted by path; other and hidden files are passed over.
+def kind_of(path: Path) -> str:
+    """The ending of `SUFFIXES` by which a file is read, whatever its case and compression; "" if there is none."""
+    suffix = path.suffix.lower()
+    if suffix in OPENERS:
+        suffix = Path(path.stem).suffix.lower()
+        # published collections of json lines are called so; a plain .json is mostly something else
+        suffix = ".jsonl" if suffix == ".json" else "" if suffix in TABLES else suffix
+    return suffix if suffix in SUFFIXES else ""
 
-    Linked files are read, linked folders are not entered. An article's id is `<folder's name>/<path in it>`, for a
-    line of .jsonl followed by `:<line number>`, or by `:<id>` where the line has one.
+
+def read_folder(place: Path, key: str = "data.train", fields: Fields | None = None) -> Source:
+    """All texts of a folder, sorted by path with numbers in their order; or a file.
+
+    Linked files are read; a linked folder is refused. What is passed over is counted. An article's id is
+    `<folder's name>/<path in it>`, for a line or row followed by `:<its id>` where it has one, else by its number.
     """
+    wanted = fields or Fields()
     # resolve() so that "." and "texts/.." have a name too; only that name, never the machine's path, is stored
-    source = folder.resolve()
-    files = _files(folder)
+    source = place.resolve()
+    files, left_out = ([place], {}) if place.is_file() else _files(place, key)
+    names = {path: source.name if path == place else f"{source.name}/{_inside(path, place)}" for path in files}
+    for path, name in names.items():
+        check_characters(name, f"{path!r}: its name")
     if not files:
-        raise LvmError(f"{folder}: holds no article; put {', '.join(SUFFIXES)} files there (UTF-8)")
+        raise LvmError(f"{place}: holds no article{_but(left_out)}; {EMPTY}")
+    tables = [path for path in files if kind_of(path) in TABLES]
 
     def read(reading: Reading) -> Iterator[Document]:
-        ids = set[str]()
+        for kind, paths in left_out.items():
+            reading.left_out[kind] = len(paths)
+            reading.examples[kind] = _inside(paths[0], place) + (f"; {_endings(paths)}" if kind == OTHER else "")
+        columns, any_read = same_fields(tables, wanted), False
         for path in files:
-            for document in _documents(path, f"{source.name}/{path.relative_to(folder).as_posix()}"):
-                if document.id in ids:
-                    raise LvmError(f"{path}: the id {document.id!r} is there twice; give each article its own id")
-                ids.add(document.id)
+            end = reading.done + (path.stat().st_size if path.is_file() else 0)
+            for document in _documents(path, names[path], wanted, columns, reading):
+                any_read = True
                 yield document
-            reading.done += path.stat().st_size
-        if not ids:
-            raise LvmError(f"{folder}: holds no article; put {', '.join(SUFFIXES)} files there (UTF-8)")
+            reading.done = end
+        if not any_read:
+            nulls = f" ({reading.left_out[NULLS]:,} {NULLS})" if reading.left_out[NULLS] else ""
+            raise LvmError(f"{place}: holds no article{nulls}; {EMPTY}")
 
     return Source(source.name, read, sum(path.stat().st_size for path in files if path.is_file()), source)
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path, key: str) -> tuple[list[Path], dict[str, list[Path]]]:
+    """The files to read, and by kind those that are passed over."""
+
     def fail(error: OSError) -> None:
         raise LvmError(f"{error.filename}: cannot be read ({error.strerror}); make the folder readable")
 
-    found = []
+    found: list[Path] = []
+    left_out: dict[str, list[Path]] = {}
     for directory, subdirectories, names in os.walk(folder, onerror=fail):
+        here = Path(directory)
+        seen: list[Path] = []
+        hidden = [here / name for name in subdirectories if name.startswith(".")]
+        left_out.setdefault(HIDDEN_FOLDERS, []).extend(hidden)
         subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
-        found += [Path(directory, name) for name in names if not name.startswith(".")]
-    texts = [path for path in found if path.suffix.lower() in SUFFIXES and (path.is_symlink() or path.is_file())]
-    return sorted(texts, key=lambda path: path.relative_to(folder).parts)
+        if linked := next((here / name for name in subdirectories if (here / name).is_symlink()), None):
+            raise LvmError(
+                f"{linked}: is a link to a folder, and DVC does not see changes behind it; copy the folder there, or "
+                f"name it itself as {key}"
+            )
+        own = {STATE, INFO} if {STATE, INFO} <= set(names) else {SPLITS} & set(names)
+        rows = saved_files(here) if STATE in own else None
+        if SPLITS in own:
+            require_splits(here)
+        for name in sorted(set(names) - own):
+            path = here / name
+            regular = path.is_symlink() or path.is_file()
+            wanted = kind_of(path) if rows is None else name in rows
+            kind = HIDDEN if name.startswith(".") else "" if wanted and regular else OTHER
+            (left_out.setdefault(kind, []) if kind else seen).append(path)
+        found += seen
+    if any(kind_of(path) in TABLES for path in found):  # what hubs show of a collection is not one of its texts
+        cards = [path for path in found if path.parent == folder and path.name.lower() == "readme.md"]
+        left_out[CARDS], found = cards, [path for path in found if path not in cards]
+    _require_distinct(found)
+    return sorted(found, key=lambda path: _order(path, folder)), {k: sorted(v) for k, v in left_out.items() if v}
 
 
-def _documents(path: Path, name: str) -> Iterator[Document]:
-    _check_characters(name, f"{path!r}: its name")
-    text = read_utf8(path)
-    match path.suffix.lower():
-        case ".jsonl":
-            for number, line in enumerate(text.split("\n"), start=1):
-                if line.strip():
-                    yield _json_document(f"{path}:{number}", name, number, line)
-        case ".md":
-            yield Document(name, path.stem, text, parse_markdown)
-        case _:
-            yield Document(name, path.stem, text, parse_plain)
+def _order(path: Path, folder: Path) -> tuple[Any, ...]:
+    """Sorts paths by their parts with numbers by value: part-2 before part-10."""
+    parts = path.relative_to(folder).parts
+    numbers = [[int(x) if x.isdecimal() else x for x in re.split(r"(\d+)", part)] for part in parts]
+    return numbers, parts
 
 
-def read_utf8(path: Path) -> str:
-    """Text of a UTF-8 file, with or without byte order mark, line ends as in Unix."""
-    if path.exists() and not path.is_file():
-        raise LvmError(f"{path}: is not a regular file; take it away")  # reading a pipe or a device might never end
+def _require_distinct(paths: list[Path]) -> None:
+    """Refuse two paths that are one on a Mac, which keeps é as two characters: they would be one article twice."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        other = seen.setdefault(unicodedata.normalize("NFC", str(path)), path)
+        if other is not path:
+            raise LvmError(f"{path}: its name is there twice, with accents in two spellings of Unicode; remove one")
+
+
+def _inside(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path != folder else path.name
+
+
+def _endings(paths: list[Path]) -> str:
+    """`.pdf 3, .docx 1`: the five most frequent ones."""
+    counts = Counter(path.suffix.lower() or "no ending" for path in paths)
+    return ", ".join(f"{ending} {count}" for ending, count in counts.most_common(5))
+
+
+def _but(left_out: dict[str, list[Path]]) -> str:
+    said = [
+        f"{len(paths)} {kind}" + (f": {_endings(paths)}" if kind == OTHER else "") for kind, paths in left_out.items()
+    ]
+    return f" (but {'; '.join(said)})" if said else ""
+
+
+def _documents(path: Path, name: str, wanted: Fields, columns: Fields, reading: Reading) -> Iterator[Document]:
+    kind = kind_of(path)
+    if kind in TABLES:
+        yield from read_table(path, name, columns, reading)
+    elif kind in LINES:
+        for number, line in read_lines(path, reading):
+            document = _json_document(f"{path}:{number}", name, number, line, wanted)
+            if document:
+                yield document
+            else:
+                reading.leave_out(NULLS, f"{path.name}:{number}")
+    else:
+        yield Document(name, _stem(path), read_text(path), TEXTS[kind])
+
+
+def _stem(path: Path) -> str:
+    return Path(path.stem).stem if path.suffix.lower() in OPENERS else path.stem
+
+
+def _json_document(where: str, name: str, number: int, line: str, wanted: Fields) -> Document | None:
+    """The article of a line; None where its text is null."""
     try:
-        return path.read_bytes().decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    except OSError as error:
-        raise LvmError(f"{path}: cannot be read ({error.strerror}); make it readable or take it away") from error
-    except UnicodeDecodeError as error:
-        raise LvmError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 or take it away") from error
-
-
-def _json_document(where: str, name: str, number: int, line: str) -> Document:
-    try:
-        value = json.loads(line)
+        value = json.loads(line.removeprefix("\ufeff"), object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         raise LvmError(f"{where}: is not valid json ({error}); write one object a line") from error
     if not isinstance(value, dict):
         raise LvmError(f'{where}: must be an object like {{"text": "...", "title": "..."}}')
-    text = _json_field(value, "text", where)
+    fields = wanted.choose(value, where)
+    text = value[fields.text]
     if text is None:
-        raise LvmError(f'{where}: the field "text" is missing; write the article\'s text there')
-    key = _json_field(value, "id", where) or str(number)
-    title = _json_field(value, "title", where) or f"{Path(name).stem} {key}"
-    return Document(f"{name}:{key}", title, text, parse_plain)
+        return None
+    if not isinstance(text, str):
+        raise LvmError(f'{where}: the field "{fields.text}" is {type(text).__name__}, must be a string')
+    check_characters(text, f'{where}: the field "{fields.text}"')
+    key = _label(value, fields.id, where) or str(number)
+    title = _label(value, fields.title, where) or f"{_stem(Path(name))} {key}"
+    return Document(f"{name}:{key}", title, clean_text(text), parse_plain)
 
 
-def _json_field(value: dict[str, Any], field: str, where: str) -> str | None:
-    content = value.get(field)
-    if content is not None and not isinstance(content, str):
-        raise LvmError(f'{where}: the field "{field}" is {type(content).__name__}, must be a string')
-    if content is not None:
-        _check_characters(content, f'{where}: the field "{field}"')
-    return content
+def _label(value: dict[str, Any], field: str | None, where: str) -> str | None:
+    found = value[field] if field else None
+    return None if found is None else as_label(found, f'{where}: the field "{field}"')
 
 
-def _check_characters(text: str, what: str) -> None:
-    """Refuse half characters (lone surrogates), which json and file names can hold and UTF-8 cannot."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise LvmError(f"{what} holds a half character (a lone surrogate); correct it") from None
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A json object whose fields differ: of two of one name Python would keep the last."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a field is there twice")
+    return value

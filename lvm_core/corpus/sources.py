@@ -1,4 +1,4 @@
-"""The source that `data.train` or `data.ood` names."""
+"""Where texts come from, by the name that a parameter gives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from lvm_core.config.params import PARAMS_FILE
 from lvm_core.corpus import Source
-from lvm_core.corpus.folder import read_folder
+from lvm_core.corpus.fields import Fields
+from lvm_core.corpus.folder import SUFFIXES, kind_of, read_folder
 from lvm_core.corpus.sotu import SOTU, read_sotu
 from lvm_core.corpus.wikipedia import WIKIPEDIA, read_wikipedia
 from lvm_core.runtime.errors import LvmError
@@ -16,26 +17,40 @@ from lvm_core.runtime.errors import LvmError
 READERS: dict[str, Callable[[], Source]] = {SOTU: read_sotu, WIKIPEDIA: read_wikipedia}
 """Corpora that `data.train` and `data.ood` may name. A new one is a function that returns a `Source`."""
 
+WATCHED = Path("corpora")
+"""The folder in which DVC sees changes."""
 
-def open_source(value: str, key: str) -> Source:
-    """Read the source that a parameter names: one of `READERS`, or else a folder."""
+
+def open_source(value: str, key: str, fields: Fields | None = None) -> Source:
+    """The source that a parameter names: one of `READERS`, or else a folder or file, whose columns are `fields`."""
     if value in READERS:
         return READERS[value]()
-    if not os.path.isdir(value):  # unlike Path.is_dir, False for any impossible path
-        raise LvmError(
-            f"{PARAMS_FILE}: {key} = {value!r}: neither a corpus ({', '.join(READERS)}) nor an existing folder"
-        )
-    return read_folder(Path(value))
+    where, path = f"{PARAMS_FILE}: {key} = {value!r}", Path(value)
+    is_file = os.path.isfile(value)  # unlike Path.is_file, False for any impossible path
+    if not (is_file or os.path.isdir(value)):
+        raise LvmError(f"{where}: neither a corpus ({', '.join(READERS)}) nor an existing folder or file of texts")
+    _refuse_links(path, where, key)
+    if is_file and not kind_of(path):
+        raise LvmError(f"{where}: is not a file of texts by its ending; these are read: {', '.join(SUFFIXES)}")
+    return read_folder(path, key, fields)
+
+
+def _refuse_links(path: Path, where: str, key: str) -> None:
+    watched, place = Path(os.path.abspath(WATCHED)), Path(os.path.abspath(path))
+    if place.is_relative_to(watched):
+        for part in (place, *place.parents)[: len(place.parts) - len(watched.parts)]:
+            if part.is_symlink() and part.is_dir():
+                raise LvmError(
+                    f"{where}: {part.relative_to(watched.parent)} is a link to a folder, and DVC does not see changes "
+                    f"behind it; copy the folder there, or name it itself as {key}"
+                )
 
 
 def check_distinct(train: Source, ood: Source) -> None:
-    """Make sure that no article is in both sources."""
+    """Make sure that the sources are two; that they share no article is seen while they are read."""
     where = f"{PARAMS_FILE}: data.train and data.ood"
     if train.place and ood.place:
         if train.place.is_relative_to(ood.place) or ood.place.is_relative_to(train.place):
-            raise LvmError(f"{where} are the same folder, or one lies in the other; ood must be another source")
+            raise LvmError(f"{where} are the same folder or file, or one lies in the other; ood must be another source")
     elif train.name == ood.name and train.place is ood.place is None:
         raise LvmError(f"{where} are both {train.name!r}; ood must be another source")
-    shared = {document.id for document in train.documents()} & {document.id for document in ood.documents()}
-    if shared:
-        raise LvmError(f"{where} share article ids, as {min(shared)!r}; rename one of the two folders")

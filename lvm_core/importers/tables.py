@@ -11,7 +11,6 @@ import math
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from lvm_core.importers.arrays import DiskArray, Values, open_npy
 from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import AGAIN, LvmError, open_regular_file, printable, readable
 from lvm_core.runtime.files import write_npy_blocks
-from lvm_core.runtime.readers import require_bounded
+from lvm_core.runtime.readers import readable_table, require_bounded
 from lvm_core.runtime.resume import fingerprint
 
 if TYPE_CHECKING:
@@ -168,23 +167,11 @@ def _number(value: str) -> int | str:
         return value
 
 
-@contextmanager
-def _readable_parquet(path: Path) -> Iterator[None]:
-    """Turn what pyarrow raises at a damaged file into an LvmError."""
-    import pyarrow as pa
-
-    with readable(str(path)):
-        try:
-            yield
-        except pa.ArrowException as error:
-            raise ValueError(str(error)) from error
-
-
 def _open_parquet(path: Path) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
     open_regular_file(path).close()  # says plainly if it is not there
-    with _readable_parquet(path):
+    with readable_table(path):
         require_bounded(path, AGAIN)
         # Without read-ahead, and through a small buffer: else a whole group of rows is in memory, often the whole file.
         file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=2**20)
@@ -197,7 +184,7 @@ def _open_parquet(path: Path) -> pq.ParquetFile:
 def _read_parquet_ids(path: Path) -> dict[str, Values]:
     file = _open_parquet(path)
     chosen = _choose(file.schema_arrow.names, str(path))
-    with _readable_parquet(path):
+    with readable_table(path):
         table = file.read(columns=list(chosen.values()))
         columns = {member: _values(table.column(name), member, f"{path}: {name}") for member, name in chosen.items()}
     return columns
@@ -248,7 +235,7 @@ def _blocks(file: pq.ParquetFile, path: Path, column: str) -> Iterator[np.ndarra
     progress = Progress(f"import: unpack {where}", rows, "rows")
     batches = file.iter_batches(BATCH, columns=[column])
     while True:
-        with _readable_parquet(path):
+        with readable_table(path):
             batch = next(batches, None)
         if batch is None:
             break

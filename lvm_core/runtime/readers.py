@@ -7,6 +7,8 @@ import json
 import math
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -157,6 +159,18 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> pd.DataF
         return frame
     except (*READ_ERRORS, pa.ArrowException) as error:
         raise LvmError(f"{path}: is not a complete parquet file ({printable(error)}); {REMAKE}") from error
+
+
+@contextmanager
+def readable_table(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises at a damaged file into an LvmError."""
+    import pyarrow as pa
+
+    with readable(str(path)):
+        try:
+            yield
+        except pa.ArrowException as error:
+            raise ValueError(str(error)) from error
 
 
 def require_bounded(path: str | Path, remedy: str = REMAKE) -> None:

@@ -21,6 +21,7 @@ from lvm_core.config.params import read_params
 from lvm_core.config.recipe import read_recipe, write_recipe
 from lvm_core.config.resolve import resolve_recipes
 from lvm_core.corpus.build import chunk_source
+from lvm_core.corpus.chunked import ChunkedSource
 from lvm_core.corpus.folder import read_folder
 from lvm_core.curriculum.phases import read_rules
 from lvm_core.models import build_model, count_parameters
@@ -181,7 +182,8 @@ def _corpus(folder: Path) -> None:
 
 def _read_corpus(folder: Path) -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text())["corpus"]
-    chunk_source(read_folder(folder / "texts"), CorpusParams.model_validate(values), None)
+    for _ in chunk_source(read_folder(folder / "texts"), CorpusParams.model_validate(values), ChunkedSource("texts")):
+        pass
 
 
 def _import(form: str) -> Callable[[Path], None]:
