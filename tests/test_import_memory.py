@@ -20,10 +20,10 @@ from tests.processes import finish, fork, stage_code
 
 pytestmark = pytest.mark.xdist_group("forked")
 
-IMPORT = """
+STAGE = """
 import re, runpy, sys
-sys.argv = ["stages.import_vectors"]
-runpy.run_module("stages.import_vectors", run_name="__main__")
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__")
 # not ru_maxrss, which counts what the parent had in memory when it forked
 print("peak MB", int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024)
 """
@@ -41,7 +41,7 @@ def test_peak_memory_of_an_import(tmp_path, windows, compression, limit):
     write_windows(tmp_path / "w.npz", windows, compression)
     set_data(tmp_path, "w.npz", None)
     size = windows * 6 * DIMENSION * 4 / 2**20
-    peak = peak_of_import(tmp_path)
+    peak = peak_of_stage("stages.import_vectors", tmp_path)
     for path in (tmp_path / "w.npz", tmp_path / "data/imported/vectors.npy"):
         path.unlink(missing_ok=True)
     print(f"{size:.0f} MB of vectors, peak {peak:.0f} MB")
@@ -63,7 +63,7 @@ def test_a_table_of_one_group_of_rows_is_not_read_as_a_whole(tmp_path):
     """Measured: 0.2, 0.4, 0.9, 1.5 GB take 450, 460, 440, 530 MB."""
     size = write_table(tmp_path / "t.parquet", 250_000)
     set_data(tmp_path, "t.parquet", None)
-    peak = peak_of_import(tmp_path)
+    peak = peak_of_stage("stages.import_vectors", tmp_path)
     for path in (tmp_path / "t.parquet", tmp_path / "data/imported/vectors.npy"):
         path.unlink()
     print(f"{size} MB of vectors, peak {peak:.0f} MB")
@@ -80,10 +80,10 @@ def test_the_library_that_reads_tables_never_has_one_group_of_rows_in_memory(tmp
     assert peak < size / 2
 
 
-def peak_of_import(folder: Path) -> float:
-    """MB in memory at the most while the stage ran in a folder."""
+def peak_of_stage(stage: str, folder: Path) -> float:
+    """MB in memory at the most while a stage ran in a folder."""
     done = subprocess.run(
-        [sys.executable, "-c", IMPORT],
+        [sys.executable, "-c", STAGE, stage],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -106,9 +106,8 @@ def _with_progress(source: Source, result: ChunkedSource, train: ChunkedSource |
     for document in source.checked(result.reading, result.id_keys, train.id_keys if train else ()):
         characters += len(document.raw)
         if characters > SLACK + GROWTH * source.size:
-            raise LvmError(
-                f"{source.place or source.name}: its {source.size:,} bytes hold more than {characters:,} of text; {AGAIN}"
-            )
+            place = source.place or source.name
+            raise LvmError(f"{place}: its {source.size:,} bytes hold more than {characters:,} of text; {AGAIN}")
         yield document
         progress.update(result.reading.done // megabytes - progress.done)
     progress.update(progress.total - progress.done)
