@@ -152,7 +152,7 @@ def test_endings_in_any_case_and_what_is_passed_over_is_counted(tmp_path: Path) 
 
 
 def test_numbers_in_names_are_in_their_order(tmp_path: Path) -> None:
-    names = ["part-1.txt", "part-2.txt", "part-10.txt", "part-010/a.txt"]
+    names = ["part-1.txt", "part-2.txt", "part-010/a.txt", "part-10.txt"]
     for name in names:
         write(tmp_path / name, "x")
     assert [document.id.partition("/")[2] for document in read(tmp_path)[0]] == names
@@ -283,8 +283,9 @@ def test_a_damaged_table_is_one_line(tmp_path: Path) -> None:
         refused(path, "a.parquet")
 
 
-def test_a_long_text_repeated_is_in_memory_once(tmp_path: Path) -> None:
-    write_rows(tmp_path / "a.parquet", text=pa.DictionaryArray.from_arrays([0] * 4000, ["x" * 10**6]))
+def test_a_long_text_repeated_is_in_memory_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lvm_core.corpus.build.SLACK", 0)
+    write_rows(tmp_path / "a.parquet", text=pa.DictionaryArray.from_arrays([0] * 4000, ["word " * 2000]))
     assert (tmp_path / "a.parquet").stat().st_size < 10**5
     source = open_source(str(tmp_path / "a.parquet"), "data.train")
     assert len({id(document.raw) for document in source.read(Reading())}) == 1
@@ -353,8 +354,8 @@ def test_the_form_for_files_is_arrow_too(tmp_path: Path) -> None:
         lambda text: unicodedata.normalize("NFD", text),
         lambda text: text.replace("corner", "cor\u00adner"),
         lambda text: text.replace("street", "str\u200beet").replace("stands", "\u2060sta\u200dnds"),
-        lambda text: text.upper().replace(".", "\ufe0f!"),
-        lambda text: unicodedata.normalize("NFD", text.upper()),
+        lambda text: text.title().replace(".", "\ufe0f!"),
+        lambda text: unicodedata.normalize("NFD", text.title()),
     ],
 )
 def test_the_same_article_is_noticed_however_it_is_spelled(tmp_path: Path, spelled: Callable[[str], str]) -> None:
