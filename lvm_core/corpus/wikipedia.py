@@ -1,170 +1,201 @@
-"""Articles of a dump of Wikipedia."""
+"""Articles of a dump of Wikipedia, or of another wiki that runs on MediaWiki."""
 
 from __future__ import annotations
 
 import bz2
+import gzip
+import io
 import re
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from lvm_core.corpus import Article, Document, Source, keep_prose
+from lvm_core.corpus import Document, Reading, Source
 from lvm_core.corpus.packages import package_files
+from lvm_core.corpus.wikitext import hidden_links, parse_wikipedia
 from lvm_core.runtime.errors import LvmError
 
 WIKIPEDIA = "wikipedia"
 
 DUMP = "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
 
-# Sections of lists and citations: left out with everything below them.
-_TAIL_SECTION = re.compile(
-    r"external links|see also|further reading|gallery|publications|filmography|discography|works cited|citations"
-    r"|(?:(?:general|selected|primary|secondary|explanatory|and|notes|footnotes|references|bibliography|sources) ?)+",
-    re.IGNORECASE,
+_DUMP_NAME = re.compile(r"(?P<stem>.+)\.xml(?P<pages>-p\d+p\d+)?(?:\.(?:bz2|gz|zst))?", re.IGNORECASE)
+
+_WANTED = "bring a dump of the kind pages-articles, as .xml, .xml.bz2, .xml.gz or .xml.zst"
+
+LARGEST_PAGE = 1 << 28
+"""Bytes of XML that one page may have; MediaWiki's own limit is 2 MiB of text."""
+
+MOST_STEPS = 20_000_000
+"""Brackets left open times characters. The parser tries each again to the end of the page: up to a few seconds."""
+
+_HIDDEN_SPACES = ("6", "14", "-2")
+"""Keys of the namespaces of files, categories and media, which each wiki calls by names of its own."""
+
+_REDIRECT = re.compile(r"\s*#redirect\b", re.IGNORECASE)
+
+# Elements with an end tag of their own; those that a page need not close are not counted.
+_OPEN_TAG, _CLOSED_TAG = (
+    re.compile(rf"<{mark}(?!br|hr|li|p\b|d[td]|t[rdh])[a-z]", re.IGNORECASE) for mark in ("", "/")
 )
 
-_HIDDEN_TAG = re.compile(
-    "ref|references|table|gallery|math|chem|score|timeline|imagemap|syntaxhighlight|source|code|pre|hiero|style"
-)
 
-_HIDDEN_LINKS = re.compile(r"\s*:?\s*(file|image|category|media|wikt|wiktionary|[a-z]{2,3})\s*:", re.IGNORECASE)
-
-# Marks put into the text while it is flattened; neither occurs in XML text.
-_LIST, _HEADING = "\x02", "\x01"
-
-# A list item, anything with markup left in it, the line that opens a disambiguation list.
-_WIKI_BOILERPLATE = re.compile(
-    rf"^{_LIST}|\[\[|\]\]|\{{\{{|\}}\}}|\{{\||\|\}}|^\||==|</?\w+[^>]*>|\|thumb|may (also )?refer to:?$", re.IGNORECASE
-)
-
-_TEMPLATE_TEXT: dict[str, Callable[[list[str]], str]] = {
-    **dict.fromkeys(
-        ("nowrap", "nobreak", "angle bracket", "quote", "quotation", "blockquote"), lambda args: args[0] if args else ""
-    ),
-    **dict.fromkeys(("convert", "cvt"), lambda args: " ".join(args[:2])),
-    **dict.fromkeys(("circa", "c."), lambda args: " ".join(["c.", *args[:1]])),
-    **dict.fromkeys(("snd", "spaced ndash"), lambda args: " – "),
-    "lang": lambda args: args[1] if len(args) > 1 else "",
-    "transl": lambda args: args[-1] if args else "",
-    "ndash": lambda args: "–",
-    "mdash": lambda args: "—",
-}
-"""Inline templates whose arguments are part of the sentence; every other template is left out."""
+def is_dump(path: Path) -> bool:
+    """Whether a file has the name of a dump: `.xml`, also with `-p1p41242` after it, and `.bz2`, `.gz` or `.zst`."""
+    return _DUMP_NAME.fullmatch(path.name) is not None
 
 
 def read_wikipedia() -> Source:
-    """The articles of the dump: namespace 0, no redirects, in the dump's order."""
+    """The articles of the dump that the package gensim brings."""
     path = package_files("gensim", "4.4.0", "gensim/test/test_data", DUMP)[0]
-    size = path.stat().st_size
-    try:
-        documents = [
-            Document(f"{WIKIPEDIA}/{page}", title, text, parse_wikipedia) for page, title, text in _pages(path)
-        ]
-    except (OSError, EOFError, ElementTree.ParseError) as error:
-        raise LvmError(
-            f"gensim's {DUMP} is damaged ({error}); run `pip install --force-reinstall --no-deps gensim==4.4.0`"
-        ) from error
-    return Source(WIKIPEDIA, lambda reading: iter(documents), size)
+
+    def read(reading: Reading) -> Iterator[Document]:
+        try:
+            yield from _documents(path, WIKIPEDIA, reading)
+        except LvmError as error:
+            remedy = "run `pip install --force-reinstall --no-deps gensim==4.4.0`"
+            raise LvmError(f"gensim's {DUMP} is damaged ({error}); {remedy}") from error
+
+    return Source(WIKIPEDIA, read, path.stat().st_size)
 
 
-def _pages(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Page id, title and wikitext of every article; each page is freed before the next one is read."""
-    with bz2.open(path) as file:
-        for _, element in ElementTree.iterparse(file):
-            if element.tag.rpartition("}")[2] != "page":
-                continue
-            if element.findtext("{*}ns") == "0" and element.find("{*}redirect") is None:
-                text = element.findtext("{*}revision/{*}text") or ""
-                yield element.findtext("{*}id") or "", element.findtext("{*}title") or "", text
-            element.clear()
+def read_dump(path: Path) -> Source:
+    """The articles of a dump of the kind pages-articles, one at a time, in the dump's order.
 
-
-def parse_wikipedia(document: Document) -> Article:
-    """Wikitext to paragraphs: no templates, tables, references, files, categories, headings or tail sections.
-
-    Left out and counted as boilerplate: list items, and paragraphs in which markup is left.
+    Articles are the pages of namespace 0 in wikitext that are no redirects; their ids are `<file's name without
+    .xml.bz2>/<page id>`, of a page without an id its title. Of several revisions the newest is read. What is left out
+    is counted.
     """
-    import mwparserfromhell
+    if not path.is_file():
+        raise LvmError(f"{path}: is not a regular file; name a dump, as enwiki-latest-pages-articles.xml.bz2")
+    found = _DUMP_NAME.fullmatch(path.name)
+    name = found["stem"] + (found["pages"] or "") if found else path.stem
+    name = name.encode("utf-8", "replace").decode()  # a file name may hold what UTF-8 cannot
 
-    return keep_prose(document, _paragraphs(_flatten(mwparserfromhell.parse(document.raw))), _WIKI_BOILERPLATE)
+    def read(reading: Reading) -> Iterator[Document]:
+        empty = True
+        for document in _documents(path, name, reading):
+            empty = False
+            yield document
+        if empty:
+            kinds = ", ".join(f"{number} {kind}" for kind, number in reading.left_out.items()) or "no page"
+            raise LvmError(f"{path}: holds no article ({kinds}); bring a dump of the kind pages-articles")
 
-
-def _flatten(code: Any) -> str:
-    """The visible text of parsed wikitext, with list items and headings marked."""
-    return "".join(_node_text(node) for node in code.nodes)
-
-
-def _node_text(node: Any) -> str:
-    from mwparserfromhell import nodes
-
-    match node:
-        case nodes.Text():
-            return str(node.value)
-        case nodes.HTMLEntity():
-            return str(node.normalize())
-        case nodes.Wikilink():
-            return "" if _HIDDEN_LINKS.match(str(node.title)) else _flatten(node.text or node.title)
-        case nodes.ExternalLink():
-            return _flatten(node.title) if node.title else ""
-        case nodes.Heading():
-            return f"\n\n{_HEADING}{node.level}{_flatten(node.title).strip()}\n\n"
-        case nodes.Template():
-            return _template_text(node)
-        case nodes.Tag():
-            return _tag_text(node)
-    return ""  # comments, arguments
+    return Source(name, read, path.stat().st_size, path.resolve())
 
 
-def _tag_text(tag: Any) -> str:
-    name = str(tag.tag).strip().lower()
-    if _HIDDEN_TAG.fullmatch(name):
-        return ""
-    if name in {"li", "dt", "dd"} and tag.wiki_markup:
-        return _LIST
-    if name in {"br", "hr"}:
-        return " "
-    return _flatten(tag.contents) if tag.contents else ""
-
-
-def _template_text(template: Any) -> str:
-    name = str(template.name).strip().lower()
-    to_text = _TEMPLATE_TEXT.get("lang" if name.startswith("lang-") else name)
-    if to_text is None:
-        return ""
-    arguments = [_flatten(argument.value).strip() for argument in template.params if not argument.showkey]
-    return to_text(["", *arguments] if name.startswith("lang-") else arguments)
-
-
-def _paragraphs(text: str) -> Iterator[str]:
-    """Paragraphs of flattened wikitext; list items stand alone and keep their mark; tail sections are skipped."""
-    skipping = 0  # level of the tail section that we are in
-    for block in re.split(r"\n\s*\n", text):
-        block = block.strip("\n ")
-        if block.startswith(_HEADING):
-            level, title = int(block[1]), block[2:].strip()
-            if not skipping or level <= skipping:
-                skipping = level if _TAIL_SECTION.fullmatch(title) else 0
-        elif not skipping:
-            yield from map(_tidy, _join_lines(block))
-
-
-def _join_lines(block: str) -> Iterator[str]:
-    """Lines of one paragraph joined, list items apart."""
-    prose: list[str] = []
-    for line in block.split("\n"):
-        if line.startswith(_LIST):
-            yield line
+def _documents(path: Path, name: str, reading: Reading) -> Iterator[Document]:
+    """Every article; counts what is left out."""
+    spaces, parse = set[str](), parse_wikipedia
+    for element in _elements(path, reading):
+        if _kind(element) == "siteinfo":
+            found = [(space.get("key"), space.text) for space in element.iterfind("{*}namespaces/{*}namespace")]
+            spaces = {text.casefold() for _, text in found if text}
+            parse = partial(
+                parse_wikipedia, hidden=hidden_links(text for key, text in found if key in _HIDDEN_SPACES and text)
+            )
         else:
-            prose.append(line)
-    yield " ".join(prose)
+            title = element.findtext("{*}title") or ""
+            text = element.findtext("{*}revision/{*}text") or ""
+            if kind := _left_out(element, title, text, spaces):
+                reading.leave_out(kind, title)
+            else:
+                page = element.findtext("{*}id") or title
+                yield Document(f"{name}/{page}", title or page, text, parse)
 
 
-def _tidy(text: str) -> str:
-    """Take out stray quote marks of italics, and close the holes that removed templates and formulas leave."""
-    text = " ".join(re.sub(r"'{2,}", "", text).split())
-    text = re.sub(r"\(\s*[;,:]*\s+|\(\s*[;,:]+", "(", text)
-    text = re.sub(r"\s*[;,]\s*\)|\s+\)", ")", text)
-    text = re.sub(r"\s*(\(\s*\)|\[\s*\])", "", text)
-    text = re.sub(r"\s+([,.;:!?])(?=\s|$)", r"\1", text)
-    return re.sub(r",(\s*,)+", ",", text)
+def _left_out(page: ElementTree.Element, title: str, text: str, spaces: set[str]) -> str:
+    """What a page that is no article is counted as; empty for an article."""
+    # old dumps have no <ns>, no <redirect>, no <model>
+    space = page.findtext("{*}ns") or ("other" if title.partition(":")[0].casefold() in spaces else "0")
+    if space.strip() != "0":
+        return "pages of other namespaces"
+    if page.find("{*}redirect") is not None or _REDIRECT.match(text):
+        return "redirects"
+    if page.findtext("{*}revision/{*}model", "wikitext") != "wikitext":
+        return "pages that are not wikitext"
+    if not text.strip():
+        return "pages without text"
+    return "pages with too many open brackets" if _open_brackets(text) * len(text) > MOST_STEPS else ""
+
+
+def _open_brackets(text: str) -> int:
+    """About how many brackets, comments and tags have no end."""
+    pairs = (("[", "]"), ("{", "}"), ("<", ">"), ("<!--", "-->"))
+    missing = [text.count(opened) - text.count(closed) for opened, closed in pairs]
+    missing.append(len(_OPEN_TAG.findall(text)) - len(_CLOSED_TAG.findall(text)) - text.count("/>"))
+    return sum(max(number, 0) for number in missing)
+
+
+def _elements(path: Path, reading: Reading) -> Iterator[ElementTree.Element]:
+    """What describes the wiki, and each page, complete; a page is freed before the next one."""
+    root = page = None
+    for event, element in _events(path, reading):
+        kind = _kind(element)
+        if root is None:
+            root = element
+            if kind != "mediawiki":
+                raise LvmError(f"{path}: is XML, but no dump of a wiki (its root is {element.tag!r}); {_WANTED}")
+        if event == "start":
+            page = element if kind == "page" else page
+        elif kind == "revision" and page is not None:
+            _keep_newest(page, reading)
+        elif kind in {"siteinfo", "page"}:
+            yield element
+            root.clear()
+
+
+def _events(path: Path, reading: Reading) -> Iterator[tuple[str, ElementTree.Element]]:
+    """Starts and ends of the elements of a file; counts the bytes of the file."""
+    before, held, inside = reading.done, 0, False
+    try:
+        with open(path, "rb") as raw, _decompressed(raw) as file:
+            parser: Any = ElementTree.XMLPullParser(("start", "end"))
+            while block := file.read(1 << 16):
+                parser.feed(block)
+                reading.done, held = before + raw.tell(), held + len(block)
+                for event, element in parser.read_events():
+                    inside = True
+                    yield event, element
+                    if event == "end" and _kind(element) in {"page", "revision"}:
+                        held = 0
+                if held > LARGEST_PAGE:
+                    raise LvmError(f"{path}: has {held >> 20} MiB of XML without the end of a page; {_WANTED}")
+            parser.close()
+    except ElementTree.ParseError as error:
+        if not inside:
+            raise LvmError(f"{path}: is not XML ({error}); {_WANTED}") from error
+        raise LvmError(f"{path}: is cut short or damaged ({error}); download it again") from error
+    except (OSError, EOFError, ValueError, LookupError, zlib.error) as error:
+        raise LvmError(f"{path}: cannot be read ({error}); make it readable, or download it again") from error
+
+
+def _kind(element: ElementTree.Element) -> str:
+    """An element's name without its namespace, which names the version of the schema."""
+    return element.tag.rpartition("}")[2]
+
+
+def _keep_newest(page: ElementTree.Element, reading: Reading) -> None:
+    """Take all revisions but the newest out of a page."""
+    revisions = page.findall("{*}revision")
+    revisions.sort(key=lambda revision: revision.findtext("{*}timestamp") or "")
+    for revision in revisions[:-1]:
+        page.remove(revision)
+        reading.leave_out("earlier revisions", page.findtext("{*}title") or "")
+
+
+def _decompressed(raw: io.BufferedReader) -> Any:
+    """The XML of an open file. Its first bytes say how it is compressed: a browser may unpack and keep the name."""
+    start = raw.peek(4)
+    if start.startswith(b"BZh"):
+        return bz2.open(raw)
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.open(raw)
+    if start.startswith(b"\x28\xb5\x2f\xfd"):
+        import pyarrow as pa
+
+        return pa.CompressedInputStream(pa.PythonFile(raw), "zstd")
+    return raw
