@@ -182,7 +182,8 @@ class _Prose:
         from markdown_it.rules_block.html_block import HTML_SEQUENCES
 
         for opening, closing, _ in HTML_SEQUENCES[:5]:  # those that a blank line does not end
-            if opening.search(content) and not closing.search(content):
+            within = content.split("\n\n")[0] if closing.pattern == ">" else content  # a declaration has none
+            if opening.search(content) and not closing.search(within):
                 self.read(_OPENING.sub("&lt;", content))
                 return
         parser = _Html(self.left_out)
