@@ -26,14 +26,20 @@ def main() -> None:
 
     named = {"train": data.train} | ({"ood": data.ood} if data.ood else {})
     identities = {origin: file_identities(value, f"data.{origin}") for origin, value in named.items()}
-    key = fingerprint(identities, source_sha256())
+    columns = (data.text_column, data.id_column, data.title_column, data.vector_column)
+    key = fingerprint(identities, columns, source_sha256())
     with progress_folder("import_vectors", key, keep_after_error=False) as work:
-        opened = open_sources(named, work)
-        sources = {origin: read_rows(files, Path(named[origin]).stem, origin, work) for origin, files in opened.items()}
+        opened = open_sources(named, data, work)
+        sources = {
+            origin: read_rows(source, Path(named[origin]).stem, origin, work) for origin, source in opened.items()
+        }
         with atomic_directory(DIRECTORY) as directory:
             info = write_import(sources, data.encoder or "", work, directory)
     for origin, counts in info.sources.items():
-        print(f"import {origin}: " + ", ".join(f"{name} {value}" for name, value in counts.items()), flush=True)
+        left_out, examples = counts["left_out"], counts["examples"]
+        said = [f"{name} {value}" for name, value in counts.items() if name not in ("left_out", "examples")]
+        said += [f"left out {number} {kind} (first: {examples[kind]})" for kind, number in left_out.items()]
+        print(f"import {origin}: {', '.join(said)}", flush=True)
 
 
 if __name__ == "__main__":

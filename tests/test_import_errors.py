@@ -95,8 +95,8 @@ MEMBERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("x.npz: article_ids", "row 9", "-1 is negative"),
     ),
     "beyond int64": (
-        BANK | {"article_indices": changed(DATA.article.astype(np.uint64), 5, 2**63)},
-        ("x.npz: article_indices", "row 5", "9223372036854775808 exceeds"),
+        BANK | {"chunk_indices": changed(DATA.chunk.astype(np.uint64), 5, 2**63)},
+        ("x.npz: chunk_indices", "row 5", "9223372036854775808 exceeds"),
     ),
     "beyond int64, object": (
         WINDOWS | {"target_indices": objects(*[2**70] * 100)},
@@ -104,7 +104,7 @@ MEMBERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "fractions as ids": (
         BANK | {"chunk_indices": DATA.chunk + 0.5},
-        ("x.npz: chunk_indices", "float64", "whole numbers"),
+        ("x.npz: chunk_indices", "row 0", "0.5 is not a whole number"),
     ),
     "texts as positions": (BANK | {"chunk_indices": DATA.chunk.astype(str)}, ("x.npz: chunk_indices", "whole numbers")),
     "empty id": (

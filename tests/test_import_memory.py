@@ -73,7 +73,7 @@ def test_a_table_of_one_group_of_rows_is_not_read_as_a_whole(tmp_path):
 def test_the_library_that_reads_tables_never_has_one_group_of_rows_in_memory(tmp_path):
     size = write_table(tmp_path / "t.parquet", 20_000)
     set_data(tmp_path, "t.parquet", None)
-    small_parts = "import lvm_core.importers.tables as tables, pyarrow; tables.BATCH = 512; "
+    small_parts = "import lvm_core.importers.parquet as parquet, pyarrow; parquet.BATCH = 512; "
     code = small_parts + stage_code(["stages.import_vectors"]) + "; print(pyarrow.default_memory_pool().max_memory())"
     peak = int(finish(fork(code, tmp_path)).splitlines()[-1]) / 2**20
     print(f"{size} MB of vectors, peak {peak:.0f} MB")

@@ -53,11 +53,13 @@ class DiskArray:
         where: file and array, for messages.
         shape: [N, ...].
         dtype: of what is read, in native byte order.
+        documents: [rows of a table] int64, where in the array the first vector of each is; None of other files.
     """
 
     def __init__(self, file: BinaryIO, offset: int, header: Header, where: str) -> None:
         """Map the array whose data begin at `offset` of an open file, which may be closed afterwards."""
         self.where, self.shape, self.dtype = where, header.shape, header.dtype.newbyteorder("=")
+        self.documents: np.ndarray | None = None
         self._is_fortran, self._touched = header.is_fortran and len(header.shape) > 1, 0
         order: Any = "F" if self._is_fortran else "C"
         with readable(where):
@@ -66,6 +68,13 @@ class DiskArray:
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    def place(self, row: int) -> str:
+        """Where the file has a row of the array, for messages."""
+        if self.documents is None:
+            return f"row {row}"
+        document = int(np.searchsorted(self.documents, row, side="right")) - 1
+        return f"row {document}, sentence {row - self.documents[document]}"
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Copy of the rows `start:stop` (as a slice), [rows, ...]."""

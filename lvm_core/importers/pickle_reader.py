@@ -19,10 +19,19 @@ import pickletools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, BinaryIO, ClassVar, NoReturn
+from uuid import UUID
 
 import numpy as np
 
-from lvm_core.importers.pickle_types import ADMITTED, Global, PickledArray, PickledDtype, Refused
+from lvm_core.importers.pickle_types import (
+    ADMITTED,
+    UUID_CLASS,
+    Global,
+    PickledArray,
+    PickledDtype,
+    PickledUuid,
+    Refused,
+)
 from lvm_core.runtime.errors import AGAIN, READ_ERRORS, LvmError, printable
 
 MAX_DEPTH = 64
@@ -79,9 +88,15 @@ class _Reader(_PythonUnpickler):
             raise ValueError("a call of something that is no function")
         self.append(function.make(*arguments))
 
+    def load_newobj(self) -> None:
+        arguments, found = self.stack.pop(), self.stack.pop()
+        if found is not UUID_CLASS or arguments != ():
+            raise Refused("uses the pickle operation NEWOBJ")
+        self.append(PickledUuid())
+
     def load_build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
-        if type(target) not in (PickledArray, PickledDtype):
+        if type(target) not in (PickledArray, PickledDtype, PickledUuid):
             raise ValueError("a state for something that has none")
         target.set_state(state)
 
@@ -125,6 +140,7 @@ def _dispatch() -> dict[int, Callable[[Any], None]]:
         "INST": _Reader.load_inst,
         "REDUCE": _Reader.load_reduce,
         "BUILD": _Reader.load_build,
+        "NEWOBJ": _Reader.load_newobj,
         "SHORT_BINUNICODE": partial(_Reader.load_text, width=1),
         "BINUNICODE": partial(_Reader.load_text, width=4),
         "BINUNICODE8": partial(_Reader.load_text, width=8),
@@ -157,8 +173,10 @@ class _Values:
 
     def settle(self, item: Any, room: int = MAX_DEPTH) -> tuple[Any, int]:
         """The value for `item`, and the number of levels in it, at most `room`."""
-        if type(item) in _LEAVES or isinstance(item, np.generic):
+        if type(item) in _LEAVES or type(item) is bytes or isinstance(item, np.generic):
             return item, 0
+        if type(item) is PickledUuid and item.number is not None:
+            return str(UUID(int=item.number)), 0
         if type(item) is PickledDtype:
             return np.dtype(object) if item.plain is None else item.plain, 0
         if type(item) not in (dict, list, tuple, PickledArray):

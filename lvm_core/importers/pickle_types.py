@@ -97,6 +97,22 @@ class PickledArray:
         self.shape = shape
 
 
+class PickledUuid:
+    """Stands for a uuid.UUID: `number` is its 128 bits."""
+
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def set_state(self, state: Any) -> None:
+        """Take a dict with `int`."""
+        number = state.get("int") if type(state) is dict else None
+        if type(number) is not int or not 0 <= number < 2**128 or self.number is not None:
+            raise ValueError("a UUID with a state that Python does not write")
+        self.number = number
+
+
 class Global(NamedTuple):
     """What the stream gets for the dotted name of a class or function: `make`, which only the reader can call."""
 
@@ -142,13 +158,16 @@ def _complex(real: Any, imaginary: Any) -> complex:
 
 
 def _not_callable(*_: Any) -> NoReturn:
-    raise ValueError("a call of numpy.ndarray, which numpy does not write")
+    raise ValueError("a call of numpy.ndarray or uuid.UUID, which nobody writes")
 
 
 _NDARRAY = Global("numpy.ndarray", _not_callable)
 
+UUID_CLASS = Global("uuid.UUID", _not_callable)
+
 ADMITTED: dict[str, Global] = {
     "numpy.ndarray": _NDARRAY,
+    "uuid.UUID": UUID_CLASS,
     **{
         name: Global(name, make)
         for names, make in (

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from lvm_core.config.params import PARAMS_FILE
+from lvm_core.config.data import DataParams
 from lvm_core.importers.arrays import DiskArray
+from lvm_core.importers.bank_rows import RENUMBER, SourceRows, bank_rows, files_of_articles, row_name, row_numbers
 from lvm_core.importers.fold import FoldConflict, Folded, fold_windows, separate_windows
 from lvm_core.importers.forms import VectorFile, open_vector_file
+from lvm_core.importers.paths import LeftOut, find_vectors
 from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.resume import saved_array
 from lvm_core.windows import CONTEXT
-
-SUFFIXES = (".npz", ".npy", ".parquet")
 
 SMALLEST_NORM = 1e-6
 """Shorter rows have no direction."""
@@ -32,94 +33,51 @@ BLOCK_BYTES = 32 * 2**20
 """Read at a time, and work lost at most when the import is interrupted."""
 
 
-@dataclass(frozen=True)
-class SourceRows:
-    """What a source gives to the bank, row by row in the bank's order."""
+class Opened(NamedTuple):
+    """The open files of a source."""
 
-    name: str
-    """Of the source: the file's or folder's name without its suffix."""
-    form: str
-    """`windows`, `windows without ids` or `bank`."""
-    arrays: list[DiskArray]
-    """Where vectors are."""
-    array: np.ndarray
-    """[R] int64, which of them holds the row."""
-    row: np.ndarray
-    """[R] int64, its number in that array (of the array's last axis)."""
-    digest: np.ndarray
-    """[R] uint64 of the row's bytes."""
-    piece: np.ndarray
-    """[R] int64, number of the article."""
-    chunk_index: np.ndarray
-    """[R] int64, position in the article (`fold.Folded`)."""
-    article_id: np.ndarray
-    """[P] str, unique."""
-    group: np.ndarray
-    """[P] str: articles of a group must come into one split."""
-    texts: np.ndarray | None
-    """[R] str, or None."""
-    counts: dict[str, int]
-    """What was read, dropped and changed."""
-
-    def where(self, row: int) -> str:
-        """The file's name for a row of the bank."""
-        return _name(self.arrays[self.array[row]], int(self.row[row]))
+    files: list[VectorFile]
+    left_out: LeftOut
 
 
-def _name(array: DiskArray, number: int) -> str:
-    """The file's name for a row of an array's last axis."""
-    if len(array.shape) == 2:
-        return f"{array.where} row {number}"
-    return f"{array.where} row {number // CONTEXT}, position {number % CONTEXT}"
-
-
-def vector_paths(value: str, key: str) -> list[Path]:
-    """The vector files that a parameter names: one, or all in a folder, by name."""
-    path = Path(value)
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise LvmError(f"{PARAMS_FILE}: {key} = {value!r}: no such file or folder of vectors")
-    files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
-    ids = {file.with_suffix(".parquet") for file in files if file.suffix == ".npy"}
-    chosen = [file for file in files if file not in ids]
-    if not chosen:
-        raise LvmError(f"{PARAMS_FILE}: {key} = {value!r}: the folder holds no {', '.join(SUFFIXES)} file")
-    return chosen
-
-
-def open_sources(named: Mapping[str, str], work: Path) -> dict[str, list[VectorFile]]:
+def open_sources(named: Mapping[str, str], data: DataParams, work: Path) -> dict[str, Opened]:
     """Open the files that data.train and data.ood name, by `train` and `ood`; `work` is for unpacked arrays.
 
     Raises:
         LvmError: a file is damaged or lacks something, or the files do not fit together (names file and member).
     """
-    opened: dict[str, list[VectorFile]] = {}
+    opened: dict[str, Opened] = {}
     for origin, value in named.items():
-        files = opened[origin] = [open_vector_file(path, work) for path in vector_paths(value, f"data.{origin}")]
+        found = find_vectors(value, f"data.{origin}")
+        files = [open_vector_file(path, name, data, work, found.left_out) for name, path in found.files.items()]
+        opened[origin] = Opened(files, found.left_out)
         for file in files:
             if file.form != files[0].form:
                 there = f"{files[0].path} {files[0].form}; the files of a folder must be of one form"
                 raise LvmError(f"{file.path}: holds {file.form}, {there}")
-    first = opened["train"][0]
-    for origin, file in ((origin, file) for origin, files in opened.items() for file in files):
+    first = opened["train"].files[0]
+    for origin, file in ((origin, file) for origin, source in opened.items() for file in source.files):
         if file.dimension != first.dimension:
             there = f"{first.path} {first.dimension}-d; all must come from one encoder"
             raise LvmError(f"{file.path}: data.{origin} has {file.dimension}-d vectors, {there}")
     return opened
 
 
-def read_rows(files: Sequence[VectorFile], name: str, origin: str, work: Path) -> SourceRows:
+def read_rows(source: Opened, name: str, origin: str, work: Path) -> SourceRows:
     """Check every row of the source `name`, and find each row's place in the bank; `work` is for finished parts.
 
     Raises:
         LvmError: a row is no direction, or ids contradict one another (names member and row).
     """
+    files = source.files
     scanned = np.concatenate([_scan(file, work / f"scan-{origin}-{number}") for number, file in enumerate(files)])
     digests, not_unit = scanned[:, :, 0], scanned[:, :, 1]
-    if files[0].form == "bank":
-        return _bank_rows(name, files, digests, not_unit)
-    return _window_rows(name, files, digests, not_unit, divide=origin == "train")
+    if files[0].form in ("bank", "documents"):
+        rows = bank_rows(name, files, digests, not_unit)
+    else:
+        rows = _window_rows(name, files, digests, not_unit, divide=origin == "train")
+    left_out = {"left_out": dict(source.left_out.counts), "examples": source.left_out.examples}
+    return replace(rows, counts={"files": len(files), **rows.counts, **left_out})
 
 
 def _scan(file: VectorFile, saved: Path) -> np.ndarray:
@@ -155,7 +113,7 @@ def _measure(array: DiskArray, start: int, stop: int) -> np.ndarray:
     bad = np.flatnonzero(~(np.isfinite(norms) & (norms > SMALLEST_NORM)))
     if len(bad):
         row, position = divmod(int(bad[0]), len(flat) // len(block))
-        at = f"row {start + row}" + (f", position {position}" if block.ndim == 3 else "")
+        at = array.place(start + row) + (f", position {position}" if block.ndim == 3 else "")
         finite = bool(np.isfinite(flat[bad[0]]).all())
         problem = "holds NaN or infinity" if not finite else "is zero" if norms[bad[0]] < 1 else "is too long"
         raise LvmError(f"{array.where}: {at}: {problem}; remove or repair the row")
@@ -173,7 +131,7 @@ def row_norms(rows: np.ndarray) -> np.ndarray:
 def _window_rows(
     name: str, files: Sequence[VectorFile], digests: np.ndarray, not_unit: np.ndarray, *, divide: bool
 ) -> SourceRows:
-    of_file, inside_file = _numbers(files)
+    of_file, inside_file = row_numbers(files)
     ids = [file.ids for file in files if file.ids]
     if ids:
         names, codes = np.unique(np.concatenate([known.article for known in ids]), return_inverse=True)
@@ -184,11 +142,12 @@ def _window_rows(
         except FoldConflict as conflict:
             raise _conflict(conflict, files, of_file, inside_file, names) from None
         article_id, group = _piece_names(folded, names), names[folded.piece_article]
+        folded.counts["articles_in_several_files"] = int((files_of_articles(codes, of_file) > 1).sum())
     else:
         folded = separate_windows(digests, divide=divide)
         windows = folded.piece_article
         numbers = zip(of_file[windows], inside_file[windows], strict=True)
-        article_id = np.array([f"{files[number].path.name}:{window}" for number, window in numbers], object)
+        article_id = np.array([f"{files[number].name}:{window}" for number, window in numbers], object)
         group = folded.piece_group.astype(str).astype(object)
     inside, is_target = inside_file[folded.window], folded.slot == CONTEXT
     return SourceRows(
@@ -201,6 +160,7 @@ def _window_rows(
         piece=folded.piece,
         chunk_index=folded.chunk_index,
         article_id=article_id,
+        title=article_id,
         group=group,
         texts=None,
         counts=folded.counts | {"rows_not_unit": int(not_unit[folded.window, folded.slot].sum())},
@@ -227,64 +187,10 @@ def _conflict(
     def where(window: int, slot: int) -> str:
         contexts, targets = files[of_file[window]].arrays
         row = int(inside[window])
-        return _name(targets, row) if slot == CONTEXT else _name(contexts, row * CONTEXT + slot)
+        return row_name(targets, row) if slot == CONTEXT else row_name(contexts, row * CONTEXT + slot)
 
     return LvmError(
         f"{where(*conflict.first)} and {where(*conflict.second)} are both chunk {conflict.chunk_index} of article "
         f"{names[conflict.article]} but hold different vectors; one of them has a wrong id"
-    )
-
-
-def _numbers(files: Sequence[VectorFile]) -> tuple[np.ndarray, np.ndarray]:
-    """Of each row or window of several files, the number of its file and its number in that file."""
-    sizes = [len(file.arrays[0]) for file in files]
-    of_file = np.repeat(np.arange(len(files)), sizes)
-    return of_file, np.arange(len(of_file)) - np.cumsum([0, *sizes])[of_file]
-
-
-def _bank_rows(name: str, files: Sequence[VectorFile], digests: np.ndarray, not_unit: np.ndarray) -> SourceRows:
-    of_file, inside = _numbers(files)
-    ids = [file.ids for file in files if file.ids]
-    names, first_seen, codes = np.unique(
-        np.concatenate([known.article for known in ids]), return_index=True, return_inverse=True
-    )
-    rank = np.argsort(np.argsort(first_seen))[codes]  # articles in the order of their first row
-    positions = [known.index for known in ids if known.index is not None]
-    if len(positions) == len(files):
-        chunk_index = np.concatenate(positions)
-        order = np.lexsort((chunk_index, rank))
-    else:
-        order = np.argsort(rank, kind="stable")
-        starts = np.flatnonzero(np.diff(rank[order], prepend=-1))
-        chunk_index = np.empty(len(rank), dtype=np.int64)
-        chunk_index[order] = np.arange(len(rank)) - np.repeat(starts, np.diff(np.append(starts, len(rank))))
-    piece, index = rank[order], chunk_index[order]
-    same_article = np.diff(piece) == 0
-    repeated = np.flatnonzero(same_article & (np.diff(index) == 0))
-    if len(repeated):
-        pair = order[repeated[0] : repeated[0] + 2]
-        rows = " and ".join(f"{files[of_file[row]].arrays[0].where} row {inside[row]}" for row in pair)
-        article, chunk = names[codes[pair[0]]], chunk_index[pair[0]]
-        where = files[of_file[pair[0]]].where_ids
-        raise LvmError(f"{where}: {rows} are both chunk {chunk} of article {article}; ids must not repeat")
-    article_id = names[np.argsort(first_seen)]
-    texts = [text for file in files for text in (file.texts or [""] * len(file.arrays[0]))]
-    return SourceRows(
-        name=name,
-        form="bank",
-        arrays=[file.arrays[0] for file in files],
-        array=of_file[order],
-        row=inside[order],
-        digest=digests[order, 0],
-        piece=piece,
-        chunk_index=index,
-        article_id=article_id,
-        group=article_id,
-        texts=np.array(texts, dtype=object)[order] if any(file.texts for file in files) else None,
-        counts={
-            "rows": len(order),
-            "articles": len(names),
-            "index_gaps": int((same_article & (np.diff(index) > 1)).sum()),
-            "rows_not_unit": int(not_unit.sum()),
-        },
+        f"{RENUMBER if of_file[conflict.first[0]] != of_file[conflict.second[0]] else ''}"
     )

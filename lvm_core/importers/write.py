@@ -12,7 +12,8 @@ import numpy as np
 
 from lvm_core.bank import start_content_sha256
 from lvm_core.bank.imported import ImportInfo
-from lvm_core.importers.sources import UNIT_TOLERANCE, SourceRows, row_norms, saved_parts, vector_paths
+from lvm_core.importers.paths import find_vectors, tables_beside
+from lvm_core.importers.sources import UNIT_TOLERANCE, SourceRows, row_norms, saved_parts
 from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import READ_ERRORS, LvmError
 from lvm_core.runtime.files import write_npy_blocks, write_parquet
@@ -144,7 +145,7 @@ def _write_articles(path: Path, sources: dict[str, SourceRows], ids: dict[str, n
         pd.DataFrame(
             {
                 "article_id": ids[origin],
-                "title": source.article_id,
+                "title": source.title,
                 "source": source.name,
                 "origin": origin,
                 "group": source.group,
@@ -164,8 +165,8 @@ BLOCK = 16 * 2**20
 def file_identities(value: str, key: str) -> list[str]:
     """One text for each file that the parameter `key` names, ids beside an .npy file included."""
     identities = []
-    for path in vector_paths(value, key):
-        beside = [path.with_suffix(suffix) for suffix in (".csv", ".parquet")] if path.suffix == ".npy" else []
+    for path in find_vectors(value, key).files.values():
+        beside = tables_beside(path) if path.suffix.lower() == ".npy" else []
         identities += [f"{file}={_identity(file)}" for file in (path, *beside) if file.is_file()]
     return identities
 
@@ -173,7 +174,7 @@ def file_identities(value: str, key: str) -> list[str]:
 def _identity(path: Path) -> str:
     """Of a zip archive its table of contents, whose checksums are verified when members are read; else a hash."""
     try:
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             with zipfile.ZipFile(path) as archive:
                 members = [
                     (i.filename, i.CRC, i.file_size, i.compress_size, i.header_offset) for i in archive.infolist()

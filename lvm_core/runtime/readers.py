@@ -64,6 +64,11 @@ def read_header(file: IO[bytes], where: str, remedy: str = AGAIN) -> Header:
     except READ_ERRORS as error:
         reason = printable(str(error) or type(error).__name__)
         raise LvmError(f"{where}: its header is damaged ({reason}); {remedy}") from error
+    if dtype.kind == "V" and dtype.names is None and dtype.subdtype is None:
+        raise LvmError(
+            f"{where}: has the type {printable(dtype)}, which np.save writes for bfloat16 and others that it does not "
+            "know; save array.astype(np.float32)"
+        )
     if dtype.kind != "O" and (dtype.kind not in _NUMBERS + _OTHER_PLAIN or dtype.itemsize == 0):
         raise LvmError(
             f"{where}: has the type {printable(dtype)}; save each field as an array of plain numbers or text"
