@@ -42,9 +42,11 @@ def _largest(kind: type) -> int:
 
 def _whole(value: Any, where: str, row: int) -> int:
     """The index or id that a value of any type is."""
-    at, largest = f"{where}: row {row}: {shown_value(value)}", _largest(type(value))
-    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if isinstance(value, (float, np.floating, Decimal)):  # whole numbers that a join or a database has converted
+    kind, largest = type(value).__name__, _largest(type(value))
+    value = value.item() if isinstance(value, (np.integer, np.floating)) else value
+    at = f"{where}: row {row}: {shown_value(value)}"
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, (float, Decimal)):  # whole numbers that a join or a database has converted
         is_whole = math.isfinite(value) and value == math.floor(value)
     if not is_whole:
         raise LvmError(f"{at} is not a whole number")
@@ -53,7 +55,7 @@ def _whole(value: Any, where: str, row: int) -> int:
     if value > LARGEST:
         raise LvmError(f"{at} exceeds the largest int64; renumber the ids")
     if value > largest:
-        raise LvmError(f"{at} may have been rounded, as {type(value).__name__} is exact to {largest:,}; save int64")
+        raise LvmError(f"{at} may have been rounded, as {kind} is exact to {largest:,}; save int64")
     return int(value)
 
 
@@ -63,7 +65,7 @@ def shown_value(value: Any) -> str:
         return f"a number of {value.bit_length()} bits"  # Python refuses to write out very long ones
     if isinstance(value, (dict, list, tuple, np.ndarray)):
         return f"a {type(value).__name__}"
-    return printable(repr(value.item() if isinstance(value, (np.integer, np.floating)) else value), 60)
+    return printable(repr(value), 60)
 
 
 def article_ids(values: Values, where: str) -> np.ndarray:
