@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,34 @@ def serving(folder: Path, *arguments: str | Path, **where: Any) -> Iterator[Runn
         code = running.stop()
     assert code == 0
     assert not [line for line in running.errors if "Traceback" in line], running.errors
+
+
+@contextlib.contextmanager
+def proxied(service: Running, prefix: str = "/lvm/") -> Iterator[str]:
+    """The address of a proxy that has the service under a prefix, which it takes off, and nothing else."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def forward(self) -> None:
+            if not self.path.startswith(prefix):
+                return self.send_error(404)
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            answer = service.once(self.command, self.path[len(prefix) - 1 :], body, dict(self.headers.items()))
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.body)
+            return None
+
+        do_GET = do_HEAD = do_POST = forward
+
+        def log_message(self, *told: Any) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}{prefix}"
+        server.shutdown()
 
 
 def together(work: Sequence[Callable[[], Any]]) -> list[Any]:

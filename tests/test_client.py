@@ -184,7 +184,13 @@ def test_nobody_there():
         Client(GONE).wait_until_ready(0.1)
 
 
-@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1", "127.0.0.1:9007", "http://", "http://[x"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("file:///etc/passwd", "ftp://127.0.0.1", "127.0.0.1:9007", "http://", "http://[x"),
+        *("http://me:word@127.0.0.1:9007", "http://127.0.0.1:9007/?x=1", "http://127.0.0.1:9007/#top"),
+    ],
+)
 def test_other_addresses_are_refused(address):
     with pytest.raises(ServiceError, match="is no address of a service"):
         Client(address)

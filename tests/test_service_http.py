@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
 import re
+import socket
+import urllib.parse
+import urllib.request
 
 import numpy as np
 import pytest
 
 from lvm_core.bank import load_bank
 from lvm_core.models.checkpoint import load_model
+from lvm_core.runtime.errors import printable
+from lvm_core.service.client import Client
 from lvm_core.service.schemas import BODY_BYTES, CHARACTERS, VECTORS
-from tests.service_server import CITIES, DIMENSION, EIFFEL, SENTENCES, together
+from tests.service_server import CITIES, DIMENSION, EIFFEL, SENTENCES, ask, proxied, together
 
 pytestmark = pytest.mark.xdist_group("service")
 
@@ -273,13 +280,89 @@ def test_a_body_of_too_many_bytes(service):
         assert "4,194,304 bytes" in answer.json["error"]
 
 
-def test_other_media_methods_and_paths(service):
-    body = json.dumps({"paragraph": EIFFEL}).encode()
-    plain = service.once("POST", "/chat", body, {"Content-Type": "text/plain"})
-    assert (plain.status, "application/json" in plain.json["error"]) == (415, True)
-    with_set = service.once("POST", "/chat", body, {"Content-Type": "Application/JSON; charset=utf-8"})
-    assert with_set.status == 200
-    wrong = service.get("/chat")
-    assert (wrong.status, wrong.json["error"]) == (405, "this path takes POST only")
-    for path in ("/../../etc/passwd", "/static/page.html", "/%00", "/chat/"):
-        assert service.get(path).status in (404, 405, 307)
+BODY = json.dumps({"paragraph": EIFFEL}).encode()
+
+
+@pytest.mark.parametrize(
+    ("media", "body", "status", "sentence"),
+    [
+        ("Application/JSON; charset=utf-8", BODY, 200, ""),
+        ("application/json", b"\xef\xbb\xbf" + BODY, 200, ""),  # a byte order mark, as PowerShell writes it
+        ("text/plain", BODY, 415, "application/json"),
+        ("application/x-www-form-urlencoded", b"paragraph=text", 415, "application/json"),
+        ("application/json; charset=utf-16", BODY.decode().encode("utf-16"), 400, "not UTF-8"),
+        ("application/json; charset=utf-16", BODY.decode().encode("utf-16-le"), 400, "not UTF-8"),
+        ("application/json; charset=utf-32", BODY.decode().encode("utf-32-be"), 400, "not UTF-8"),
+    ],
+)
+def test_media_and_their_characters(service, media, body, status, sentence):
+    answer = service.once("POST", "/chat", body, {"Content-Type": media})
+    assert answer.status == status
+    assert sentence in answer.json.get("error", "")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate", "GZIP", "identity, gzip", "x\x7f", "identity", ""])
+def test_a_compressed_body_is_refused_by_its_header(service, coding):
+    body = gzip.compress(BODY) if "gzip" in coding.lower() else BODY
+    answer = service.once("POST", "/chat", body, {"Content-Type": "application/json", "Content-Encoding": coding})
+    if coding in ("", "identity"):
+        assert answer.status == 200
+        return
+    assert (answer.status, answer.headers["Accept-Encoding"]) == (415, "identity")
+    assert f"without Content-Encoding: {printable(coding.lower())}" in answer.json["error"]
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/info", "/metrics", "/openapi.json", "/chat", "/nowhere"])
+def test_head_has_the_headers_of_get_and_no_body(service, path):
+    got, head = service.get(path), service.once("HEAD", path)
+    assert (head.status, head.body) == (got.status, b"")
+    differing = {"date", "content-length"} if path in ("/health", "/metrics") else {"date"}
+    assert {name for name, value in got.headers.items() if head.headers[name] != value} <= differing
+    assert head.headers.keys() == got.headers.keys()
+    with contextlib.closing(service.connect()) as connection:  # one that stays open has no body in its way
+        assert [ask(connection, method, path).status for method in ("HEAD", "GET", "HEAD")] == [got.status] * 3
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
+def test_another_method_is_told_which_there_are(service, method):
+    for path, allowed in (("/chat", "POST"), ("/info", "GET, HEAD"), ("/openapi.json", "GET, HEAD")):
+        if method not in allowed:
+            answer = service.once(method, path)
+            assert (answer.status, answer.headers["Allow"]) == (405, allowed)
+            assert method == "HEAD" or answer.json["error"] == f"this path takes {allowed} only"
+            assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+
+def test_no_other_page_may_ask(service):
+    """CORS is off: a browser gives pages of other hosts nothing."""
+    asked = {"Origin": "https://example.org", "Content-Type": "application/json"}
+    for method, more in (("POST", {}), ("OPTIONS", {"Access-Control-Request-Method": "POST"})):
+        answer = service.once(method, "/chat", BODY if method == "POST" else None, asked | more)
+        assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+
+def test_paths_that_are_not_there(service):
+    for path in ("/../../etc/passwd", "/static/page.html", "/%00", "/chat/", "/info/", "//", "//info", "/health//"):
+        answer = service.get(path)
+        assert (answer.status, answer.json["error"]) == (404, "there is no such path; see openapi.json"), path
+    assert service.get("/info?" + "x" * 10_000).status == 200
+    with contextlib.suppress(ConnectionError):  # it may hang up while we still send
+        assert service.get("/info?" + "x" * 1_000_000).status in (400, 414, 431)
+
+
+def test_a_client_that_waits_to_be_told_to_go_on(service):
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        head = "POST /chat HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
+        connection.sendall(f"{head}Content-Length: {len(BODY)}\r\n\r\n".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100")
+        connection.sendall(BODY)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_the_client_reaches_a_service_behind_a_prefix(service):
+    with proxied(service) as address:
+        for written in (address, address.rstrip("/")):
+            assert Client(written).chat(EIFFEL).model == "small"
+        with urllib.request.urlopen(f"{address}openapi.json") as reply:
+            (server,) = json.load(reply)["servers"]
+        assert urllib.parse.urljoin(f"{address}openapi.json", server["url"]) == address

@@ -74,7 +74,10 @@ def test_wrong_arguments(folder):
     assert "--port: 'x' is not a whole number from 0 to 65535" in refusal(folder, "--port", "x")
     assert "--steps: '17'" in refusal(folder, "--steps", "17")
     assert "unrecognized arguments: --colour" in refusal(folder, "--colour")
-    assert "cannot be listened on" in refusal(folder, "--host", "no.such.host.invalid")
+    for host in ("no.such.host.invalid", "a..b", "x" * 64, "[::1]", "localhost:9007", "http://localhost"):
+        assert "cannot be listened on" in refusal(folder, "--host", host)
+    for host in ("", " ", "\t"):  # an empty one would be every network
+        assert "--host is empty: name an address" in refusal(folder, "--host", host)
 
 
 def test_a_port_that_is_taken(folder, service):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import json
@@ -10,7 +9,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
@@ -19,17 +18,13 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lvm_core.config.params import shown
 from lvm_core.runtime.errors import LvmError, printable
+from lvm_core.service.bodies import LimitedRoute, refusal
 from lvm_core.service.schemas import (
-    BODY_BYTES,
-    BODY_SECONDS,
-    DIGITS,
     FAILURES,
     UNHEALTHY,
     ChatAnswer,
@@ -42,11 +37,8 @@ from lvm_core.service.schemas import (
     RetrieveRequest,
     failures,
 )
-from lvm_core.service.state import Refused, Service
+from lvm_core.service.state import Service
 from lvm_core.windows import CONTEXT
-
-SHOWN = 157
-"""Characters of a request that a refusal shows at most."""
 
 
 def make_app(service: Service) -> FastAPI:
@@ -61,9 +53,11 @@ def make_app(service: Service) -> FastAPI:
         ],
         docs_url=None,  # their pages load scripts from other hosts
         redoc_url=None,
+        redirect_slashes=False,  # the redirection would leave out the prefix of a proxy
+        servers=[{"url": "."}],  # where this document is, behind a prefix too
         generate_unique_id_function=lambda route: route.name.strip("_"),
     )
-    app.router.route_class = _Route
+    app.router.route_class = LimitedRoute
     _add_refusals(app, service)
     _add_routes(app, service)
     _add_examples(app, service)
@@ -86,17 +80,22 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
+    app.add_middleware(_HeadAsGet)
+
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
-        return await _refused(request, _refusal(error))
+        return await _refused(request, refusal(error))
 
     @app.exception_handler(HTTPException)
     async def _refused(request: Request, error: HTTPException) -> Response:
         if error.__cause__ is not None:  # a defect of ours in reading the body, which FastAPI calls a bad request
             raise error.__cause__
-        headers = error.headers or {}
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            taken = set(headers["Allow"].split(", "))
+            headers["Allow"] = ", ".join(sorted(taken | ({"HEAD"} if "GET" in taken else set())))
         sentences = {
-            404: "there is no such path; see /openapi.json",
+            404: "there is no such path; see openapi.json",
             405: f"this path takes {headers.get('Allow')} only",
         }
         return JSONResponse({"error": sentences.get(error.status_code, error.detail)}, error.status_code, headers)
@@ -173,76 +172,15 @@ def _add_examples(app: FastAPI, service: Service) -> None:
     app.openapi = with_examples  # type: ignore[method-assign]
 
 
-class _Route(APIRoute):
-    """A route that reads bodies with the limits of `_Limited`."""
+class _HeadAsGet:
+    """Handles HEAD as GET. The server, whose scope still says HEAD, sends the headers alone."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
-        async def limited(request: Request) -> Response:
-            return await handle(_Limited(request.scope, request.receive))
-
-        return limited
-
-
-class _Limited(Request):
-    """A request whose body is JSON, not too large, too slow or too deep, or is refused with 400, 408, 413 or 415."""
-
-    async def body(self) -> bytes:
-        if self.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise Refused(415, "the body must be JSON: send the header Content-Type: application/json")
-        too_large = Refused(413, f"the body is larger than {BODY_BYTES:,} bytes")
-        length = self.headers.get("content-length", "0")
-        if length.isdecimal() and len(length) < 20 and int(length) > BODY_BYTES:
-            raise too_large
-        body = bytearray()
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                async for part in self.stream():
-                    body += part
-                    if len(body) > BODY_BYTES:
-                        raise too_large
-        except ClientDisconnect:
-            raise Refused(400, "the body ended early") from None
-        except TimeoutError:
-            raise Refused(408, f"the body did not come within {BODY_SECONDS:g} seconds") from None
-        self._body = bytes(body)
-        return self._body or b" "  # FastAPI would not look at an empty one
-
-    async def json(self) -> Any:
-        try:
-            return json.loads(self._body.decode("utf-8"), parse_constant=_no_constant, parse_int=_whole_number)
-        except RecursionError:
-            raise Refused(400, "the body is nested too deeply") from None
-        except UnicodeDecodeError as error:
-            raise Refused(400, f"the body is not UTF-8: byte {error.start} is wrong") from None
-        except ValueError as error:
-            raise Refused(400, f"the body is not valid JSON: {printable(error, SHOWN)}") from None
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _whole_number(digits: str) -> int:
-    if len(digits) > DIGITS:
-        raise ValueError(f"a number has {len(digits):,} digits, at most {DIGITS} are read")
-    return int(digits)
-
-
-def _refusal(error: RequestValidationError) -> Refused:
-    """The first mistake, with the name of the field and the limit."""
-    first = error.errors()[0]
-    where = printable(".".join(map(str, first["loc"][1:])), SHOWN)
-    if first["type"] == "model_attributes_type" or (first["type"] == "missing" and not where):
-        return Refused(422, "the body must be a JSON object")
-    if first["type"] == "string_unicode":
-        return Refused(400, "a text holds half of a surrogate pair, which is no character")
-    if first["type"] == "extra_forbidden":
-        return Refused(422, f"{where}: is no field of this request; see /openapi.json")
-    value, message = first["input"], printable(first["msg"].removeprefix("Value error, "), SHOWN)
-    told = f" (it is {printable(shown(value), SHOWN)})" if isinstance(value, int | float | bool) else ""
-    return Refused(422, f"{where}: {message}{told}" if where else message)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on."""
+        await self._app({**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
 
 
 def content_policy(page: str) -> str:
@@ -260,12 +198,19 @@ def content_policy(page: str) -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; connections made over it send small packets at once."""
+    """A socket that listens; connections made over it send small packets at once.
+
+    Raises:
+        LvmError: the host is empty, which to a socket is every address of the machine, or cannot be listened on.
+    """
+    if not host.strip():
+        raise LvmError("--host is empty: name an address, as 127.0.0.1 (this machine only) or 0.0.0.0 (every network)")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise LvmError(f"--host {host} --port {port}: cannot be listened on ({error.strerror}); name another") from None
+    except (OSError, UnicodeError) as error:  # a name that cannot be looked up is the latter
+        why = getattr(error, "strerror", None) or printable(error)
+        raise LvmError(f"--host {printable(host)} --port {port}: cannot be listened on ({why}); name another") from None
     # Inherited by the connections, for which asyncio does not set it (it does for sockets made with IPPROTO_TCP named):
     # else the second packet of every answer waits 40 ms for the client to acknowledge the first.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -53,6 +53,7 @@ class Client:
         try:
             parts = urllib.parse.urlsplit(address)
             usable = parts.scheme in ("http", "https") and parts.hostname is not None and parts.port != 0
+            usable = usable and not (parts.username or parts.query or parts.fragment)
         except ValueError:
             usable = False
         if not usable:

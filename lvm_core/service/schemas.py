@@ -271,7 +271,10 @@ FAILURES = {
     ),
     408: ("The body comes too slowly.", f"the body did not come within {BODY_SECONDS:g} seconds"),
     413: ("The body is too large.", f"the body is larger than {BODY_BYTES:,} bytes"),
-    415: ("The body is not said to be JSON.", "the body must be JSON: send the header Content-Type: application/json"),
+    415: (
+        "The body is not said to be JSON, or is compressed (Content-Encoding).",
+        "the body must be JSON: send the header Content-Type: application/json",
+    ),
     422: ("A field is missing, unknown or beyond its limit.", "the body must be a JSON object"),
     429: ("Too many requests wait.", "busy: 64 requests wait already"),
     500: ("A defect of the service.", "the service failed on this request; its log says why"),

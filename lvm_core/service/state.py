@@ -259,7 +259,7 @@ class Service:
 
 SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.3, 0.6, 1.2, 5.0, 30.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64)
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """Those counted by name: a client may invent others, and each would be a series of its own."""
 
 
