@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
 from lvm_core.config.references import REFERENCES
 from lvm_core.config.resolve import SETTINGS_OF, Params
@@ -22,6 +23,36 @@ ONCE_A_RECIPE = [stage for stage, kind in SETTINGS_OF.items() if issubclass(kind
 
 def script_of(stage: str) -> str:
     return STAGES[stage]["cmd"].split()[2].removeprefix("stages.")
+
+
+SEEN = (
+    *("corpora/x/build/a.txt", "corpora/build/a.txt", "corpora/dist/a.txt", "corpora/books.egg-info/a.txt"),
+    *("corpora/.resume/a.txt", "corpora/.venv/a.txt", "corpora/__pycache__/a.txt", "corpora/x/.hypothesis/a.txt"),
+    *("corpora/lvm_core/__pycache__/a.txt", "corpora/texts.pyc", "corpora/linked.txt", "lvm_core/a.py", "stages/a.py"),
+)
+UNSEEN = (
+    *(
+        "lvm_core/__pycache__/a.pyc",
+        "lvm_core/x/y/__pycache__/a.pyc",
+        "stages/__pycache__/a.pyc",
+        "build/quick/dvc.yaml",
+    ),
+    *(".venv/lib/x.py", "lvm_lab.egg-info/x", ".resume/x", ".mypy_cache/x", ".git/x", "corpora/.git/x"),
+)
+
+
+def test_dvc_sees_every_folder_of_texts_and_no_caches(tmp_path):
+    shutil.copy(ROOT / ".dvcignore", tmp_path)
+    for name in (*SEEN, *UNSEEN, "elsewhere/a.txt", "corpora/other_repo/.dvc/x", "corpora/other_repo/a.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "corpora/folder").symlink_to(tmp_path / "elsewhere")  # corpora/README.md says that these are not seen
+    with Repo.init(tmp_path, no_scm=True) as repo:
+        parts = [tmp_path / part for part in ("corpora", "lvm_core", "stages")]
+        found = [Path(path) for part in parts for path in repo.dvcignore.find(repo.fs, str(part))]
+        assert {path.relative_to(tmp_path).as_posix() for path in found} == set(SEEN)
+        ignored = {name for name in UNSEEN if repo.dvcignore.is_ignored_file(str(tmp_path / name))}
+        assert ignored == set(UNSEEN)
 
 
 @pytest.fixture(scope="module")
