@@ -39,8 +39,9 @@ def build_corpus(
 ) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
     """Read both sources, check everything and write the bank's table of chunks, a part at a time, to the file `chunks`.
 
-    `measure` counts word pieces as the encoder does; None: they are not looked at. Returns the bank's table of articles,
-    counts by source, and lines that say what was passed over.
+    `measure` counts word pieces as the encoder does; None: they are not looked at.
+
+    Returns the bank's table of articles, counts by source, and lines that say what was passed over.
     """
     fields = Fields(data.text_column, data.id_column, data.title_column)
     sources = {key: open_source(getattr(data, key) or "", f"data.{key}", fields) for key in ("train", "ood")}

@@ -42,7 +42,7 @@ def judge_gates(params: GatesParams, judgements: Mapping[str, Judgement]) -> dic
 def judge_row(
     params: GatesParams, name: str, row: str, judgements: Mapping[str, Judgement], frame: str = FRAMES[0]
 ) -> RowResult:
-    """Judge a row by the named set in a frame, from the judgements of the row and of the set's rivals (`rivals_of_sets`)."""
+    """Judge a row by the named set in a frame, from the judgements of the row and of the set's `rivals_of_sets`."""
     gates = params.sets[name].items()
     return RowResult(gates={key: _gate(params, gate, row, judgements, frame) for key, gate in gates})
 
