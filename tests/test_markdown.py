@@ -41,7 +41,7 @@ CONSTRUCTS: dict[str, tuple[str, list[str], dict[str, int]]] = {
     "fence of tildes with ticks": ("~~~\n```\n~~~", [], {"code": 1}),
     "fence in a longer one": ("````md\n```\nx\n\n```\n````", [], {"code": 1}),
     "fence in a quotation": ("> ```\n> x\n> ```\n> Said.", ["Said."], {"code": 1}),
-    "fence ended by its quotation": ("> ```\n> x", [], {"code without an end": 1}),
+    "fence ended by its quotation": ("> ```py\n> x\n> y", [], {"code without an end": 1}),
     "indented": ("    x = 1\n\n    y = 2", [], {"code": 1}),
     "indented by a tab": ("\tx = 1", [], {"code": 1}),
     "code in double ticks": ("Type `` ` `` and `<b>`.", ["Type ` and <b>."], {}),
@@ -168,7 +168,7 @@ def test_the_title_is_the_first_heading_that_can_be_one() -> None:
     assert parsed("#\n\nText").title == "page"
     long = parsed("Not\na title\n---\n\n" + "so " * 100 + "on\n---\n\n> # Title")
     assert (long.title, len(long.paragraphs)) == ("Title", 2)
-    assert parsed("").paragraphs == parsed("```\nall\n```").paragraphs == []
+    assert parsed("").paragraphs == parsed("```\nall\n```\n").paragraphs == []
 
 
 @pytest.mark.parametrize("opening", ["<!--", "<?", "<!x", "<![CDATA[", "<pre>", "<script>", "<Style>", "<textarea>"])
@@ -180,8 +180,18 @@ def test_html_without_an_end_takes_nothing(opening: str) -> None:
 
 
 def test_code_without_an_end_is_counted_by_its_blocks() -> None:
-    article = parsed(page("```\nx", 20))
-    assert (article.paragraphs, article.left_out) == (PLAIN[:20], {"code without an end": 5})
+    for end in ("", "\n\n"):
+        article = parsed(page("```py\nx", 20).rstrip() + end)
+        assert (article.paragraphs, article.left_out) == (PLAIN[:20], {"code without an end": 5})
+
+
+def test_a_stray_end_of_code_takes_nothing() -> None:
+    assert parsed(page("2. ```sh\n  make\n  ```", 12)).paragraphs == [*PLAIN[:12], "make", *PLAIN[12:]]
+    glued = parsed(page("Type\n2. ```sh\n   make\n   ```", 12))
+    assert (glued.paragraphs[13:], glued.left_out) == (PLAIN[12:], {})
+    nested = parsed("".join("`" * count + f"\n\nword{count}\n\n" for count in range(40, 2, -1)))
+    assert "word21" in nested.paragraphs
+    assert nested.left_out == {"code without an end": 35}
 
 
 @pytest.mark.parametrize("mark", ["> ", "- ", "1. ", ">", "!!! a\n    "])

@@ -61,10 +61,11 @@ def parse_markdown(document: Document) -> Article:
     of its list ("1876. Its lamp"), as does what looks like a tag and is none of HTML ("<Alice> hello").
 
     Left out and counted: `front matter` (on the first line, YAML that is a mapping, or TOML), `code` (fenced, indented
-    or `<pre>`), `code without an end` (the blocks from its opening fence to the end), `table` (a row without `|` is
-    text), `link definition`, `image` (with its alternative text), `comment`, and `html` (scripts, styles, drawings,
-    declarations). Tags, rules, bullets, link targets and titles and the marks of footnotes are markup, not counted. A
-    comment, `<pre>`, `<script>` or the like that is never closed is text.
+    or `<pre>`), `code without an end` (every block from its fence to the end; a fence that names no language is taken
+    for a stray end instead, and text follows), `table` (a row without `|` is text), `link definition`, `image` (with
+    its alternative text), `comment`, and `html` (scripts, styles, drawings, declarations). Tags, rules, bullets, link
+    targets and titles, and the marks of footnotes are markup and not counted. A comment, `<pre>`, `<script>` or the
+    like that is never closed is text.
     """
     prose = _Prose()
     prose.read(prose.without_front_matter(re.sub(r"\r\n?", "\n", document.raw.removeprefix("\ufeff"))))
@@ -78,6 +79,7 @@ class _Prose:
         self.title = ""
         self.paragraphs: list[str] = []
         self.left_out = Counter[str]()
+        self.stray_ends = 0
         self.number = ""  # of the list item around, until its first text
 
     def without_front_matter(self, text: str) -> str:
@@ -91,9 +93,9 @@ class _Prose:
     def read(self, text: str) -> None:
         """Add the blocks of a text."""
         env: dict[str, Any] = {}
-        lines = text.split("\n")
+        lines = text.rstrip("\n").split("\n")
         around: list[Token] = []  # what opens the blocks around, the outermost first
-        for token in _parser().parse(text, env):
+        for token in _parser().parse("\n".join([*lines, ""]), env):
             if token.nesting == 1:
                 self._open(token, around)
                 around.append(token)
@@ -101,7 +103,7 @@ class _Prose:
                 if around.pop().type == "list_item_open":
                     self._add(self._pop_number())
             elif token.type != "inline":
-                self._read_other(token)
+                self._read_other(token, len(lines))
             elif not (around and around[-1].type in _CELLS and "|" in lines[(token.map or [0])[0]]):
                 self._read_inline(token.content, around, env)
         self.left_out["link definition"] += len(env.get("references", ())) + len(env.get("duplicate_refs", ()))
@@ -135,17 +137,19 @@ class _Prose:
         else:
             self._add(text)
 
-    def _read_other(self, token: Token) -> None:
-        match token.type:
-            case "html_block":
-                self._read_html(token.content)
-            case "fence" | "code_block":
-                self._pop_number()
-                first, end = token.map or (0, 0)
-                if token.type == "fence" and end - first < token.content.count("\n") + 2:
-                    self.left_out["code without an end"] += 1 + len(re.findall(r"\n\s*\n(?=.*\S)", token.content))
-                else:
-                    self.left_out["code"] += 1
+    def _read_other(self, token: Token, lines: int) -> None:
+        if token.type == "html_block":
+            self._read_html(token.content)
+        elif token.type in ("fence", "code_block"):
+            self._pop_number()
+            first, end = token.map or (0, 0)
+            if token.type == "code_block" or end - first == token.content.count("\n") + 2:
+                self.left_out["code"] += 1
+            elif end == lines and not token.info.strip() and self.stray_ends < 20:  # they might nest without end
+                self.stray_ends += 1
+                self.read(token.content)
+            else:
+                self.left_out["code without an end"] += 1 + len(re.findall(r"\n\s*\n(?=.*\S)", token.content))
 
     def _add(self, paragraph: str) -> None:
         if paragraph.strip():
