@@ -136,6 +136,7 @@ def test_a_construct_takes_no_paragraph_around_it(name: str) -> None:
         "---\ntitle: x\ntags: [a, b]\n---\n",
         "---\ntitle: x\nabout: |\n  a\n\n  b\n...\n",
         '+++\ntitle = "x"\n\n[menu]\nweight = 1\n+++\n',
+        "---\ntitle: Lamps: a history\nby: {{ .Name }}\n---\n",
         "---  \ndate: 2020-13-45\nimage: !at x\n--- \n",
     ],
 )

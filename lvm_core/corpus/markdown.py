@@ -31,6 +31,8 @@ _FRONT_MATTER = re.compile(
     r"|\+\+\+[ \t]*\n(?P<toml>.{0,100000}?)^\+\+\+[ \t]*$)",
     re.DOTALL | re.MULTILINE,
 )
+# Read by many tools though YAML refuses it: "title: Lamps: a history".
+_KEYS = re.compile(r"[\w-]+:.*\n(?:(?:[\w-]+:.*|[ \t#-].*|)\n)*")
 
 # Attributes without a value are mostly none: "if a <b and c> d".
 _TAG = re.compile(
@@ -60,7 +62,7 @@ def parse_markdown(document: Document) -> Article:
     characters on one line is the title instead. The number of an ordered item stays where it does not count the items
     of its list ("1876. Its lamp"), as does what looks like a tag and is none of HTML ("<Alice> hello").
 
-    Left out and counted: `front matter` (on the first line, YAML that is a mapping, or TOML), `code` (fenced, indented
+    Left out and counted: `front matter` (on the first line; a mapping in YAML, or TOML), `code` (fenced, indented
     or `<pre>`), `code without an end` (every block from its fence to the end; a fence that names no language is taken
     for a stray end instead, and text follows), `table` (a row without `|` is text), `link definition`, `image` (with
     its alternative text), `comment`, and `html` (scripts, styles, drawings, declarations). Tags, rules, bullets, link
@@ -272,7 +274,8 @@ def _breaks() -> frozenset[str]:
 def _is_front_matter(mapping: str | None, table: str | None) -> bool:
     try:
         if mapping is not None:  # composed only: its values may be of any type
-            return isinstance(yaml.compose(mapping, Loader=yaml.SafeLoader), yaml.MappingNode)
+            loader = yaml.SafeLoader
+            return bool(_KEYS.fullmatch(mapping)) or isinstance(yaml.compose(mapping, Loader=loader), yaml.MappingNode)
         return bool(tomllib.loads(table or ""))
     except (yaml.YAMLError, tomllib.TOMLDecodeError, RecursionError):
         return False
