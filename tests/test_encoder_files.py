@@ -93,14 +93,17 @@ def test_texts_that_differ_at_their_ends_have_other_vectors(packaged):
     after = encoder.encode([cut[0][-1], cut[-1][-1]])
     assert after[0] @ after[1] < 0.95
     # the model's own tokenizer and the file of the folder say the same
+    own = encoder.pieces
+    assert own is not None
     some = [*texts[:1], *SENTENCES.values(), "Plain words.", ""]
-    assert encoder.pieces.lengths(some) == packaged.lengths(some)
-    assert (encoder.pieces.longest, encoder.pieces.room) == (packaged.longest, packaged.room) == (256, 254)
+    assert own.lengths(some) == packaged.lengths(some)
+    assert (own.longest, own.room) == (packaged.longest, packaged.room) == (256, 254)
 
 
 def test_what_is_cut_and_what_is_unknown_is_recorded(small, tmp_path):
     encoder, texts = load(small), ["a river", "a river, " * 20, "漢字の本", "the town is new. Ωμέγα"]
     made = encode_bank(texts, encoder, tmp_path / "v.npy", tmp_path / "shards", dtype="float32", features=[])
+    assert made is not None
     assert (made.cut_chunks, made.longest_chunk, made.prompt) == (1, 62, "")
     assert made.unknown_chunks == 1
     assert made.unknown_share == pytest.approx((4 + 5) / sum(len(text) - text.count(" ") for text in texts))
@@ -109,7 +112,8 @@ def test_what_is_cut_and_what_is_unknown_is_recorded(small, tmp_path):
 
 def test_a_run_of_letters_without_spaces_is_unknown_to_the_packaged_model(packaged):
     """Its tokenizer makes one piece, [UNK], of more than 100 letters, or of a word with one that it has not."""
-    assert packaged.unknown(["word " * 30, "x" * 101, "x" * 100, "ᠮᠣᠩᠭᠣᠯ text"]) == [0, 101, 0, 6]
+    texts = ["word " * 30, "x" * 101, "x" * 100, "ᠮᠣᠩᠭᠣᠯ text", "\ue000" * 9]
+    assert packaged.lengths_and_unknown(texts)[1] == [0, 101, 0, 6, 9]
 
 
 @pytest.mark.parametrize("prompts", [{"passage": "the river: "}, {"passage": None}])

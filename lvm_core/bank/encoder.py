@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvm_core.bank import BankInfo, content_sha256
-from lvm_core.bank.encoder_files import ENDLESS, PACKAGED, WordPieces, encoder_sha256, find_model
+from lvm_core.bank.encoder_files import ENDLESS, PACKAGED, WordPieces, body_of, encoder_sha256, find_model
 from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.distributed import ALONE, Ranks
 from lvm_core.runtime.errors import AGAIN, LvmError, printable
@@ -74,7 +74,7 @@ def require_complete(model: SentenceTransformer, folder: Path) -> None:
     body: Any = getattr(model[0], "model", None)
     if not hasattr(type(body), "from_pretrained"):  # not of transformers: sentence-transformers' own are strict
         return
-    source = getattr(body, "name_or_path", "") or str(folder)
+    source = str(body_of(folder))
     _, told = type(body).from_pretrained(source, config=body.config, local_files_only=True, output_loading_info=True)
     missing = sorted(key for key in told["missing_keys"] if "pooler" not in key)  # poolings read the layer before
     if missing:
@@ -169,8 +169,9 @@ class Encoder:
         """
         if self.pieces is None:
             return TextCounts([len(text) for text in texts])
-        whole, most = self.pieces.lengths(texts), self.pieces.longest or ENDLESS
-        unknown, characters = self.pieces.unknown(texts), [len(text) - text.count(" ") for text in texts]
+        most = self.pieces.longest or ENDLESS
+        whole, unknown = self.pieces.lengths_and_unknown(texts)
+        characters = [len(text) - text.count(" ") for text in texts]
         return TextCounts(
             lengths=[min(length, most) for length in whole],
             cut=sum(length > most for length in whole),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -184,42 +184,46 @@ class WordPieces:
     def count(self, texts: Sequence[str]) -> list[int]:
         """The pieces of each text; of ASCII with fewer characters than there is room for pieces, its characters."""
         room = ENDLESS if self.room is None else self.room
-        long = iter(self.lengths([text for text in texts if not _is_short(text, room)], whole=False))
-        return [len(text) if _is_short(text, room) else next(long) for text in texts]
+        long = self._pieces([text for text in texts if not _is_short(text, room)])
+        return [len(text) if _is_short(text, room) else len(next(long)[1]) - self._of_prompt for text in texts]
 
-    def lengths(self, texts: Sequence[str], whole: bool = True) -> list[int]:
-        """The pieces of each text; `whole`: with special tokens and prompt, as the encoder sees them."""
-        beside = self._special if whole else -self._of_prompt
-        found: list[int] = []
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """The tokens of each text as the encoder sees it, with special ones and prompt."""
+        return [self._special + len(ids) for _, ids in self._pieces(texts)]
+
+    def lengths_and_unknown(self, texts: Sequence[str]) -> tuple[list[int], list[int]]:
+        """`lengths`, and how many characters of each text lie in pieces that the vocabulary lacks.
+
+        Nothing of those is encoded; nor of a text without any piece, of control characters say: all of its are counted.
+        """
+        named = (getattr(getattr(self.tokenizer, "model", None), "unk_token", None), "[UNK]", "<unk>")
+        fast = hasattr(self.tokenizer, "encode_batch_fast")
+        numbers = [self.tokenizer.token_to_id(name) for name in named if name] if fast else []
+        lacking = next((number for number in numbers if number is not None), None)
+        lengths, unknown = [], []
+        for text, found in self._pieces(texts):
+            lengths.append(self._special + len(found))
+            if len(found) <= self._of_prompt:
+                unknown.append(len(text) - text.count(" "))
+            elif lacking is not None and lacking in found.ids:
+                placed = self.tokenizer.encode(text, add_special_tokens=False)  # the fast way knows no places
+                spans = zip(placed.ids, placed.offsets, strict=True)
+                unknown.append(sum(end - begin for number, (begin, end) in spans if number == lacking))
+            else:
+                unknown.append(0)
+        return lengths, unknown
+
+    def _pieces(self, texts: Sequence[str]) -> Iterator[tuple[str, Any]]:
+        """Each text with something as long as its pieces and those of the prompt, without special tokens."""
         for start in range(0, len(texts), TOKENIZED_AT_ONCE):
-            some = [self.prompt + text for text in texts[start : start + TOKENIZED_AT_ONCE]]
-            found += [len(ids) + beside for ids in self._ids(some)]
-        return found
+            some = texts[start : start + TOKENIZED_AT_ONCE]
+            yield from zip(some, self._ids([self.prompt + text for text in some]), strict=True)
 
     def _ids(self, texts: list[str]) -> Sequence[Any]:
-        """Something as long as the pieces of each text, without special tokens."""
         if hasattr(self.tokenizer, "encode_batch_fast"):
             found: Sequence[Any] = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
             return found
         return [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-
-    def unknown(self, texts: Sequence[str]) -> list[int]:
-        """How many characters of each text lie in pieces that the vocabulary lacks: nothing of them is encoded."""
-        if not hasattr(self.tokenizer, "encode_batch"):
-            return [0] * len(texts)
-        named = (getattr(self.tokenizer.model, "unk_token", None), "[UNK]", "<unk>")
-        ids = [self.tokenizer.token_to_id(name) for name in named if name]
-        unknown = next((number for number in ids if number is not None), None)
-        found: list[int] = []
-        for start in range(0, len(texts) if unknown is not None else 0, TOKENIZED_AT_ONCE):
-            some = list(texts[start : start + TOKENIZED_AT_ONCE])
-            fast = self.tokenizer.encode_batch_fast(some, add_special_tokens=False)
-            with_some = [text for text, one in zip(some, fast, strict=True) if unknown in one.ids]
-            placed = iter(self.tokenizer.encode_batch(with_some, add_special_tokens=False))
-            for one in fast:
-                spans = zip((p := next(placed)).ids, p.offsets, strict=True) if unknown in one.ids else ()
-                found.append(sum(end - begin for number, (begin, end) in spans if number == unknown))
-        return found or [0] * len(texts)
 
 
 def _is_short(text: str, room: int) -> bool:
@@ -235,8 +239,7 @@ def pieces_of(folder: Path) -> WordPieces | None:
     os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     try:
-        modules = _json(folder / "modules.json") or [{}]
-        body = folder / str(modules[0].get("path", ""))
+        body = body_of(folder)
         settings: dict[str, Any] = next(
             (found for path in sorted(body.glob("sentence_*_config.json")) if (found := _json(path))), {}
         )
@@ -252,6 +255,12 @@ def pieces_of(folder: Path) -> WordPieces | None:
     except Exception as error:  # whatever the libraries raise at a folder of somebody's
         raise LvmError(f"{folder}: is not a sentence-transformers model ({printable(error)})") from error
     return pieces
+
+
+def body_of(folder: Path) -> Path:
+    """Folder of the module that reads the texts: it has weights, settings and tokenizer."""
+    modules = _json(folder / "modules.json") or [{}]
+    return folder / str(modules[0].get("path", ""))
 
 
 def _json(path: Path) -> Any:

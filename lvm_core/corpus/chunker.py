@@ -27,9 +27,9 @@ _WIDE = "\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U0001
 # A stop with its closing quotes and brackets, then a space and whatever the next word opens with. The stops of other
 # scripts need no space, nor do ours between wide characters; a full-width point between digits is a decimal one.
 _STOP = re.compile(
-    r"""[.!?…]+["'”’)\]]*(?= (?P<next>["'“‘(\[]*\S))"""
-    rf"""|(?:[。｡！？⁇⁈⁉‼﹒﹖﹗।॥؟۔։።፧፨။។៕།༎᠃᠉꓿꘎꘏]|(?<!\d)．|．(?!\d)|(?<=[{_WIDE}])[.!?]+(?=[”’{_WIDE}]))+"""
-    r"""[”’」』）｣》〉】〕]*(?=.)"""
+    r"""[.!?…]+(?:["'”’)\]“«»]| »)*(?= (?P<next>["'“‘(\[]*\S))"""
+    rf"""|(?:[。｡！？⁇⁈⁉‼﹒﹖﹗।॥؟۔։።፧፨။។៕།༎᠃᠉꓿꘎꘏]|(?<!\d)．|．(?!\d)|(?<=[{_WIDE}])[.!?]+(?=[”’{_WIDE}]))++"""
+    r"""[”’」』）｣》〉】〕]*+(?=.)"""
 )
 
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
