@@ -19,6 +19,7 @@ repro: env ## the whole pipeline, one recipe for each core at a time (JOBS=1: on
 	python tools/repro.py $(JOBS)
 
 quick: env ## the same pipeline on a small corpus, in a clone in build/quick: nothing here changes
+	python tools/repro.py --check
 	rm -rf $(QUICK)
 	git clone --quiet --no-hardlinks . $(QUICK)
 	git diff --binary HEAD | git -C $(QUICK) apply --allow-empty

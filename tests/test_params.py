@@ -14,6 +14,7 @@ import yaml
 from lvm_core.config.params import read_params, shown
 from lvm_core.config.resolve import RESERVED, resolve_recipes
 from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.readers import parse_yaml
 from tests.paths import ROOT
 
 SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -116,7 +117,22 @@ def test_the_published_size_has_the_published_batches_and_rate(tmp_path):
         ({"names": []}, ["names", "at least 1"]),
         ({"names": ["p1", "p9"]}, ["names has 'p9'", "defined are p1"]),
         ({"names": ["p1", "p1"]}, ["names", "twice"]),
-        ({"names": "p1"}, ["names = 'p1'", "list"]),
+        ({"names": "p1"}, ["names = 'p1': must be a list of recipe names, e.g. [p1]"]),
+        ({"names": "p1,p5"}, ["names = 'p1,p5': must be a list of recipe names, e.g. [p1]"]),
+        ({"names": None}, ["names = None: must be a list of recipe names, e.g. [p1]"]),
+        ({"names": {"p1": 1}}, ["names = {'p1': 1}: must be a list"]),  # DVC takes its keys
+        ({"names": [""]}, ["names has ''", "defined are p1"]),
+        ({"names": [["p1"]]}, ["names.0 = ['p1']", "string"]),
+        ({"names": ["${seed}"]}, ["names has '${seed}'"]),
+        ({"train.seeds": 43}, ["train.seeds = 43: must be a list of whole numbers, e.g. [43, 44]; [] for none"]),
+        ({"train.seeds": None}, ["train.seeds = None: must be a list"]),
+        ({"train.seeds": [43.0]}, ["train.seeds.0 = 43.0", "integer"]),
+        ({"train.seeds": [43, 43]}, ["train.seeds = [43, 43]: a seed occurs twice"]),
+        ({"train.repeat": "contrast"}, ["train.repeat = 'contrast': must be a list of recipe names"]),
+        ({"time_direction": "p1"}, ["time_direction = 'p1': must be a list of recipe names"]),
+        ({"time_direction": ["contrast"] * 2}, ["time_direction", "twice"]),
+        ({"service.models": "p1"}, ["service.models = 'p1': must be a list of recipe names"]),
+        ({"profiles": {"default": {}, "a.b": {}}}, ["profiles.a.b: a profile's name is letters"]),  # a path to DVC
         ({"recipes.ridge": {"about": "x"}}, ["recipes.ridge", "none of"]),
         ({"recipes.p1.loss": 1}, ["recipes.p1.loss", "unknown key", "losses"]),
         ({"recipes.p1.losses": {"msee": 1.0}}, ["recipes.p1.losses", "msee", "known are mse"]),
@@ -177,6 +193,13 @@ def test_a_very_long_value_is_shortened(tmp_path, changes):
 def test_a_value_that_just_fits_is_shown_whole():
     assert shown("x" * 78) == repr("x" * 78)
     assert shown("x" * 79) == "'" + "x" * 76 + "..."
+
+
+@pytest.mark.parametrize("number", ["010", "-017", "0_1", "1:30", "1:30.5"])
+def test_a_number_that_dvc_reads_as_another_one_is_refused(number):
+    """DVC reads YAML 1.2, where 010 is ten; to YAML 1.1 it is eight."""
+    with pytest.raises(LvmError, match=rf"params\.yaml: line 2: {number} is one number to us and another to DVC"):
+        parse_yaml(f"a: [0, -0.5, 1_000, 0x10, '010', 2026-01-01]\nseed: {number}\n", "params.yaml")
 
 
 @pytest.mark.parametrize(("text", "word"), [("a: [", "valid YAML"), ("- 1", "mapping"), ("", "mapping")])

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lvm_core.runtime.errors import LvmError
 from tests.paths import ROOT
 from tools import repro, repro_log
 
@@ -86,6 +88,7 @@ def test_the_time_left_is_that_of_recipes_as_long_as_those_before(took, running,
 def test_each_recipe_is_told_and_each_process_is_recorded(tmp_path):
     """One after the other, as `make repro JOBS=1` does it."""
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     (tmp_path / "stages").mkdir()
     (tmp_path / "stages/__init__.py").touch()
     (tmp_path / "stages/bank.py").write_text(STAGE)
@@ -234,6 +237,7 @@ def faked(tmp_path, monkeypatch):
     (tmp_path / ".dvc").mkdir()
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots/report.html").touch()
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -255,6 +259,69 @@ def test_a_log_says_what_failed_and_what_to_run(faked, monkeypatch):
     ]
     assert "p1 train_c" in done.stdout
     assert "report" not in done.stdout
+
+
+def check_with(monkeypatch, folder, changes):
+    """What `make repro` says of params.yaml with these values changed, before it starts DVC."""
+    monkeypatch.chdir(folder)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for key, value in changes.items():
+        params[key] = params[key] | value if isinstance(value, dict) else value
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(LvmError) as error:
+        repro.main([])
+    return str(error.value)
+
+
+def test_a_mistake_in_the_parameters_is_told_before_dvc_starts(faked):
+    text = Path("params.yaml").read_text()
+    of_names = re.sub(r"^names:\n(- .*\n)+", "names: p1\n", text, flags=re.MULTILINE)
+    for wrong, line in (
+        (of_names, r"names = 'p1': must be a list of recipe names, e.g. \[p1\]"),
+        (f"{text}\nseed: 3\n", r"line \d+: the key seed is there twice; .*"),
+    ):
+        Path("params.yaml").write_text(wrong)
+        done = subprocess.run([*REPRO[:2], "--check"], capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert re.fullmatch(rf"error: params\.yaml: {line}\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (
+            {"train": "storys"},
+            "'storys': neither a corpus (sotu, wikipedia) nor an existing file or folder; did you mean",
+        ),
+        ({"train": "storys"}, "did you mean corpora/stories?"),
+        ({"train": "stories"}, "did you mean corpora/stories?"),
+        ({"ood": "corpora/storiez"}, "did you mean corpora/stories?"),
+        ({"ood": "Wikipedia"}, "did you mean wikipedia?"),
+        ({"train": "elsewhere/bank.npz"}, "did you mean elsewhere/bank.npy?"),
+        ({"train": "/no/such/place"}, "an existing file or folder"),
+        ({"kind": "vectors", "train": "sotu", "ood": None}, "data.train = 'sotu': not an existing file or folder"),
+    ],
+)
+def test_data_that_are_not_there_are_told_with_what_may_be_meant(tmp_path, monkeypatch, data, words):
+    for name in ("corpora/stories/a.txt", "elsewhere/bank.npy"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    assert words in check_with(monkeypatch, tmp_path, {"data": data})
+
+
+def test_what_dvc_could_not_read_in_corpora_is_named(tmp_path, monkeypatch):
+    """It waits at a pipe for ever, and dies at a link to nothing with an error that it did not expect."""
+    (tmp_path / "corpora/books/.git").mkdir(parents=True)
+    (tmp_path / "corpora/books/whole.txt").symlink_to(ROOT / "README.md")
+    os.mkfifo(tmp_path / "corpora/books/.git/daemon.ipc")  # DVC passes over it
+    for name in (".#notes.txt", "pipe"):
+        path = tmp_path / "corpora/books" / name
+        if name == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to("me@host.1234")  # as Emacs writes it
+        assert f"corpora/books/{name}: is no file, or a link to nothing" in check_with(monkeypatch, tmp_path, {})
+        path.unlink()
 
 
 def on_a_terminal(code, meanwhile=lambda process: None):

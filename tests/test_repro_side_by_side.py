@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,6 +85,7 @@ def test_the_pipeline_s_own_graph_is_understood():
 @pytest.fixture
 def project(tmp_path):
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     for name in ("text", "recipe-one", "recipe-two", "recipe-three"):
         (tmp_path / name).write_text(name)
     Repo.init(str(tmp_path), no_scm=True).close()

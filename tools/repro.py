@@ -5,6 +5,8 @@ it several times, on stages that do not need one another. This does that: first 
 recipes side by side, then what compares them. What a kill left half-written is mended before (tools/mend.py). The
 result is that of a plain `dvc repro`, byte for byte.
 
+A mistake in params.yaml, at which DVC may die without a word, is told before it starts (`--check`: that alone).
+
 How far it is, tools/repro_log.py says. What every process cost is recorded in build/runs; `python -m benchmarks
 pipeline` makes a table of it.
 """
@@ -29,7 +31,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, it would see only this folder
 
-from lvm_core.runtime.cli import VARIABLE, write_record
+from lvm_core.runtime.cli import VARIABLE, run_command, write_record
+from stages.resolve import check
 from tools.repro_log import View, duration, view_on
 
 DVC = ("dvc", "--wait-for-lock", "repro")
@@ -50,6 +53,9 @@ COMMAND = "LVM_COMMAND"
 
 def main(arguments: Sequence[str]) -> int:
     """Run everything; the exit code."""
+    check()
+    if arguments == ["--check"]:
+        return 0
     if len(arguments) > 1 or not all(argument.isdecimal() and int(argument) for argument in arguments):
         print(f"error: JOBS = {' '.join(arguments)!r} is not a whole number above 0", file=sys.stderr)
         return 1
@@ -311,4 +317,4 @@ def run_side_by_side(chains: Sequence[Sequence[str]], jobs: int, run: Callable[[
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    run_command(main)

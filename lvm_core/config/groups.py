@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from lvm_core.config.params import Group
+from lvm_core.config.params import Group, a_list
 from lvm_core.windows import CONTEXT
 
 Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
@@ -57,7 +57,7 @@ Fill = Literal["neighbours", "repeat"]
 class ServiceParams(Group):
     """Parameters of the service."""
 
-    models: list[str]
+    models: Annotated[list[str], a_list("recipe names", "[contrast]; [] for none")]
     """Names of the recipes whose confidence is calibrated, beside the selected model's."""
     fill: Fill
     """Strategy for contexts of fewer than five chunks, unless a request names another."""

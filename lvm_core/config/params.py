@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, overload
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from lvm_core.runtime.errors import LvmError, printable
@@ -36,6 +36,17 @@ PosScalar = Annotated[float, Field(ge=-10.0, le=10.0, allow_inf_nan=False)]
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 """For `__pydantic_config__` of a dataclass that is read from a json file: as strict as a `Group`."""
+
+
+def a_list(what: str, like: str) -> BeforeValidator:
+    """Says of anything but a list what is wanted. (DVC makes stages from some lists, and has no words for it.)"""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise ValueError(f"must be a list of {what}, e.g. {like}")
+        return value
+
+    return BeforeValidator(check)
 
 
 class Group(BaseModel):

@@ -21,7 +21,7 @@ from lvm_core.config.gates import GatesParams, check_set, sets_of, unread_tests
 from lvm_core.config.groups import Rule
 from lvm_core.config.ladder import LadderParams, LadderSettings, check_rungs, check_servable
 from lvm_core.config.models import ModelParams
-from lvm_core.config.params import PARAMS_FILE, Common, Seed, Threads, load_group, overlay, shown, validate
+from lvm_core.config.params import PARAMS_FILE, Common, Seed, Threads, a_list, load_group, overlay, shown, validate
 from lvm_core.config.recipe import Recipe, TrainParams
 from lvm_core.config.references import REFERENCES
 from lvm_core.config.settings import REPORT, CompareSettings, EvaluateSettings, GateSettings, Settings
@@ -42,9 +42,9 @@ class TrainDefaults(TrainParams):
 
     threads: Threads
     """Of every training."""
-    seeds: list[Seed]
+    seeds: Annotated[list[Seed], a_list("whole numbers", "[43, 44]; [] for none")]
     """Further seeds; empty: off."""
-    repeat: list[str]
+    repeat: Annotated[list[str], a_list("recipe names", "[contrast]; [] for none")]
     """Names of the recipes to train once more with each of them."""
 
 
@@ -70,7 +70,11 @@ MATRICES = (
 class Params(Common):
     """Every key of params.yaml. A stage loads what it reads (`load_group`), and imports no other types."""
 
-    names: Annotated[list[str], Field(min_length=1, description="of the recipes to train and compare")]
+    names: Annotated[
+        list[str],
+        Field(min_length=1, description="of the recipes to train and compare"),
+        a_list("recipe names", "[p1]"),
+    ]
     recipes: dict[str, dict[str, Any]]
     """With `model` and `train` as defaults, each is a `Recipe`."""
     data: sources.DataParams
@@ -85,12 +89,15 @@ class Params(Common):
     evaluate: groups.EvaluateParams
     gates: GatesParams
     ladder: LadderParams
-    time_direction: list[str]
+    time_direction: Annotated[list[str], a_list("recipe names", "[contrast]; [] for none")]
     service: groups.ServiceParams
 
 
 def _check_profiles(profiles: Mapping[str, Any]) -> None:
     for profile, over in profiles.items():
+        if not re.fullmatch(r"[\w-]+", profile):
+            allowed = "letters, digits, _ and -, of which DVC can make the name of a parameter"
+            raise LvmError(f"{PARAMS_FILE}: profiles.{profile}: a profile's name is {allowed}")
         for path in MATRICES:
             if _has(over, path):
                 remedy = f"dvc.yaml makes its stages from it and sees no profile; use -S {path}=..."

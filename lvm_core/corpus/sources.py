@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 
-from lvm_core.config.params import PARAMS_FILE
+from lvm_core.config.data import DataParams
+from lvm_core.config.params import PARAMS_FILE, shown
 from lvm_core.corpus import Source
 from lvm_core.corpus.fields import Fields
 from lvm_core.corpus.folder import SUFFIXES, kind_of, read_folder
@@ -54,3 +56,27 @@ def check_distinct(train: Source, ood: Source) -> None:
             raise LvmError(f"{where} are the same folder or file, or one lies in the other; ood must be another source")
     elif train.name == ood.name and train.place is ood.place is None:
         raise LvmError(f"{where} are both {train.name!r}; ood must be another source")
+
+
+def check_named(data: DataParams) -> None:
+    """Refuse a source that is not there, with the name that may be meant; nothing is opened."""
+    corpora = list(READERS) if data.kind == "text" else []
+    for key, value in (("train", data.train), ("ood", data.ood)):
+        if value is None or value in corpora or os.path.exists(value):
+            continue
+        known = {name: name for name in corpora}
+        for path in (*WATCHED.glob("*"), *(Path(value).parent.glob("*") if os.sep in value else ())):
+            known |= {path.name: str(path), str(path): str(path)}
+        found = get_close_matches(value, known, 1) or get_close_matches(Path(value).name, known, 1)
+        meant = f"; did you mean {known[found[0]]}?" if found else ""
+        among = f"neither a corpus ({', '.join(corpora)}) nor" if corpora else "not"
+        raise LvmError(f"{PARAMS_FILE}: data.{key} = {shown(value)}: {among} an existing file or folder{meant}")
+
+
+def check_watched() -> None:
+    """Refuse what DVC cannot read in `WATCHED`: it waits at a pipe for ever, and dies at a link to nothing."""
+    for folder, inner, names in os.walk(WATCHED):
+        inner[:] = [name for name in inner if name not in (".git", ".hg", ".dvc")]  # as DVC
+        for path in (os.path.join(folder, name) for name in names):
+            if not os.path.isfile(path):
+                raise LvmError(f"{path}: is no file, or a link to nothing, which DVC cannot read; take it away")

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -281,6 +282,8 @@ def _count_values(node: yaml.Node, where: str, sizes: dict[int, int]) -> int:
         total += sum(_count_values(part, where, sizes) for pair in node.value for part in pair)
     elif isinstance(node, yaml.SequenceNode):
         total += sum(_count_values(part, where, sizes) for part in node.value)
+    elif node.tag.endswith((":int", ":float")) and re.match(r"[-+]?(0[0-9_]+$|.*:)", node.value):
+        raise _at(node, where, f"{printable(node.value)} is one number to us and another to DVC: write it plainly")
     elif node.tag.endswith((":int", ":float")) and len(node.value) > LONGEST_NUMBER:
         raise _at(node, where, f"a number of {len(node.value):,} digits")
     if total > MOST_VALUES:
