@@ -55,9 +55,15 @@ def test_harm_is_noticed(tmp_path):
         "    if len(calls) == 3: raise KeyError('x')\n"
         "    if len(calls) == 4: np.ones(10**8).sum()\n"
         f"    if len(calls) == 5: open('{tmp_path}/elsewhere', 'w').close()\n"
-        "    if len(calls) == 6: np.ones(10**10)\n"
+        "    if len(calls) == 6:\n"
+        "        t.SECONDS = 1\n"
+        "        np.ones(10**10)\n"
+        "    if len(calls) == 7:\n"
+        "        t.WAITING = 2\n"
+        "        while True: pass\n"
+        "    if len(calls) == 8: os.read(os.pipe()[0], 1)\n"
         "s.READERS['small'] = s.Reader(s._small_files, bad, ('gate.json',), 1)\n"
-        "print(json.dumps(t.throw('small', 0, 6)))"
+        "print(json.dumps(t.throw('small', 0, 8)))"
     )
     wrong = " ".join(json.loads(finish(fork(code, ROOT)))["wrong"])
     for words in (
@@ -68,6 +74,8 @@ def test_harm_is_noticed(tmp_path):
         "MB",
         "opened to be written",
         "MemoryError",
+        "TooLong: 1 s of processor time",
+        "TooLong: 2 s",
     ):
         assert words in wrong, words
     assert (tmp_path / "elsewhere").exists()

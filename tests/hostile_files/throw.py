@@ -1,8 +1,9 @@
 """Throw hostile files at readers, in their own process: `python -m tests.hostile_files.throw READER,... FIRST COUNT`.
 
 Prints one line of json, by reader: how many were read, how many refused, and what went wrong. Wrong is anything but a
-result or one `LvmError`: another exception, more than `SECONDS`, more memory than `MEGABYTES` (the process has little
-more to take), a program started, a pickle's class looked up, a connection, or a file written outside the folder.
+result or one `LvmError`: another exception, more than `SECONDS` or `WAITING`, more memory than `MEGABYTES` (the process
+has little more to take), a program started, a pickle's class looked up, a connection, or a file written outside the
+folder.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from tests.hostile_files.cases import harm
 from tests.hostile_files.samples import READERS
 
 SECONDS = 20
+"""Of processor time, of which a busy machine takes no more."""
+WAITING = 300
+"""Seconds altogether, after which a reader waits for something that never comes."""
 MEGABYTES = 700
 ADDRESS_SPACE = 4 * 2**30
 """Bytes that the process may take beyond what its libraries have: an array of 2^31 rows does not fit."""
@@ -65,17 +69,25 @@ def _restricted(event: str) -> bool:
 
 
 class TooLong(BaseException):
-    """A reader took longer than `SECONDS`."""
+    """A reader took longer than `SECONDS`, or `WAITING`."""
 
 
-def _too_long(*_: object) -> None:
-    raise TooLong
+def _limit(seconds: float, waiting: int) -> None:
+    """Raise `TooLong` after so much time; 0 for no limit."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.alarm(waiting)
+
+
+def _too_long(number: int, _: object) -> None:
+    _limit(0, 0)  # the other must not come while this one is being told
+    raise TooLong(f"{SECONDS} s of processor time" if number == signal.SIGPROF else f"{WAITING} s")
 
 
 def throw(name: str, first: int, count: int) -> dict[str, Any]:
     """The cases `first` to `first + count - 1` of a reader."""
     reader, watch = READERS[name], Watch()
-    signal.signal(signal.SIGALRM, _too_long)
+    for signalled in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(signalled, _too_long)
     told: dict[str, Any] = {"reader": name, "read": 0, "refused": 0, "wrong": [], "kinds": {}, "slowest": [0.0, ""]}
     before_all = Path.cwd()
     with tempfile.TemporaryDirectory() as place:
@@ -93,9 +105,9 @@ def throw(name: str, first: int, count: int) -> dict[str, Any]:
             shutil.copytree(good, folder, copy_function=os.link)
             kind = harm(folder / rng.choice(reader.files), rng)
             told["kinds"][kind] = told["kinds"].get(kind, 0) + 1
-            before, start = _reset_peak(), time.monotonic()
+            before, start = _reset_peak(), time.process_time()
             watch.folder = str(folder)
-            signal.alarm(SECONDS)
+            _limit(SECONDS, WAITING)
             try:
                 reader.read(folder)
                 told["read"] += 1
@@ -105,7 +117,7 @@ def throw(name: str, first: int, count: int) -> dict[str, Any]:
                     watch.seen.append(f"a message of {len(line)} characters, or that cannot be printed: {line[:100]!r}")
             except BaseException as error:
                 watch.seen.append(f"{type(error).__name__}: {str(error)[:300]}")
-            signal.alarm(0)
+            _limit(0, 0)
             watch.folder = None
             if (grown := _megabytes("VmHWM") - before) > MEGABYTES:
                 watch.seen.append(f"{grown} MB")
@@ -113,7 +125,7 @@ def throw(name: str, first: int, count: int) -> dict[str, Any]:
                 watch.seen.append("code in the file was executed")
                 Path("executed").unlink(missing_ok=True)
             told["wrong"] += [f"{name} {number} ({kind}): {seen}" for seen in watch.seen]
-            told["slowest"] = max(told["slowest"], [round(time.monotonic() - start, 1), f"{number} {kind}"])
+            told["slowest"] = max(told["slowest"], [round(time.process_time() - start, 1), f"{number} {kind}"])
             watch.seen.clear()
             shutil.rmtree(folder)
         os.chdir(before_all)
