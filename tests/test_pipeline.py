@@ -23,7 +23,7 @@ from lvm_core.runtime.sources import code_line
 from tests.calling import run_line
 from tests.documents import blocks
 from tests.paths import ROOT
-from tests.pipeline import ELSEWHERE, HOME, RECIPES, SEED
+from tests.pipeline import ELSEWHERE, HOME, RECIPES, SEED, undefined_is_said
 
 pytestmark = pytest.mark.xdist_group("pipeline")
 
@@ -172,12 +172,14 @@ def test_the_python_of_the_documents_runs(text_run, monkeypatch):
     assert -1 <= names["evaluation"].summary["cosine"] <= 1
 
 
-def test_the_metrics_are_those_of_the_vectors(vector_run):
+def test_the_metrics_are_those_of_the_vectors_and_empty_for_a_source_there_is_not(vector_run):
     bank = load_bank(vector_run / "data/bank")
-    assert bank.articles["article_id"].tolist() == [str(number) for number in range(11)]
+    assert bank.articles["article_id"].tolist() == [str(number) for number in range(8)]
     corpus = json.loads((vector_run / "metrics/corpus.json").read_text())
     assert corpus["train"]["crossing_windows"] == 7 * 5
     assert corpus["splits"]["val"]["windows"] > 0
     table = comparison(vector_run)
-    assert table["val_recall_at_5"].notna()["p1"]
+    assert table[["val_recall_at_5", "val_cosine"]].notna().all(axis=None)
     assert table.loc["oracle", "val_recall_at_5"] == 1
+    assert table[["ood_recall_at_5", "ood_cosine"]].isna().all(axis=None)
+    undefined_is_said(vector_run)
