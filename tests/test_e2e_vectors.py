@@ -60,9 +60,9 @@ def test_the_metrics_are_those_of_the_vectors(clone):
     assert table.loc["oracle", "val_recall_at_5"] == 1
 
 
-@pytest.mark.parametrize("form", ["windows_{}.npz", "plain_{}.npz", "bank_{}.npz", "array_{}.npy", "table_{}.parquet"])
+@pytest.mark.parametrize("form", ["plain_{}.npz", "table_{}.parquet"])
 def test_other_forms_give_the_same_vectors(clone, form):
-    """Up to the bank, since the stages after it read nothing else (tests/test_import.py has all forms without DVC)."""
+    """Up to the bank, since the stages after it read nothing else (tests/test_import.py has the other forms, without DVC)."""
     params = clone / "params.yaml"
     before = params.read_text()
     values = yaml.safe_load(before)
