@@ -94,6 +94,7 @@ def test_what_a_byte_order_mark_says_is_decoded(tmp_path: Path, encoding: str) -
         ("a.jsonl.bz2", bz2.compress(b'{"text": "a"}')[:-9], ("a.jsonl.bz2", "not a whole .bz2 file")),
         ("a.txt.xz", lzma.compress(b"x" * 999)[:-9], ("a.txt.xz", "not a whole .xz file")),
         ("a.txt.zst", b"plain text", ("a.txt.zst", "not a whole .zst file")),
+        ("a.txt.zst", b"\x28\xb5\x2f\xfd\0\xa8\x09\0\0x", ("a.txt.zst", "too much memory", "zstd -d --long=31")),
         ("a.txt.gz", gzip.compress(b"x" * 10**8), ("a.txt.gz", "more than", "too many")),
         ("a.jsonl.gz", gzip.compress(b" " * 10**8), ("a.jsonl.gz", "a line", "too many")),
         ("a.txt", b"version https://git-lfs.github.com/spec/v1\noid", ("a.txt", "Git LFS", "git lfs pull")),
@@ -202,7 +203,7 @@ def test_named_fields(tmp_path: Path) -> None:
     path = write(
         tmp_path / "x.jsonl", '{"text": "no", "story": "yes", "nr": 7, "head": "H"}\n{"story": "z", "nr": 8}\n'
     )
-    refused(path, "x.jsonl:2", '"head" (data.title_column)', "story, nr", fields=Fields("story", "nr", "head"))
+    refused(path, "x.jsonl:2", '"head"', "data.title_column", "story, nr", fields=Fields("story", "nr", "head"))
     documents, _ = read(path, Fields("story", "nr"))
     assert [(document.id, document.raw) for document in documents] == [("x.jsonl:7", "yes"), ("x.jsonl:8", "z")]
 
@@ -262,6 +263,13 @@ def test_rows_without_ids_have_numbers_and_whole_floats_are_ids(tmp_path: Path) 
 def test_tables_that_are_refused(tmp_path, columns, words) -> None:
     write_rows(tmp_path / "a.parquet", **columns)
     refused(tmp_path, *words)
+
+
+@pytest.mark.parametrize("encoding", ["PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_encodings_of_other_writers(tmp_path: Path, encoding: str) -> None:
+    table, path = pa.table({"text": [f"text {row}" for row in range(200)]}), tmp_path / "a.parquet"
+    pq.write_table(table, path, use_dictionary=False, column_encoding={"text": encoding}, row_group_size=70)
+    assert [document.raw for document in read(path)[0]] == table["text"].to_pylist()
 
 
 def test_shards_that_differ_are_refused_before_any_is_read(tmp_path: Path) -> None:
@@ -324,6 +332,9 @@ def test_a_saved_dataset_is_read_by_its_own_list(tmp_path: Path) -> None:
     refused(tmp_path / "d", path.name, "was cut short", "again")
     path.unlink()
     refused(tmp_path / "d", path.name, "is named in state.json and not there")
+    for state in ('{"_data_files": [{"filename": "../a.arrow"}]}', '{"_data_files": 1}', "{}", "[1"):
+        write(tmp_path / "d/state.json", state)
+        refused(tmp_path / "d", "d/state.json: does not name the files", "save it again")
 
 
 def test_all_splits_of_a_saved_dataset_are_read(tmp_path: Path) -> None:

@@ -113,7 +113,8 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], Any, int]]:
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         if isinstance(error, OSError) and error.strerror:
             raise LvmError(f"{path}: cannot be read ({error.strerror}); make it readable or take it away") from error
-        raise LvmError(f"{path}: is not a whole {suffix} file ({printable(error)}); {AGAIN}") from error
+        remedy = "decompress it first (`zstd -d --long=31`)" if "too much memory" in str(error) else AGAIN
+        raise LvmError(f"{path}: is not a whole {suffix} file ({printable(error)}); {remedy}") from error
 
 
 def _encoding(head: bytes) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any
+from uuid import UUID
 
 from lvm_core.corpus.decode import check_characters
 from lvm_core.runtime.errors import LvmError, printable
@@ -30,10 +31,10 @@ class Fields:
             names = (given,) if given else USUAL[field.name]
             chosen[field.name] = next((name for name in names if name in there), None)
             if chosen[field.name] is None and (given or field.name == "text"):
-                wanted = f'"{given}" (data.{field.name}_column)' if given else " or ".join(f'"{n}"' for n in names)
-                remedy = "correct it" if given else "or name one as data.text_column"
-                known = printable(", ".join(map(str, there))) or "none"
-                raise LvmError(f"{where}: the field {wanted} is missing, there are: {known}; {remedy}")
+                parameter, known = f"data.{field.name}_column", printable(", ".join(map(str, there))) or "none"
+                usual = "" if given else f" (or {', '.join(names[1:])})"
+                remedy = f"correct {parameter}" if given else f"name the right one as {parameter}"
+                raise LvmError(f'{where}: the field "{names[0]}"{usual} is missing, there are: {known}; {remedy}')
         return Fields(**chosen)
 
 
@@ -41,7 +42,7 @@ def as_label(value: Any, what: str) -> str:
     """An id or title as text: a text, or a number (1.0, which pandas makes of 1 after a join, is 1)."""
     if isinstance(value, float) and math.isfinite(value):
         value = int(value) if value.is_integer() else value
-    elif isinstance(value, bool) or not isinstance(value, (str, int)):
+    elif isinstance(value, bool) or not isinstance(value, (str, int, UUID)):
         raise LvmError(f"{what} is {type(value).__name__}, must be a text or a number")
     text = str(value)
     check_characters(text, what)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_core.corpus import Document, Reading, parse_plain
-from lvm_core.corpus.decode import clean_text, refuse_pointer
+from lvm_core.corpus.decode import clean_text, read_text, refuse_pointer
 from lvm_core.corpus.fields import Fields, as_label
 from lvm_core.runtime.errors import AGAIN, LvmError, open_regular_file, printable
-from lvm_core.runtime.readers import read_json, readable_table
+from lvm_core.runtime.readers import readable_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 BATCH, BATCH_BYTES = 4096, 2**24
 """Most rows in memory, and about how many bytes of them."""
+
+SMALL_BATCH = 64
+"""Most rows of a column of texts that pyarrow cannot read as a dictionary."""
+
+_AS_DICTIONARY = {"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 
 NULLS = "rows without a text (null)"
 
@@ -106,7 +112,7 @@ def _is_view(kind: Any) -> bool:
 
 
 def _open_parquet(path: Path, text: str | None) -> pq.ParquetFile:
-    """A parquet file; the column `text` as a dictionary: a few bytes can repeat a long text a million times."""
+    """A parquet file, its column `text` as a dictionary if that is given: a long text that is repeated is one object."""
     import pyarrow.parquet as pq
 
     with open_regular_file(path) as file:
@@ -118,10 +124,17 @@ def _open_parquet(path: Path, text: str | None) -> pq.ParquetFile:
 
 def _parquet_batches(path: Path, columns: Fields, wanted: list[str]) -> tuple[Iterator[pa.RecordBatch], int]:
     with readable_table(path):
-        file = _open_parquet(path, columns.text)
+        file = _open_parquet(path, None)
         groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+        parts = [group.column(index) for group in groups for index in range(group.num_columns)]
+        encodings = {name for part in parts if part.path_in_schema == columns.text for name in part.encodings}
         widest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1)
         size = max(1, min(BATCH, int(BATCH_BYTES / max(widest, 1))))
+        # a few bytes of a file can repeat a long text a million times
+        if encodings <= _AS_DICTIONARY:
+            file = _open_parquet(path, columns.text)
+        else:
+            size = min(size, SMALL_BATCH)
         return file.iter_batches(size, columns=wanted), file.metadata.num_rows
 
 
@@ -152,24 +165,27 @@ STATE, INFO, SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 
 def saved_files(folder: Path) -> list[str]:
     """Names of the files that hold the rows of a saved dataset, by its own list."""
-    state = read_json(folder / STATE)
     try:
+        state = json.loads(read_text(folder / STATE))
         names = [entry["filename"] for entry in state["_data_files"]]
-        if state.get("_indices_data_files"):
-            raise LvmError(f"{folder}: the dataset was saved with a selection of rows; save its flatten_indices()")
-        lacking = [name for name in names if not (folder / name).is_file()]
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        selected = state.get("_indices_data_files")
+        if any(Path(name).name != name or name.startswith(".") or not name.endswith(".arrow") for name in names):
+            raise ValueError("a file elsewhere, or of another kind")
+    except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
         raise LvmError(f"{folder / STATE}: does not name the files of a saved dataset; save it again") from error
-    if lacking:
-        raise LvmError(f"{folder / lacking[0]}: is named in {STATE} and not there; {AGAIN}")
+    if selected:
+        raise LvmError(f"{folder}: was saved as a selection of rows by an old `datasets`; save its flatten_indices()")
+    if lacking := next((folder / name for name in names if not (folder / name).is_file()), None):
+        raise LvmError(f"{lacking}: is named in {STATE} and not there; {AGAIN}")
     return names
 
 
 def require_splits(folder: Path) -> None:
     """Make sure that the splits which a folder of several names are there."""
     try:
-        lacking = [name for name in read_json(folder / SPLITS)["splits"] if not (folder / name / STATE).is_file()]
-    except (TypeError, KeyError) as error:
+        names = json.loads(read_text(folder / SPLITS))["splits"]
+        lacking = [name for name in names if not (folder / name / STATE).is_file()]
+    except (TypeError, KeyError, ValueError, RecursionError) as error:
         raise LvmError(f"{folder / SPLITS}: does not name the splits of a saved dataset; save it again") from error
     if lacking:
         raise LvmError(f"{folder / lacking[0]}: is named in {SPLITS} and holds no saved dataset; {AGAIN}")
