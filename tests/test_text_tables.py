@@ -160,8 +160,8 @@ def test_numbers_in_names_are_in_their_order(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_one_on_a_mac_is_refused(tmp_path: Path) -> None:
-    for form in ("NFC", "NFD"):
-        write(tmp_path / unicodedata.normalize(form, "café.txt"), "x")
+    for name in ("caf\u00e9.txt", "cafe\u0301.txt"):
+        write(tmp_path / name, "x")
     refused(tmp_path, "caf", "twice", "remove one")
 
 
@@ -381,8 +381,9 @@ def test_the_same_article_is_noticed_however_it_is_spelled(tmp_path: Path, spell
 
 def test_the_same_ids_in_two_spellings_are_noticed(tmp_path: Path) -> None:
     sources = []
-    for place, form in (("a", "NFC"), ("b", "NFD")):
-        write(tmp_path / place / "texts" / unicodedata.normalize(form, "café.txt"), paragraphs(place))
+    names = {"a": "caf\u00e9.txt", "b": "cafe\u0301.txt"}
+    for place, name in names.items():
+        write(tmp_path / place / "texts" / name, paragraphs(place))
         sources.append(open_source(str(tmp_path / place / "texts"), "data.train"))
     check_distinct(*sources)
     train = ChunkedSource("texts")

@@ -112,7 +112,7 @@ def _is_view(kind: Any) -> bool:
 
 
 def _open_parquet(path: Path, text: str | None) -> pq.ParquetFile:
-    """A parquet file, its column `text` as a dictionary if that is given: a long text that is repeated is one object."""
+    """A parquet file; its column `text`, if given, as a dictionary: a long text that is repeated is one object."""
     import pyarrow.parquet as pq
 
     with open_regular_file(path) as file:
