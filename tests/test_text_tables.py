@@ -234,13 +234,14 @@ def test_shards_of_a_hub(tmp_path: Path) -> None:
         ("validation-00000-of-00001.parquet:0", "T0", "four"),
     ]
     assert left_out == {"rows without a text (null)": 4, "hidden files": 1, "dataset cards": 1}
-    limited, _ = read(folder, Fields(id="url"))
-    assert limited[0].id == "wiki/data/test-00000-of-00001.parquet:T0"
+    named, _ = read(folder, Fields(id="url", title="id"))
+    assert (named[0].id, named[0].title) == ("wiki/data/test-00000-of-00001.parquet:T0", "0")
 
 
 def test_rows_without_ids_have_numbers_and_whole_floats_are_ids(tmp_path: Path) -> None:
-    write_rows(tmp_path / "a.parquet", text=["x", "y"])
-    assert [document.id for document in read(tmp_path / "a.parquet")[0]] == ["a.parquet:1", "a.parquet:2"]
+    write_rows(tmp_path / "a.parquet", text=["x", "y"], url=["http://a.org", None])
+    found = [(document.id, document.title) for document in read(tmp_path / "a.parquet")[0]]
+    assert found == [("a.parquet:1", "http://a.org"), ("a.parquet:2", "a 2")]
     write_rows(tmp_path / "a.parquet", text=["x", "y", "z"], id=[7.0, None, 9.0])
     assert [document.id for document in read(tmp_path / "a.parquet")[0]] == [
         "a.parquet:7",

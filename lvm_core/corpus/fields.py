@@ -11,7 +11,7 @@ from uuid import UUID
 from lvm_core.corpus.decode import check_characters
 from lvm_core.runtime.errors import LvmError, printable
 
-USUAL = {"text": ("text", "content", "body"), "id": ("id",), "title": ("title",)}
+USUAL = {"text": ("text", "content", "body"), "id": ("id",), "title": ("title", "url")}
 """Names that are looked for in this order where `data.text_column` and the like are null."""
 
 

@@ -81,7 +81,8 @@ def read_table(path: Path, name: str, columns: Fields, reading: Reading) -> Iter
             key = str(row) if key is None else as_label(key, f"{where}: {columns.id}")
             title = f"{path.stem} {key}" if title is None else as_label(title, f"{where}: {columns.title}")
             yield Document(f"{name}:{key}", title, clean_text(text), parse_plain)
-        reading.done = start + int(size * row / max(total or 0, row, 1))
+        if total:
+            reading.done = start + int(size * min(row / total, 1))
     if total is not None and row != total:
         raise LvmError(f"{path}: has {row:,} rows, the file says {total:,}; {AGAIN}")
 
