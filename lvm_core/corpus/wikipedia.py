@@ -7,6 +7,7 @@ import gzip
 import io
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -26,10 +27,10 @@ _DUMP_NAME = re.compile(r"(?P<stem>.+)\.xml(?P<pages>-p\d+p\d+)?(?:\.(?:bz2|gz|z
 
 _WANTED = "bring a dump of the kind pages-articles, as .xml, .xml.bz2, .xml.gz or .xml.zst"
 
-LARGEST_PAGE = 1 << 28
+LARGEST_PAGE = 1 << 25
 """Bytes of XML that one page may have; MediaWiki's own limit is 2 MiB of text."""
 
-MOST_STEPS = 20_000_000
+MOST_STEPS = 5_000_000
 """Brackets left open times characters. The parser tries each again to the end of the page: up to a few seconds."""
 
 _HIDDEN_SPACES = ("6", "14", "-2")
@@ -37,10 +38,12 @@ _HIDDEN_SPACES = ("6", "14", "-2")
 
 _REDIRECT = re.compile(r"\s*#redirect\b", re.IGNORECASE)
 
-# Elements with an end tag of their own; those that a page need not close are not counted.
-_OPEN_TAG, _CLOSED_TAG = (
-    re.compile(rf"<{mark}(?!br|hr|li|p\b|d[td]|t[rdh])[a-z]", re.IGNORECASE) for mark in ("", "/")
+_BRACKET = re.compile(
+    r"\{\{|\}\}|\{\||\|\}(?!\})|\[\[|\]\]|\[(?=https?:|//)|\]|<!--|-->|(?P<end></[a-z]+)"
+    r"|<(?!br|hr|li|p\b|d[dt]|t[rdh])(?P<name>[a-z]+)(?P<attributes>[^<>]*>?)|^(?P<run>[*#:;]{40,})",
+    re.IGNORECASE | re.MULTILINE,
 )
+_CLOSES = {"{{": "}}", "{|": "|}", "[[": "]]", "[": "]", "<!--": "-->"}
 
 
 def is_dump(path: Path) -> bool:
@@ -123,16 +126,31 @@ def _left_out(page: ElementTree.Element, title: str, text: str, spaces: set[str]
 
 
 def _open_brackets(text: str) -> int:
-    """About how many brackets, comments and tags have no end."""
-    pairs = (("[", "]"), ("{", "}"), ("<", ">"), ("<!--", "-->"))
-    missing = [text.count(opened) - text.count(closed) for opened, closed in pairs]
-    missing.append(len(_OPEN_TAG.findall(text)) - len(_CLOSED_TAG.findall(text)) - text.count("/>"))
-    return sum(max(number, 0) for number in missing)
+    """About how many brackets, comments and elements are not closed where they should be."""
+    awaited: list[str] = []
+    open_now, missing = Counter[str](), 0
+    for found in _BRACKET.finditer(text):
+        mark = found[0].lower()
+        if found["run"]:
+            missing += len(mark)
+        elif found["name"] or mark in _CLOSES:
+            if mark.endswith("/>"):
+                continue
+            awaited.append(_CLOSES.get(mark) or f"</{found['name'].lower()}")
+            open_now[awaited[-1]] += 1
+            missing += bool(found["name"] and not mark.endswith(">"))
+        elif open_now[mark]:
+            while (last := awaited.pop()) != mark:
+                open_now[last] -= 1
+                missing += 1
+            open_now[mark] -= 1
+    return missing + len(awaited)
 
 
 def _elements(path: Path, reading: Reading) -> Iterator[ElementTree.Element]:
     """What describes the wiki, and each page, complete; a page is freed before the next one."""
     root = page = None
+    depth = 0
     for event, element in _events(path, reading):
         kind = _kind(element)
         if root is None:
@@ -140,11 +158,15 @@ def _elements(path: Path, reading: Reading) -> Iterator[ElementTree.Element]:
             if kind != "mediawiki":
                 raise LvmError(f"{path}: is XML, but no dump of a wiki (its root is {element.tag!r}); {_WANTED}")
         if event == "start":
-            page = element if kind == "page" else page
-        elif kind == "revision" and page is not None:
+            depth += 1
+            page = element if depth == 2 else page
+            continue
+        depth -= 1
+        if depth == 2 and kind == "revision" and page is not None:
             _keep_newest(page, reading)
-        elif kind in {"siteinfo", "page"}:
-            yield element
+        elif depth == 1:
+            if kind in {"siteinfo", "page"}:
+                yield element
             root.clear()
 
 
