@@ -257,7 +257,9 @@ def undisturbed(tmp_path_factory):
     """The folder of an embedding that nothing disturbed."""
     folder = tmp_path_factory.mktemp("embedding")
     write_texts(folder)
-    assert "small (16-d" in finish(fork_stage(STAGE, folder))
+    told = finish(fork_stage(STAGE, folder))
+    assert "small (16-d" in told
+    assert "word pieces that the encoder's vocabulary lacks" in told
     return folder
 
 

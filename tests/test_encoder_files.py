@@ -144,6 +144,19 @@ def test_limits_are_those_of_sentence_transformers(small, tmp_path):
     assert (measured(folder).longest, measured(folder).count(["a river 漢字"])) == (20, [4])
 
 
+def test_a_model_in_a_subfolder_is_read_too(small, tmp_path):
+    """As sentence-transformers wrote them at first."""
+    folder = shutil.copytree(small, tmp_path / "small")
+    (folder / "0_Transformer").mkdir()
+    for file in [path for path in folder.iterdir() if path.is_file() and path.name != "modules.json"]:
+        if file.name != "config_sentence_transformers.json":
+            file.rename(folder / "0_Transformer" / file.name)
+    modules = json.loads((folder / "modules.json").read_text())
+    (folder / "modules.json").write_text(json.dumps([modules[0] | {"path": "0_Transformer"}, *modules[1:]]))
+    np.testing.assert_array_equal(load(folder).encode(["a river"]), load(small).encode(["a river"]))
+    assert measured(folder).room == load(folder).pieces.room == 30
+
+
 def test_an_encoder_without_a_limit_has_none(tmp_path):
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding

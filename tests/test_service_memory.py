@@ -53,6 +53,15 @@ def test_the_text_before_the_five_is_the_memory(parts):
     assert (last_five["read_before"], last_five["response"]) != (7, told["response"])
 
 
+def test_a_text_is_cut_by_what_the_encoder_reads(parts):
+    text = "中国的历史很长，人们在河边建造了许多城市和桥梁。" * 30
+    told = chat(parts, paragraph=text)
+    assert "".join(told["input_chunks"]) == text
+    assert parts.encoder.measure(told["input_chunks"]).cut == 0
+    (answer,) = Engine(parts, Settings(max_pieces=None)).chat([Now(ChatRequest(paragraph=text))])
+    assert (len(answer["input_chunks"]), parts.encoder.measure(answer["input_chunks"]).cut) == (1, 1)
+
+
 def test_what_was_not_given_is_no_memory(parts):
     """A filled context is predicted with the memory of the given chunks alone."""
     told = chat(parts, messages=[SENTENCES[0].format("Rome")], candidates=1)
