@@ -59,7 +59,7 @@ def from_vectors(folder: Path) -> None:
 def copy_project(folder: Path, changes: Mapping[str, Any]) -> None:
     """The repository's pipeline and code in a folder, without Git, its parameters changed."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("stages", "lvm_core", "encoders"):
+    for name in ("stages", "lvm_core", "encoders/all-MiniLM-L6-v2"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
         shutil.copyfile(ROOT / name, folder / name)
