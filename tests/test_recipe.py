@@ -174,6 +174,7 @@ def test_mistakes_are_one_clear_line(params, changes, words):
         ({"names": ["p1"]}, "names"),
         ({"train": {"seeds": [45]}}, "train.seeds"),
         ({"time_direction": []}, "time_direction"),
+        ({"encoder": {"model": "mine"}}, "encoder.model"),
     ],
 )
 def test_a_profile_cannot_set_what_the_stages_are_made_from(params, over, path):
