@@ -22,7 +22,10 @@ example = importlib.util.module_from_spec(_spec)
 sys.modules["write_forms"] = example  # dataclasses look their module up
 _spec.loader.exec_module(example)
 
-FORMS = ("sequences_{}.npz", "windows_{}.npz", "plain_{}.npz", "bank_{}.npz", "array_{}.npy", "table_{}.parquet")
+FORMS = (
+    *("sequences_{}.npz", "windows_{}.npz", "plain_{}.npz", "bank_{}.npz", "array_{}.npy", "table_{}.parquet"),
+    "documents_{}.parquet",
+)
 """Names of the files of each form; {} is train or ood."""
 
 

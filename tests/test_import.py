@@ -41,7 +41,7 @@ def test_every_form_with_ids_gives_the_bank_it_was_made_from(written, tmp_path, 
     assert set(bank.articles["split"][8:]) == {"ood"}
     chunks = read_parquet(folder / "data/bank/chunks.parquet")
     assert chunks["chunk_index"].tolist() == [*range(40)] * 8 + [*range(30)] * 3
-    has_texts = form.split("_")[0] in ("bank", "array", "table")
+    has_texts = form.split("_")[0] in ("bank", "array", "table", "documents")
     assert bank.texts() == ([*train.texts, *ood.texts] if has_texts else [""] * 410)
     assert bank.info.content_sha256 == content_sha256(bank.vectors)
     assert (bank.info.encoder, bank.info.dimension) == ("", 16)

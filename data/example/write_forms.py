@@ -10,6 +10,7 @@
 | `bank_{train,ood}.npz` | every chunk once: `vectors`, `article_indices`, `chunk_indices`, `concept_texts`, `cpe_ids` |
 | `array_{train,ood}.npy`, `.csv` | an array, and its ids in a table beside it |
 | `table_{train,ood}.parquet` | a table with a column of vectors |
+| `documents_{train,ood}.parquet` | a row a document, with lists of sentences and of vectors (Large Concept Model) |
 
 The names of members are those of the published files (prior results, sections 1.2 and 1.3). Object arrays are pickled
 inside .npz files by numpy's own format: that is what the published files are like, and why they need a careful reader.
@@ -99,6 +100,7 @@ def write_forms(folder: Path, name: str, data: Sample) -> None:
     table = pd.DataFrame({"article_id": data.article, "chunk_index": data.chunk, "text": data.texts})
     table.to_csv(folder / f"array_{name}.csv", index=False)
     table.assign(vector=list(vectors)).to_parquet(folder / f"table_{name}.parquet", index=False)
+    write_documents(folder / f"documents_{name}.parquet", data)
 
 
 def write_sequences(path: Path, data: Sample, targets: np.ndarray) -> None:
@@ -119,6 +121,17 @@ def write_sequences(path: Path, data: Sample, targets: np.ndarray) -> None:
     np.savez(path, **members)
 
 
+def write_documents(path: Path, data: Sample) -> None:
+    """Write a row a document, with the columns of the Large Concept Model's preparation."""
+    rows = {int(article): np.flatnonzero(data.article == article) for article in dict.fromkeys(data.article)}
+    documents = {
+        "id": list(rows),
+        "text_sentences": [[data.texts[row] for row in chosen] for chosen in rows.values()],
+        "text_sentences_sonar_emb": [list(data.vectors[chosen]) for chosen in rows.values()],
+    }
+    pd.DataFrame(documents).to_parquet(path, index=False)
+
+
 def main(folder: Path) -> None:
     """Chunk and encode the articles (under a minute), then write all files."""
     params = read_params()
@@ -137,7 +150,7 @@ def main(folder: Path) -> None:
         data = sample(source, count, first_article, corpus, encoder)
         first_article += count
         write_forms(folder, name, data)
-        print(f"{folder}: {len(data.vectors):,} chunks of {count} articles of {source} in six forms", flush=True)
+        print(f"{folder}: {len(data.vectors):,} chunks of {count} articles of {source} in seven forms", flush=True)
 
 
 if __name__ == "__main__":

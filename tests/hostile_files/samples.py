@@ -227,7 +227,8 @@ READERS: dict[str, Reader] = {
     "npz_sequences": _reader("sequences_train.npz"),
     "npz_bank": _reader("bank_train.npz"),
     "npy_and_csv": _reader("array_train.npy", "array_train.csv", share=0.04),
-    "table": _reader("table_train.parquet", share=0.04),
+    "table": _reader("table_train.parquet", share=0.02),
+    "documents": _reader("documents_train.parquet", share=0.02),
 }
 """All readers of files that come from elsewhere."""
 
