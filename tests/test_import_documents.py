@@ -131,6 +131,31 @@ def test_ragged_documents_are_refused_with_their_row(columns, words):
     assert words in refusal()
 
 
+@pytest.mark.parametrize("kind", [pa.list_(pa.string_view()), pa.large_list(pa.large_string())])
+def test_sentences_of_every_type_of_text(kind):
+    write_documents(text_sentences=pa.array([["a", None, *"bcdefghi"]] * 6, kind))
+    rows = read()
+    assert rows.texts is not None
+    assert rows.texts[:3].tolist() == ["a", "", "b"]
+    assert rows.counts["rows_without_text"] == 6
+
+
+def test_what_pyarrow_cannot_read_is_not_called_damage():
+    kind = pa.list_(pa.dictionary(pa.int32(), pa.string()))
+    write_documents(text_sentences=pa.array([["a"] * 10] * 6, kind))
+    assert "in/x.parquet: pyarrow cannot read it (Nested data conversions not" in refusal()
+
+
+def test_fixed_lists_with_null_documents_between_them():
+    kind = pa.list_(pa.list_(pa.float32(), 16), 10)
+    lists: list[Any] = [LISTS[0], None, *LISTS[1:5]]
+    write_documents(text_sentences=None, text_sentences_sonar_emb=pa.array(lists, kind))
+    np.testing.assert_array_equal(vectors_of(read()), DATA.vectors[:50])
+    flat = pa.array([None, *DATA.vectors[1:]], pa.list_(pa.float32(), 16))
+    pq.write_table(pa.table({"article_id": DATA.article, "vector": flat}), "in/x.parquet")
+    assert "in/x.parquet: vector: row 0: is null" in refusal()
+
+
 def test_documents_with_other_names():
     names = {"text_sentences": None, "text_sentences_sonar_emb": None, "url": pa.array([f"u{n}" for n in range(6)])}
     write_documents(**names, answer=pa.array([["x"] * 10] * 6), answer_emb=vectors_as(LISTS))

@@ -107,6 +107,23 @@ def test_windows_without_ids_in_files_of_one_name_have_names_of_their_own():
     assert set(read().article_id) == {f"{name}/w.npz:{window}" for name in ("one", "two") for window in range(4)}
 
 
+def test_windows_of_shards_that_each_number_their_articles_from_0():
+    for number in range(2):
+        rows = sample([8] * 3, seed=number).vectors
+        targets = np.r_[5:8, 13:16, 21:24]
+        windows = {"contexts": rows[targets[:, None] + np.arange(-5, 0)], "targets": rows[targets]}
+        np.savez(f"in/{number}.npz", **windows, article_ids=targets // 8, target_indices=targets % 8)
+    line = refusal()
+    assert "in/0.npz: targets row 0 and in/1.npz: targets row 0 are both chunk 5 of article 0" in line or "in/1" in line
+    assert "if each file numbers its articles from 0" in line
+
+
+def test_a_name_that_is_no_text():
+    shard("in/ok.parquet")
+    Path("in", "a\udcff.parquet").write_bytes(b"x")
+    assert "its name holds characters that are no text; rename it" in refusal()
+
+
 def test_a_folder_of_arrow_files():
     Path("in/data-00000-of-00001.arrow").write_bytes(b"ARROW1")
     assert "holds no .npz, .npy, .parquet file; of in/data-00000-of-00001.arrow write a .parquet file" in refusal()

@@ -110,7 +110,15 @@ def csv_text(separator: str = ",", index: str = "{}", name: str = "{}", words: s
 
 @pytest.mark.parametrize(
     "text",
-    [csv_text(), csv_text(";"), csv_text("\t"), csv_text("|"), "sep=;\r\n" + csv_text(";"), csv_text(index="{}.0")],
+    [
+        csv_text(),
+        csv_text(";"),
+        csv_text("\t"),
+        csv_text("|"),
+        "sep=;\r\n" + csv_text(";"),
+        csv_text(index="{}.0"),
+        csv_text(name=" {} "),
+    ],
 )
 @pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_tables_of_every_separator_and_coding(text, coding):
@@ -152,7 +160,7 @@ def test_tables_that_cannot_be_read(content, words):
     Path("in/v.csv").write_bytes(content)
     line = refusal()
     assert line.startswith("in/v.csv: ")
-    assert words in line or "is not" in line
+    assert words in line
     assert "download" not in line
 
 

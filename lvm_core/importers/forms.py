@@ -26,7 +26,7 @@ from lvm_core.importers.vector_file import Ids, VectorFile, check_vectors, make_
 from lvm_core.runtime.errors import LvmError, printable
 
 VECTOR_COLUMNS = ("vector", "embedding", *VECTORS, "text_sentences_sonar_emb")
-SENTENCES = ("text_sentences", "sentences", "texts", "text")
+SENTENCES = ("text_sentences", "sentences")
 DOCUMENT_IDS = ("doc_id", "document_id", "id", "_id", "url")
 
 
@@ -115,17 +115,17 @@ def _sentences(file: Any, path: Path, data: DataParams, counts: np.ndarray, wher
     import pyarrow as pa
 
     def holds_sentences(column: str) -> bool:
-        kind = file.schema_arrow.field(column).type
-        inner = getattr(kind, "value_type", None)
-        return inner is not None and (pa.types.is_string(inner) or pa.types.is_large_string(inner))
+        inner = getattr(file.schema_arrow.field(column).type, "value_type", pa.null())
+        inner = inner.value_type if pa.types.is_dictionary(inner) else inner
+        return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner))
 
     there = file.schema_arrow.names
-    column = named_column("text", data, there, path)
+    column = named_column("text", data, there, path) or next((name for name in SENTENCES if name in there), None)
     if column is not None and not holds_sentences(column):
         kind = printable(file.schema_arrow.field(column).type)
         raise LvmError(f"{path}: {column}: holds {kind}, need lists of sentences, one for each vector")
     if column is None:
-        column = next((name for name in SENTENCES if name in there and holds_sentences(name)), None)
+        column = next((name for name in ("texts", "text") if name in there and holds_sentences(name)), None)
     if column is None:
         return None
     found: list[str] = []

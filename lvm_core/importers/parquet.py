@@ -33,6 +33,11 @@ def _readable_parquet(path: Path) -> Iterator[None]:
     with readable(str(path)):
         try:
             yield
+        except pa.ArrowNotImplementedError as error:  # such as categories in lists
+            reason = printable(error)
+            raise LvmError(
+                f"{path}: pyarrow cannot read it ({reason}); write it with plain texts and numbers"
+            ) from error
         except pa.ArrowException as error:
             raise ValueError(str(error)) from error
 

@@ -62,6 +62,8 @@ def find_vectors(value: str, key: str) -> Found:
     for name in sorted(found, key=_by_number):
         kind, is_ids = found[name].suffix.lower(), found[name].with_suffix("") in arrays
         if kind in SUFFIXES and not (is_ids and kind in TABLES):
+            if not name.isprintable():  # it becomes part of ids
+                raise LvmError(f"{found[name]}: its name holds characters that are no text; rename it")
             chosen[name] = found[name]
         elif not (is_ids and kind in TABLES):
             left_out.add("other files", name)

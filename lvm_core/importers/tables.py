@@ -126,7 +126,10 @@ def _read_csv(path: Path, data: DataParams) -> dict[str, Column]:
                 raise LvmError(f"{path}: {problem}; put texts that hold the separator {separator!r} into quotes")
     columns = {}
     for role, name in choose_with_ids(header, data, path).items():
+        if header.count(name) > 1:
+            raise LvmError(f"{path}: has two columns of the name {printable(name)}; remove one")
         values = [fields[header.index(name)] for fields in records]
+        values = [value.strip() for value in values] if role == "article" else values
         columns[role] = Column(name, [_number(value) for value in values] if role == "chunk" else values)
     return columns
 
