@@ -38,7 +38,7 @@ def main() -> None:
     for origin, counts in info.sources.items():
         left_out, examples = counts["left_out"], counts["examples"]
         said = [f"{name} {value}" for name, value in counts.items() if name not in ("left_out", "examples")]
-        said += [f"left out {number} {kind} (first: {examples[kind]})" for kind, number in left_out.items()]
+        said += [f"left out: {kind} {number} (first: {examples[kind]})" for kind, number in left_out.items()]
         print(f"import {origin}: {', '.join(said)}", flush=True)
 
 

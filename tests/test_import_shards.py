@@ -37,7 +37,7 @@ def test_what_is_passed_over_is_counted_and_named(tmp_path):
     counts = json.loads((tmp_path / "metrics/corpus.json").read_text())["train"]
     assert counts["left_out"] == expected
     assert counts["examples"] == {"other files": "README.md", "hidden files and folders": ".cache"}
-    assert "left out 3 other files (first: README.md)" in run_import(tmp_path).stdout
+    assert "left out: other files 3 (first: README.md)" in run_import(tmp_path).stdout
 
 
 def test_a_link_to_a_folder_is_refused_and_one_to_a_file_is_read(tmp_path):
