@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from lvm_core.bank import content_sha256, load_bank
@@ -99,25 +98,6 @@ def test_every_published_name_of_windows(tmp_path, contexts, targets):
     set_data(tmp_path, "w.npz", None)
     assert run_import(tmp_path).returncode == 0
     np.testing.assert_array_equal(np.load(tmp_path / "data/imported/vectors.npy"), data.vectors)
-
-
-@pytest.mark.parametrize("vectors", ["vectors", "embeddings", "X"])
-@pytest.mark.parametrize("article", ["article_indices", "article_ids"])
-@pytest.mark.parametrize("chunk", ["chunk_indices", "seq_idx", None])
-def test_every_published_name_of_a_bank_in_any_order_of_rows(tmp_path, vectors, article, chunk):
-    data = sample([30] * 4)
-    order = np.random.default_rng(0).permutation(120) if chunk else np.arange(120)
-    members = {vectors: data.vectors[order], article: data.article[order]} | (
-        {chunk: data.chunk[order]} if chunk else {}
-    )
-    np.savez(tmp_path / "b.npz", **members)
-    set_data(tmp_path, "b.npz", None)
-    done = run_import(tmp_path)
-    assert done.returncode == 0, done.stderr
-    bank = np.load(tmp_path / "data/imported/vectors.npy")
-    articles = read_parquet(tmp_path / "data/imported/articles.parquet")
-    for number, first in zip(articles["article_id"].astype(int), articles["first_row"], strict=True):
-        np.testing.assert_array_equal(bank[first : first + 30], data.vectors[30 * number : 30 * number + 30])
 
 
 def test_names_as_ids_and_metadata_of_other_names(tmp_path):
@@ -237,18 +217,3 @@ def test_split_parameters_that_leave_nothing_are_named(written, tmp_path):
     assert done.returncode == 1
     assert "split.dev = 0.1 and split.val = 0.85 leave nothing for train: data.train has 8" in done.stderr
     assert not (folder / "data/bank").exists()
-
-
-def test_csv_ids_keep_leading_zeros_and_need_no_text(tmp_path):
-    data = sample([30] * 4)
-    np.save(tmp_path / "v.npy", data.vectors)
-    table = pd.DataFrame({"article_id": [f"00{number}" for number in data.article], "seq_idx": data.chunk, "more": 1.5})
-    table.to_csv(tmp_path / "v.csv", index=False)
-    set_data(tmp_path, "v.npy", None)
-    assert run_import(tmp_path).returncode == 0
-    assert read_parquet(tmp_path / "data/imported/articles.parquet")["article_id"].tolist() == [
-        "000",
-        "001",
-        "002",
-        "003",
-    ]

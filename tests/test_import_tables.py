@@ -134,6 +134,18 @@ def test_text_ids_stay_text():
     ids = ["007", "7", "12345678901234567890", "+7", "1e3", "1.0"]
     write_csv("article_id\n" + "\n".join(ids[article] for article in DATA.article))
     assert read().article_id.tolist() == ids
+    write_csv(
+        "article_id,seq_idx,more\n" + "\n".join(f"00{a},{c},1.5" for a, c in zip(DATA.article, DATA.chunk, strict=True))
+    )
+    assert read().article_id.tolist() == ["000", "001", "002", "003", "004", "005"]
+
+
+def test_a_table_of_vectors_beside_an_array_is_a_choice():
+    shard("in/v.parquet")
+    np.save("in/v.npy", DATA.vectors)
+    assert (
+        refusal() == "in/v.parquet: vector: holds vectors, and so does in/v.npy, whose ids it has; remove one of them"
+    )
 
 
 def test_an_index_column_of_pandas_is_no_obstacle():
@@ -222,6 +234,18 @@ def test_members_of_any_name():
     assert rows.texts is not None
     assert rows.texts.tolist() == DATA.texts
     assert "has no column 'pge', which data.id_column" in refusal(id_column="pge", vector_column="emb")
+
+
+@pytest.mark.parametrize("vectors", ["vectors", "embeddings", "X"])
+@pytest.mark.parametrize("article", ["article_indices", "article_ids"])
+@pytest.mark.parametrize("chunk", ["chunk_indices", "seq_idx", None])
+def test_every_published_name_of_a_bank_in_any_order_of_rows(vectors, article, chunk):
+    order = np.random.default_rng(0).permutation(ROWS) if chunk else np.arange(ROWS)
+    members = {vectors: DATA.vectors[order], article: DATA.article[order]}
+    np.savez("in/x.npz", **members | ({chunk: DATA.chunk[order]} if chunk else {}))
+    rows = read()
+    for place, name in enumerate(rows.article_id):
+        np.testing.assert_array_equal(vectors_of(rows)[rows.piece == place], DATA.vectors[DATA.article == int(name)])
 
 
 def test_two_columns_of_vectors_are_a_choice():

@@ -11,11 +11,12 @@ import numpy as np
 from lvm_core.config.data import DataParams
 from lvm_core.importers.arrays import DiskArray, NpzFile, open_npy
 from lvm_core.importers.ids import article_ids, texts, titles
-from lvm_core.importers.npz import VECTORS, read_npz
+from lvm_core.importers.npz import read_npz
 from lvm_core.importers.parquet import batches, levels_of_lists, open_parquet, unpack_vectors
 from lvm_core.importers.paths import ARROW, LeftOut
 from lvm_core.importers.tables import (
     ROLES,
+    VECTOR_COLUMNS,
     choose,
     choose_with_ids,
     named_column,
@@ -25,7 +26,6 @@ from lvm_core.importers.tables import (
 from lvm_core.importers.vector_file import Ids, VectorFile, check_vectors, make_bank
 from lvm_core.runtime.errors import LvmError, printable
 
-VECTOR_COLUMNS = ("vector", "embedding", *VECTORS, "text_sentences_sonar_emb")
 SENTENCES = ("text_sentences", "sentences")
 DOCUMENT_IDS = ("doc_id", "document_id", "id", "_id", "url")
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from lvm_core.config.data import DataParams
 from lvm_core.config.params import PARAMS_FILE
 from lvm_core.importers.arrays import Values
-from lvm_core.importers.parquet import open_parquet, read_columns
+from lvm_core.importers.parquet import levels_of_lists, open_parquet, read_columns
 from lvm_core.importers.paths import tables_beside
 from lvm_core.runtime.errors import LvmError, open_regular_file, printable, readable
 
@@ -24,6 +24,9 @@ ROLES: dict[str, tuple[str, ...]] = {
     "title": ("title", "titles"),
 }
 """What a column may mean, and the usual names of such columns."""
+
+VECTOR_COLUMNS = ("vector", "embedding", "vectors", "embeddings", "X", "text_sentences_sonar_emb")
+"""Usual names of columns of vectors."""
 
 PARAMETERS = {"article": "id_column", "text": "text_column", "title": "title_column", "vector": "vector_column"}
 """Parameter of the group `data` that names the column of each meaning."""
@@ -93,6 +96,11 @@ def read_id_table(vectors: Path, data: DataParams) -> tuple[dict[str, Column], P
     if path.suffix.lower() == ".csv":
         return _read_csv(path, data), path
     file = open_parquet(path)
+    for name, kind in zip(file.schema_arrow.names, file.schema_arrow.types, strict=True):
+        if name in VECTOR_COLUMNS and levels_of_lists(kind):
+            raise LvmError(
+                f"{path}: {name}: holds vectors, and so does {vectors}, whose ids it has; remove one of them"
+            )
     return read_table_columns(file, choose_with_ids(file.schema_arrow.names, data, path), path), path
 
 
