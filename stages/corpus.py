@@ -24,6 +24,9 @@ def main() -> None:
     corpus = load_group(params, "corpus", CorpusParams)
     split = load_group(params, "split", SplitParams)
     seed = load_common(params).seed
+    if data.kind == "vectors":
+        articles = split_imported(split.dev, split.val, seed)
+        metrics, passed_over = read_import_info().sources, list[str]()
     # each file is complete beside its target before the first one is renamed into place
     with (
         atomic_path(BANK / "chunks.parquet") as chunks_path,
@@ -31,16 +34,14 @@ def main() -> None:
         atomic_path(METRICS) as metrics_path,
     ):
         if data.kind == "vectors":
-            articles = split_imported(split.dev, split.val, seed)
-            metrics = read_import_info().sources
             link_or_copy(DIRECTORY / "chunks.parquet", chunks_path)
         else:
             measure = pieces_of(find_model(load_group(params, "encoder", EncoderParams).model))
             articles, metrics, passed_over = build_corpus(data, corpus, split, seed, chunks_path, measure)
-            for line in passed_over:
-                print(line, flush=True)
         write_parquet(articles_path, articles)
         write_json(metrics_path, {**metrics, "splits": split_sizes(articles)})
+    for line in passed_over:
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
