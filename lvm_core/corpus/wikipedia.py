@@ -15,9 +15,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 from lvm_core.corpus import Document, Reading, Source
+from lvm_core.corpus.decode import refuse_pointer
 from lvm_core.corpus.packages import package_files
 from lvm_core.corpus.wikitext import hidden_links, parse_wikipedia
-from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.errors import LvmError, printable
 
 WIKIPEDIA = "wikipedia"
 
@@ -156,7 +157,9 @@ def _elements(path: Path, reading: Reading) -> Iterator[ElementTree.Element]:
         if root is None:
             root = element
             if kind != "mediawiki":
-                raise LvmError(f"{path}: is XML, but no dump of a wiki (its root is {element.tag!r}); {_WANTED}")
+                raise LvmError(
+                    f"{path}: is XML, but no dump of a wiki (its root is {printable(element.tag)}); {_WANTED}"
+                )
         if event == "start":
             depth += 1
             page = element if depth == 2 else page
@@ -175,6 +178,7 @@ def _events(path: Path, reading: Reading) -> Iterator[tuple[str, ElementTree.Ele
     before, held, inside = reading.done, 0, False
     try:
         with open(path, "rb") as raw, _decompressed(raw) as file:
+            refuse_pointer(raw.peek(64)[:64], path)
             parser: Any = ElementTree.XMLPullParser(("start", "end"))
             while block := file.read(1 << 16):
                 parser.feed(block)
@@ -189,10 +193,12 @@ def _events(path: Path, reading: Reading) -> Iterator[tuple[str, ElementTree.Ele
             parser.close()
     except ElementTree.ParseError as error:
         if not inside:
-            raise LvmError(f"{path}: is not XML ({error}); {_WANTED}") from error
-        raise LvmError(f"{path}: is cut short or damaged ({error}); download it again") from error
+            raise LvmError(f"{path}: is not XML ({printable(error)}); {_WANTED}") from error
+        raise LvmError(f"{path}: is cut short or damaged ({printable(error)}); download it again") from error
     except (OSError, EOFError, ValueError, LookupError, zlib.error) as error:
-        raise LvmError(f"{path}: cannot be read ({error}); make it readable, or download it again") from error
+        raise LvmError(
+            f"{path}: cannot be read ({printable(error)}); make it readable, or download it again"
+        ) from error
 
 
 def _kind(element: ElementTree.Element) -> str:
