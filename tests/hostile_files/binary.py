@@ -127,7 +127,21 @@ def _zeros() -> bytes:
 
 def parquet_table(content: bytes, rng: random.Random) -> bytes:
     """A table with a column of another type, doubled, missing, null, or with odd metadata."""
-    table = pq.read_table(io.BytesIO(content))
+    out = io.BytesIO()
+    pq.write_table(_odd_table(pq.read_table(io.BytesIO(content)), rng), out)
+    return out.getvalue()
+
+
+def arrow_table(content: bytes, rng: random.Random) -> bytes:
+    """The same as a stream, or as a file, of arrow."""
+    table = _odd_table(pa.ipc.open_stream(content).read_all(), rng)
+    out = io.BytesIO()
+    with rng.choice([pa.ipc.new_stream, pa.ipc.new_file])(out, table.schema) as writer:
+        writer.write_table(table)
+    return out.getvalue()
+
+
+def _odd_table(table: pa.Table, rng: random.Random) -> pa.Table:
     at = rng.randrange(table.num_columns)
     name, rows = table.column_names[at], table.num_rows
     column = rng.choice(
@@ -152,9 +166,7 @@ def parquet_table(content: bytes, rng: random.Random) -> bytes:
     changed = rng.choice([replaced, replaced, *others, pa.concat_tables([table, table])])
     index = b'{"index_columns": ["x"], "columns": 3}'
     notes = rng.choice([None, {b"pandas": b"{"}, {b"pandas": index}, {b"PANDAS_ATTRS": b"["}])
-    out = io.BytesIO()
-    pq.write_table(changed.replace_schema_metadata(notes), out)
-    return out.getvalue()
+    return changed.replace_schema_metadata(notes)
 
 
 def parquet_bomb(content: bytes, rng: random.Random) -> bytes:

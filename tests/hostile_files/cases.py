@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.hostile_files import binary, texts
+from tests.hostile_files import binary, dumps, texts
 from tests.hostile_files.damaged import damaged
 
 Make = Callable[[bytes, random.Random], bytes]
@@ -56,5 +56,8 @@ _BY_SUFFIX: dict[str, list[Make]] = {
     ".npy": [binary.npy_header, binary.npy_header, binary.npy_values, binary.npy_pickle],
     ".npz": [binary.npz_member] * 4,
     ".parquet": [binary.parquet_table, binary.parquet_table, binary.parquet_table, binary.parquet_bomb],
+    ".arrow": [binary.arrow_table] * 3,
+    **{suffix: [dumps.packed, dumps.packed, dumps.many_parts] for suffix in (".gz", ".zst", ".bz2")},
+    ".xml": [dumps.xml, dumps.xml, texts.long_text],
     ".safetensors": [binary.safetensors_header] * 4,
 }

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 import yaml
 
@@ -20,9 +25,11 @@ from lvm_core.config.data import CorpusParams
 from lvm_core.config.params import read_params
 from lvm_core.config.recipe import read_recipe, write_recipe
 from lvm_core.config.resolve import resolve_recipes
+from lvm_core.corpus import Source
 from lvm_core.corpus.build import chunk_source
 from lvm_core.corpus.chunked import ChunkedSource
 from lvm_core.corpus.folder import read_folder
+from lvm_core.corpus.wikipedia import read_dump
 from lvm_core.curriculum.phases import read_rules
 from lvm_core.models import build_model, count_parameters
 from lvm_core.models.checkpoint import ModelInfo, load_model, load_notes, save_model
@@ -101,21 +108,14 @@ def _tables(folder: Path) -> None:
 
 def _read_tables(folder: Path) -> None:
     """Every one of them, whatever the others held."""
-    problems = []
-    for read in (
+    _read_each(
         lambda: read_json(folder / "x.json"),
         lambda: read_npy(folder / "x.npy"),
         lambda: read_npy(folder / "x.npy", mmap=True)[:1],
         lambda: read_parquet(folder / "x.parquet"),
         lambda: read_parquet(folder / "x.parquet", ["split"]),
         lambda: read_csv(folder / "x.csv", "article_id"),
-    ):
-        try:
-            read()
-        except LvmError as error:
-            problems.append(error)
-    if problems:
-        raise problems[0]
+    )
 
 
 def _small_files(folder: Path) -> None:
@@ -129,19 +129,12 @@ def _small_files(folder: Path) -> None:
 
 
 def _read_small_files(folder: Path) -> None:
-    problems = []
-    for read, name in (
-        (read_recipe, "small.yaml"),
-        (read_decision, "gate.json"),
-        (read_rules, "curricula.yaml"),
-        (load_calibration, "calibration.json"),
-    ):
-        try:
-            read(folder / name)
-        except LvmError as error:
-            problems.append(error)
-    if problems:
-        raise problems[0]
+    _read_each(
+        lambda: read_recipe(folder / "small.yaml"),
+        lambda: read_decision(folder / "gate.json"),
+        lambda: read_rules(folder / "curricula.yaml"),
+        lambda: load_calibration(folder / "calibration.json"),
+    )
 
 
 def _encoder(folder: Path) -> None:
@@ -180,10 +173,92 @@ def _corpus(folder: Path) -> None:
     (texts / "c.jsonl").write_text("\n".join(lines))
 
 
-def _read_corpus(folder: Path) -> None:
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())["corpus"]
-    for _ in chunk_source(read_folder(folder / "texts"), CorpusParams.model_validate(values), ChunkedSource("texts")):
+def _chunk(source: Source) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())["corpus"] | {"max_pieces": None}
+    for _ in chunk_source(source, CorpusParams.model_validate(values), ChunkedSource("texts")):
         pass
+
+
+def _read_corpus(folder: Path) -> None:
+    _chunk(read_folder(folder / "texts"))
+
+
+COLLECTIONS = {
+    "hub": ("data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"),
+    "lines": ("a.jsonl.gz", "b.jsonl.zst", "utf16.txt"),
+    "saved": ("data-00000-of-00001.arrow", "state.json", "dataset_info.json"),
+}
+"""Folders of texts as they are published, and their files."""
+
+
+def _collections(folder: Path) -> None:
+    paragraphs = "\n\n".join(f"Paragraph {number}. " + TEXTS[number % 3] * 3 for number in range(12))
+    rows = [{"id": str(number), "title": "t", "text": f"{number} {paragraphs}"} for number in range(3)]
+    lines = "\n".join(json.dumps(row) for row in rows).encode()
+    hub, texts, saved = (folder / name for name in COLLECTIONS)
+    for part in (hub / "data", texts, saved):
+        part.mkdir(parents=True)
+    for name in COLLECTIONS["hub"]:
+        pq.write_table(pa.Table.from_pylist([row | {"id": f"{row['id']} {name}"} for row in rows]), hub / name)
+    (texts / "a.jsonl.gz").write_bytes(gzip.compress(lines))
+    (texts / "b.jsonl.zst").write_bytes(pack_zst(lines))
+    (texts / "utf16.txt").write_text(paragraphs, encoding="utf-16")
+    table = pa.Table.from_pylist(rows)
+    with pa.ipc.new_stream(saved / COLLECTIONS["saved"][0], table.schema) as stream:
+        stream.write_table(table)
+    (saved / "state.json").write_text(json.dumps({"_data_files": [{"filename": COLLECTIONS["saved"][0]}]}))
+    (saved / "dataset_info.json").write_text(json.dumps({"features": {"text": {"dtype": "string"}}}))
+
+
+def _read_collections(folder: Path) -> None:
+    _read_each(*(partial(_read_folder, folder / name) for name in COLLECTIONS))
+
+
+def _read_folder(folder: Path) -> None:
+    _chunk(read_folder(folder))
+
+
+def pack_zst(content: bytes) -> bytes:
+    """One frame of zstd."""
+    out = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(out, "zstd") as stream:
+        stream.write(content)
+    return bytes(out.getvalue().to_pybytes())
+
+
+DUMPS = ("a.xml.bz2", "b.xml.gz", "c.xml")
+
+
+def _dumps(folder: Path) -> None:
+    text = "\n\n".join(f"Paragraph {number}. [[A|a]] {{{{b|c}}}} " + TEXTS[number % 3] * 3 for number in range(12))
+    text += "\n\n== Notes ==\n* &lt;ref name=a>b&lt;/ref>\n{|\n| c\n|}\n[https://a.b c] &lt;!-- e -->"
+    version = f"<revision><model>wikitext</model><text>{text}</text></revision>"
+    pages = "".join(f"<page><title>A{n}</title><ns>{n // 4}</ns><id>{n}</id>{version}</page>\n" for n in range(6))
+    spaces = '<siteinfo><namespaces><namespace key="6">Datei</namespace></namespaces></siteinfo>'
+    content = f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/">{spaces}\n{pages}</mediawiki>'.encode()
+    packs: tuple[Callable[[bytes], bytes], ...] = (bz2.compress, gzip.compress, bytes)
+    for name, pack in zip(DUMPS, packs, strict=True):
+        (folder / name).write_bytes(pack(content))
+
+
+def _read_dumps(folder: Path) -> None:
+    _read_each(*(partial(_read_one_dump, folder / name) for name in DUMPS))
+
+
+def _read_one_dump(path: Path) -> None:
+    _chunk(read_dump(path))
+
+
+def _read_each(*reads: Callable[[], object]) -> None:
+    """Call all of them, whatever the others raise; then raise the first problem."""
+    problems = []
+    for read in reads:
+        try:
+            read()
+        except LvmError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
 
 
 def _import(form: str) -> Callable[[Path], None]:
@@ -214,16 +289,19 @@ ENCODER = (
     *("encoder/config.json", "encoder/modules.json", "encoder/tokenizer.json", "encoder/tokenizer_config.json"),
     *("encoder/sentence_bert_config.json", "encoder/1_Pooling/config.json", "encoder/model.safetensors"),
 )
+PUBLISHED = tuple(f"{name}/{file}" for name, files in COLLECTIONS.items() for file in files)
 READERS: dict[str, Reader] = {
-    "tables": Reader(_tables, _read_tables, ("x.parquet", "x.csv", "x.npy", "x.json"), 0.18),
-    "bank": Reader(_bank, _read_bank, ("bank.json", "articles.parquet", "chunks.parquet", "vectors.npy"), 0.14),
-    "model": Reader(_model, _read_model, ("model.json", "model.safetensors"), 0.18),
+    "tables": Reader(_tables, _read_tables, ("x.parquet", "x.csv", "x.npy", "x.json"), 0.14),
+    "bank": Reader(_bank, _read_bank, ("bank.json", "articles.parquet", "chunks.parquet", "vectors.npy"), 0.12),
+    "model": Reader(_model, _read_model, ("model.json", "model.safetensors"), 0.14),
     "encoder": Reader(_encoder, _read_encoder, ENCODER, 0.04),
     "small": Reader(
         _small_files, _read_small_files, ("small.yaml", "gate.json", "curricula.yaml", "calibration.json"), 0.08
     ),
     "params": Reader(_params, _read_params, ("params.yaml",), 0.06),
-    "corpus": Reader(_corpus, _read_corpus, ("texts/a.txt", "texts/b.md", "texts/c.jsonl"), 0.1),
+    "corpus": Reader(_corpus, _read_corpus, ("texts/a.txt", "texts/b.md", "texts/c.jsonl"), 0.08),
+    "collections": Reader(_collections, _read_collections, PUBLISHED, 0.07),
+    "dumps": Reader(_dumps, _read_dumps, DUMPS, 0.05),
     "npz_sequences": _reader("sequences_train.npz"),
     "npz_bank": _reader("bank_train.npz"),
     "npy_and_csv": _reader("array_train.npy", "array_train.csv", share=0.04),

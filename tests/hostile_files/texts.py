@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Callable
 from typing import Any
+from xml.sax.saxutils import escape
 
 import yaml
 
@@ -161,6 +162,8 @@ def long_text(content: bytes, rng: random.Random) -> bytes:
     )
     size = 10 ** rng.randint(3, 6)
     long = (piece * (size // len(piece) + 1))[:size]
+    if content.startswith(b"<"):
+        return content.replace(b"Paragraph", escape(long).encode(), 1)
     if content.startswith(b"{"):
         return json.dumps({"text": long}).encode() + b"\n" + content
     return content[:50] + (rng.choice(["", "# ", "x"]) + long + rng.choice(["", "x", "\n"])).encode() + content[50:]
