@@ -186,7 +186,7 @@ def _read_corpus(folder: Path) -> None:
 COLLECTIONS = {
     "hub": ("data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"),
     "lines": ("a.jsonl.gz", "b.jsonl.zst", "utf16.txt"),
-    "saved": ("data-00000-of-00001.arrow", "state.json", "dataset_info.json"),
+    "saved": ("data-00000-of-00001.arrow", "state.json"),  # the content of dataset_info.json is not read
 }
 """Folders of texts as they are published, and their files."""
 
