@@ -9,6 +9,7 @@ from lvm_core.config.data import DataParams
 from lvm_core.config.params import load_group, read_params
 from lvm_core.runtime.cli import run_stage
 from lvm_core.runtime.files import atomic_directory
+from lvm_core.runtime.folders import LeftOut
 from lvm_core.runtime.resume import fingerprint, progress_folder, source_sha256
 
 
@@ -36,10 +37,10 @@ def main() -> None:
         with atomic_directory(DIRECTORY) as directory:
             info = write_import(sources, data.encoder or "", work, directory)
     for origin, counts in info.sources.items():
-        left_out, examples = counts["left_out"], counts["examples"]
         said = [f"{name} {value}" for name, value in counts.items() if name not in ("left_out", "examples")]
-        said += [f"left out: {kind} {number} (first: {examples[kind]})" for kind, number in left_out.items()]
         print(f"import {origin}: {', '.join(said)}", flush=True)
+        if left_out := LeftOut(counts["left_out"], counts["examples"]).said():
+            print(f"import {origin}: passed over: {left_out}", flush=True)
 
 
 if __name__ == "__main__":

@@ -206,10 +206,10 @@ def test_folder_of_text_markdown_and_jsonl(lab: Path) -> None:
     assert markdown.iloc[0] == "See the map. In md paragraph 0 speaks of roads and bridges."
     assert not markdown.str.contains("secret|hidden|http|title").any()
     assert run.chunks["text"].str.contains("bom").sum() == 12
-    assert run.metrics["ood"]["left_out"] == {"files of other kinds": 1, "hidden files": 1, "hidden folders": 1}
+    assert run.metrics["ood"]["left_out"] == {"files of other kinds": 1, "hidden files and folders": 2}
     assert run.metrics["train"]["left_out"] == {}
     assert (
-        "corpus other: passed over: files of other kinds 1 (first: image.png; .png 1), hidden files 1 (first"
+        "corpus other: passed over: files of other kinds 1 (first: image.png; .png 1), hidden files and folders 2 ("
         in run.output
     )
 

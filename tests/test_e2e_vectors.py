@@ -62,7 +62,7 @@ def test_the_metrics_are_those_of_the_vectors(clone):
 
 @pytest.mark.parametrize("form", ["plain_{}.npz", "table_{}.parquet"])
 def test_other_forms_give_the_same_vectors(clone, form):
-    """Up to the bank, since the stages after it read nothing else (tests/test_import.py has the other forms, without DVC)."""
+    """Up to the bank, since the stages after it read nothing else (the others: tests/test_import.py)."""
     params = clone / "params.yaml"
     before = params.read_text()
     values = yaml.safe_load(before)

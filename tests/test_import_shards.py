@@ -33,11 +33,17 @@ def test_what_is_passed_over_is_counted_and_named(tmp_path):
         path.write_text("x")
     done = run_import(tmp_path, "corpus")
     assert done.returncode == 0, done.stderr
-    expected = {"other files": 3, "hidden files and folders": 2}
+    expected = {"files of other kinds": 3, "hidden files and folders": 2}
     counts = json.loads((tmp_path / "metrics/corpus.json").read_text())["train"]
     assert counts["left_out"] == expected
-    assert counts["examples"] == {"other files": "README.md", "hidden files and folders": ".cache"}
-    assert "left out: other files 3 (first: README.md)" in run_import(tmp_path).stdout
+    assert counts["examples"] == {
+        "files of other kinds": "README.md; .md 1, .bak 1, .csv 1",
+        "hidden files and folders": ".cache",
+    }
+    assert (
+        "import train: passed over: files of other kinds 3 (first: README.md; .md 1, .bak 1, .csv 1), hidden"
+        in run_import(tmp_path).stdout
+    )
 
 
 def test_a_link_to_a_folder_is_refused_and_one_to_a_file_is_read(tmp_path):

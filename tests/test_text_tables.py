@@ -149,7 +149,7 @@ def test_endings_in_any_case_and_what_is_passed_over_is_counted(tmp_path: Path) 
         write(tmp_path / name, "x")
     documents, left_out = read(tmp_path)
     assert [document.title for document in documents] == ["a", "b", "c", "d", "e 1"]
-    assert left_out == {"files of other kinds": 6, "hidden files": 2, "hidden folders": 1}
+    assert left_out == {"files of other kinds": 6, "hidden files and folders": 3}
 
 
 def test_numbers_in_names_are_in_their_order(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_linked_folders_are_refused_and_linked_files_read(tmp_path: Path, monkey
     assert [document.raw for document in read(Path("corpora/mine"))[0]] == ["near", "far"]
     (tmp_path / "corpora/linked").symlink_to(tmp_path / "far", target_is_directory=True)
     for place in ("corpora/linked", "corpora/linked/a.txt", f"{tmp_path}/corpora/mine/../linked"):
-        refused(Path(place), "corpora/linked is a link to a folder", "DVC does not see", "data.train")
+        refused(Path(place), "corpora/linked: is a link to a folder", "DVC does not see", "data.train")
     refused(Path("corpora"), "corpora/linked: is a link to a folder, and DVC does not see", "copy the folder there")
     assert len(read(Path("far"))[0]) == 1
 
@@ -233,7 +233,7 @@ def test_shards_of_a_hub(tmp_path: Path) -> None:
         ("train-00001-of-00002.parquet:0", "T0", "two"),
         ("validation-00000-of-00001.parquet:0", "T0", "four"),
     ]
-    assert left_out == {"rows without a text (null)": 4, "hidden files": 1, "dataset cards": 1}
+    assert left_out == {"rows without a text (null)": 4, "hidden files and folders": 1, "dataset cards": 1}
     named, _ = read(folder, Fields(id="url", title="id"))
     assert (named[0].id, named[0].title) == ("wiki/data/test-00000-of-00001.parquet:T0", "0")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lvm_core.config.params import PARAMS_FILE
 from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.folders import LeftOut
 
 
 @dataclass(frozen=True)
@@ -41,20 +41,11 @@ class Document:
 
 
 @dataclass
-class Reading:
+class Reading(LeftOut):
     """What a pass over a source has read so far, and what it left out. The reader keeps it while it reads."""
 
     done: int = 0
     """Bytes of the source's files."""
-    left_out: Counter[str] = field(default_factory=Counter)
-    """Files, rows or pages that gave no document, by kind, in words that the user understands (`redirects`)."""
-    examples: dict[str, str] = field(default_factory=dict)
-    """The first one of each kind, by name."""
-
-    def leave_out(self, kind: str, name: str) -> None:
-        """Count one."""
-        self.left_out[kind] += 1
-        self.examples.setdefault(kind, name)
 
 
 @dataclass(frozen=True)

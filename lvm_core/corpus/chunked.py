@@ -89,15 +89,13 @@ class ChunkedSource:
             },
             "paragraphs": asdict(self.paragraphs),
             "chunks": asdict(self.chunks) | {"mean_chars": round(self.characters / max(self.chunks.kept, 1), 2)},
-            "left_out": dict(sorted(self.reading.left_out.items())),
+            **self.reading.counts(),
             "blocks_left_out": dict(sorted(self.blocks_left_out.items())),
         }
 
     def passed_over(self) -> str | None:
         """One line about what the reader passed over, each kind with the first example."""
-        counts, examples = self.reading.left_out, self.reading.examples
-        said = [f"{kind} {counts[kind]:,} (first: {examples[kind]})" for kind in sorted(counts)]
-        return f"corpus {self.name}: passed over: {', '.join(said)}" if said else None
+        return f"corpus {self.name}: passed over: {self.reading.said()}" if self.reading.left_out else None
 
 
 def bank_articles(sources: list[ChunkedSource], splits: dict[str, str]) -> pd.DataFrame:

@@ -15,12 +15,11 @@ from typing import IO, Any
 
 from lvm_core.corpus import Reading
 from lvm_core.runtime.errors import AGAIN, LvmError, printable
+from lvm_core.runtime.folders import refuse_pointer
 from lvm_core.runtime.readers import GROWTH, SLACK
 
 LONGEST = 2**30
 """Bytes of a text, or of a line of json."""
-
-_POINTER = b"version https://git-lfs.github.com/spec/"
 
 _MARKS = (
     *((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
@@ -85,12 +84,6 @@ def check_characters(text: str, what: str) -> None:
         raise LvmError(f"{what} holds a half character (a lone surrogate); correct it") from None
 
 
-def refuse_pointer(head: bytes, path: Path) -> None:
-    """Refuse what Git LFS leaves in place of a file that was not fetched."""
-    if head.startswith(_POINTER):
-        raise LvmError(f"{path}: is a pointer of Git LFS and not the file itself; run `git lfs pull`")
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], Any, int]]:
     """The file itself, what reads it decompressed, and the most bytes that a text of it may have."""
@@ -99,7 +92,7 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], Any, int]]:
     suffix = path.suffix.lower()
     try:
         with open(path, "rb") as raw:
-            refuse_pointer(raw.read(len(_POINTER)), path)
+            refuse_pointer(raw.read(64), path)
             raw.seek(0)
             most = min(LONGEST, SLACK + GROWTH * path.stat().st_size)
             if suffix not in OPENERS:

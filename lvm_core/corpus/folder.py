@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from lvm_core.corpus.fields import Fields, as_label
 from lvm_core.corpus.markdown import parse_markdown
 from lvm_core.corpus.tables import INFO, NULLS, SPLITS, STATE, read_table, require_splits, same_fields, saved_files
 from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.folders import LeftOut, visible_files
 
 TEXTS: dict[str, Callable[[Document], Article]] = {
     **dict.fromkeys((".txt", ".text"), parse_plain),
@@ -29,7 +27,7 @@ LINES, TABLES = (".jsonl", ".ndjson"), (".parquet", ".arrow")
 
 SUFFIXES = (*TEXTS, *LINES, *TABLES)
 
-OTHER, HIDDEN, HIDDEN_FOLDERS, CARDS = "files of other kinds", "hidden files", "hidden folders", "dataset cards"
+CARDS = "dataset cards"
 
 EMPTY = f"put {', '.join(SUFFIXES)} files there (or those of text with {', '.join(OPENERS)})"
 
@@ -53,18 +51,17 @@ def read_folder(place: Path, key: str = "data.train", fields: Fields | None = No
     wanted = fields or Fields()
     # resolve() so that "." and "texts/.." have a name too; only that name, never the machine's path, is stored
     source = place.resolve()
-    files, left_out = ([place], {}) if place.is_file() else _files(place, key)
+    files, left_out = ([place], LeftOut()) if place.is_file() else _files(place, key)
     names = {path: source.name if path == place else f"{source.name}/{_inside(path, place)}" for path in files}
     for path, name in names.items():
         check_characters(name, f"{path!r}: its name")
     if not files:
-        raise LvmError(f"{place}: holds no article{_but(left_out)}; {EMPTY}")
+        raise LvmError(f"{place}: holds no article{f' (but {left_out.said()})' if left_out.left_out else ''}; {EMPTY}")
     tables = [path for path in files if kind_of(path) in TABLES]
 
     def read(reading: Reading) -> Iterator[Document]:
-        for kind, paths in left_out.items():
-            reading.left_out[kind] = len(paths)
-            reading.examples[kind] = _inside(paths[0], place) + (f"; {_endings(paths)}" if kind == OTHER else "")
+        reading.left_out += left_out.left_out
+        reading.examples |= left_out.examples
         columns, any_read = same_fields(tables, wanted), False
         for path in files:
             end = reading.done + (path.stat().st_size if path.is_file() else 0)
@@ -79,48 +76,35 @@ def read_folder(place: Path, key: str = "data.train", fields: Fields | None = No
     return Source(source.name, read, sum(path.stat().st_size for path in files if path.is_file()), source)
 
 
-def _files(folder: Path, key: str) -> tuple[list[Path], dict[str, list[Path]]]:
-    """The files to read, and by kind those that are passed over."""
-
-    def fail(error: OSError) -> None:
-        raise LvmError(f"{error.filename}: cannot be read ({error.strerror}); make the folder readable")
-
-    found: list[Path] = []
-    left_out: dict[str, list[Path]] = {}
-    for directory, subdirectories, names in os.walk(folder, onerror=fail):
-        here = Path(directory)
-        seen: list[Path] = []
-        hidden = [here / name for name in subdirectories if name.startswith(".")]
-        left_out.setdefault(HIDDEN_FOLDERS, []).extend(hidden)
-        subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
-        if linked := next((here / name for name in subdirectories if (here / name).is_symlink()), None):
-            raise LvmError(
-                f"{linked}: is a link to a folder, and DVC does not see changes behind it; copy the folder there, or "
-                f"name it itself as {key}"
-            )
-        own = {STATE, INFO} if {STATE, INFO} <= set(names) else {SPLITS} & set(names)
-        rows = saved_files(here) if STATE in own else None
-        if SPLITS in own:
+def _files(folder: Path, key: str) -> tuple[list[Path], LeftOut]:
+    """The files to read, and what is passed over."""
+    left_out, names = LeftOut(), dict[Path, set[str]]()
+    there = visible_files(folder, key, left_out)
+    for path in there:
+        names.setdefault(path.parent, set()).add(path.name)
+    # files of a saved dataset that say what it is, and those that hold its rows
+    own, rows = set[Path](), dict[Path, list[str]]()
+    for here in names:
+        if {STATE, INFO} <= names[here]:
+            own |= {here / STATE, here / INFO}
+            rows[here] = saved_files(here)
+        elif SPLITS in names[here]:
+            own.add(here / SPLITS)
             require_splits(here)
-        for name in sorted(set(names) - own):
-            path = here / name
-            regular = path.is_symlink() or path.is_file()
-            wanted = kind_of(path) if rows is None else name in rows
-            kind = HIDDEN if name.startswith(".") else "" if wanted and regular else OTHER
-            (left_out.setdefault(kind, []) if kind else seen).append(path)
-        found += seen
+    found, others = list[Path](), list[str]()
+    for path in there:
+        wanted = path.name in rows[path.parent] if path.parent in rows else kind_of(path)
+        if wanted and (path.is_symlink() or path.is_file()):
+            found.append(path)
+        elif path not in own:
+            others.append(_inside(path, folder))
+    left_out.leave_out_others(others)
     if any(kind_of(path) in TABLES for path in found):  # what hubs show of a collection is not one of its texts
-        cards = [path for path in found if path.parent == folder and path.name.lower() == "readme.md"]
-        left_out[CARDS], found = cards, [path for path in found if path not in cards]
+        for card in [path for path in found if path.parent == folder and path.name.lower() == "readme.md"]:
+            left_out.leave_out(CARDS, card.name)
+            found.remove(card)
     _require_distinct(found)
-    return sorted(found, key=lambda path: _order(path, folder)), {k: sorted(v) for k, v in left_out.items() if v}
-
-
-def _order(path: Path, folder: Path) -> tuple[Any, ...]:
-    """Sorts paths by their parts with numbers by value: part-2 before part-10."""
-    parts = path.relative_to(folder).parts
-    numbers = [[int(x) if x.isdecimal() else x for x in re.split(r"(\d+)", part)] for part in parts]
-    return numbers, parts
+    return found, left_out
 
 
 def _require_distinct(paths: list[Path]) -> None:
@@ -134,19 +118,6 @@ def _require_distinct(paths: list[Path]) -> None:
 
 def _inside(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path != folder else path.name
-
-
-def _endings(paths: list[Path]) -> str:
-    """`.pdf 3, .docx 1`: the five most frequent ones."""
-    counts = Counter(path.suffix.lower() or "no ending" for path in paths)
-    return ", ".join(f"{ending} {count}" for ending, count in counts.most_common(5))
-
-
-def _but(left_out: dict[str, list[Path]]) -> str:
-    said = [
-        f"{len(paths)} {kind}" + (f": {_endings(paths)}" if kind == OTHER else "") for kind, paths in left_out.items()
-    ]
-    return f" (but {'; '.join(said)})" if said else ""
 
 
 def _documents(path: Path, name: str, wanted: Fields, columns: Fields, reading: Reading) -> Iterator[Document]:

@@ -13,14 +13,12 @@ from lvm_core.corpus import Source
 from lvm_core.corpus.fields import Fields
 from lvm_core.corpus.folder import SUFFIXES, kind_of, read_folder
 from lvm_core.corpus.sotu import SOTU, read_sotu
-from lvm_core.corpus.wikipedia import WIKIPEDIA, read_wikipedia
+from lvm_core.corpus.wikipedia import WIKIPEDIA, is_dump, read_dump, read_wikipedia
 from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.folders import WATCHED, require_watched
 
 READERS: dict[str, Callable[[], Source]] = {SOTU: read_sotu, WIKIPEDIA: read_wikipedia}
 """Corpora that `data.train` and `data.ood` may name. A new one is a function that returns a `Source`."""
-
-WATCHED = Path("corpora")
-"""The folder in which DVC sees changes."""
 
 
 def open_source(value: str, key: str, fields: Fields | None = None) -> Source:
@@ -31,21 +29,12 @@ def open_source(value: str, key: str, fields: Fields | None = None) -> Source:
     is_file = os.path.isfile(value)  # unlike Path.is_file, False for any impossible path
     if not (is_file or os.path.isdir(value)):
         raise LvmError(f"{where}: neither a corpus ({', '.join(READERS)}) nor an existing folder or file of texts")
-    _refuse_links(path, where, key)
+    require_watched(value, key)
+    if is_file and is_dump(path):
+        return read_dump(path)
     if is_file and not kind_of(path):
         raise LvmError(f"{where}: is not a file of texts by its ending; these are read: {', '.join(SUFFIXES)}")
     return read_folder(path, key, fields)
-
-
-def _refuse_links(path: Path, where: str, key: str) -> None:
-    watched, place = Path(os.path.abspath(WATCHED)), Path(os.path.abspath(path))
-    if place.is_relative_to(watched):
-        for part in (place, *place.parents)[: len(place.parts) - len(watched.parts)]:
-            if part.is_symlink() and part.is_dir():
-                raise LvmError(
-                    f"{where}: {part.relative_to(watched.parent)} is a link to a folder, and DVC does not see changes "
-                    f"behind it; copy the folder there, or name it itself as {key}"
-                )
 
 
 def check_distinct(train: Source, ood: Source) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvm_core.corpus import Document, Reading, parse_plain
-from lvm_core.corpus.decode import clean_text, read_text, refuse_pointer
+from lvm_core.corpus.decode import clean_text, read_text
 from lvm_core.corpus.fields import Fields, as_label
 from lvm_core.runtime.errors import AGAIN, LvmError, open_regular_file, printable
-from lvm_core.runtime.readers import readable_table
+from lvm_core.runtime.folders import refuse_pointer
+from lvm_core.runtime.tables import open_parquet, readable_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
 BATCH, BATCH_BYTES = 4096, 2**24
 """Most rows in memory, and about how many bytes of them."""
@@ -36,8 +36,8 @@ def table_fields(path: Path, wanted: Fields) -> Fields:
     """The columns of a table to read; refuses it if the text is no text."""
     import pyarrow as pa
 
-    with readable_table(path):
-        schema = _open_parquet(path, None).schema_arrow if _is_parquet(path) else _open_arrow(path)[0]
+    with readable_parquet(path):
+        schema = open_parquet(path).schema_arrow if _is_parquet(path) else _open_arrow(path)[0]
         names = schema.names
     if again := next((name for name in names if names.count(name) > 1), None):
         raise LvmError(f"{path}: has two columns of the name {printable(again)}; remove one")
@@ -67,7 +67,7 @@ def read_table(path: Path, name: str, columns: Fields, reading: Reading) -> Iter
     wanted = [column for column in astuple(columns) if column]
     batches, total = _parquet_batches(path, columns, wanted) if _is_parquet(path) else _open_arrow(path)[1:]
     while True:
-        with readable_table(path):
+        with readable_parquet(path):
             batch = next(batches, None)
             if batch is None:
                 break
@@ -112,20 +112,9 @@ def _is_view(kind: Any) -> bool:
     return bool(pa.types.is_string_view(kind))
 
 
-def _open_parquet(path: Path, text: str | None) -> pq.ParquetFile:
-    """A parquet file; its column `text`, if given, as a dictionary: a long text that is repeated is one object."""
-    import pyarrow.parquet as pq
-
-    with open_regular_file(path) as file:
-        refuse_pointer(file.read(64), path)
-    # without read-ahead, and through a small buffer: else a whole group of rows is in memory
-    options: dict[str, Any] = {"page_checksum_verification": True, "pre_buffer": False, "buffer_size": 2**20}
-    return pq.ParquetFile(path, read_dictionary=[text] if text else None, **options)
-
-
 def _parquet_batches(path: Path, columns: Fields, wanted: list[str]) -> tuple[Iterator[pa.RecordBatch], int]:
-    with readable_table(path):
-        file = _open_parquet(path, None)
+    with readable_parquet(path):
+        file = open_parquet(path)
         groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
         parts = [group.column(index) for group in groups for index in range(group.num_columns)]
         encodings = {name for part in parts if part.path_in_schema == columns.text for name in part.encodings}
@@ -133,7 +122,7 @@ def _parquet_batches(path: Path, columns: Fields, wanted: list[str]) -> tuple[It
         size = max(1, min(BATCH, int(BATCH_BYTES / max(widest, 1))))
         # a few bytes of a file can repeat a long text a million times
         if encodings <= _AS_DICTIONARY:
-            file = _open_parquet(path, columns.text)
+            file = open_parquet(path, columns.text)
         else:
             size = min(size, SMALL_BATCH)
         return file.iter_batches(size, columns=wanted), file.metadata.num_rows

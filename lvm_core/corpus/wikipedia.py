@@ -15,10 +15,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 from lvm_core.corpus import Document, Reading, Source
-from lvm_core.corpus.decode import refuse_pointer
 from lvm_core.corpus.packages import package_files
 from lvm_core.corpus.wikitext import hidden_links, parse_wikipedia
 from lvm_core.runtime.errors import LvmError, printable
+from lvm_core.runtime.folders import refuse_pointer
 
 WIKIPEDIA = "wikipedia"
 

@@ -12,8 +12,8 @@ from lvm_core.config.data import DataParams
 from lvm_core.importers.arrays import DiskArray, NpzFile, open_npy
 from lvm_core.importers.ids import article_ids, texts, titles
 from lvm_core.importers.npz import read_npz
-from lvm_core.importers.parquet import batches, levels_of_lists, open_parquet, unpack_vectors
-from lvm_core.importers.paths import ARROW, LeftOut
+from lvm_core.importers.parquet import batches, levels_of_lists, open_table, unpack_vectors
+from lvm_core.importers.paths import ARROW
 from lvm_core.importers.tables import (
     ROLES,
     VECTOR_COLUMNS,
@@ -25,6 +25,7 @@ from lvm_core.importers.tables import (
 )
 from lvm_core.importers.vector_file import Ids, VectorFile, check_vectors, make_bank
 from lvm_core.runtime.errors import LvmError, printable
+from lvm_core.runtime.folders import LeftOut
 
 SENTENCES = ("text_sentences", "sentences")
 DOCUMENT_IDS = ("doc_id", "document_id", "id", "_id", "url")
@@ -58,7 +59,7 @@ def open_vector_file(path: Path, name: str, data: DataParams, unpack_to: Path, l
 
 
 def _read_parquet(path: Path, name: str, data: DataParams, unpack_to: Path, left_out: LeftOut) -> VectorFile:
-    file = open_parquet(path)
+    file = open_table(path)
     there, kinds = file.schema_arrow.names, file.schema_arrow.types
     named = named_column("vector", data, there, path)
     usual = [column for column in VECTOR_COLUMNS if column in there] if named is None else [named]
@@ -94,7 +95,7 @@ def _documents(
     if "article" in columns:
         ids = article_ids(columns["article"].values, f"{path}: {chosen['article']}")
     for row in np.flatnonzero(counts == 0):
-        left_out.add("documents without vectors", f"{path} row {row}")
+        left_out.leave_out("documents without vectors", f"{path} row {row}")
     of_vector = np.repeat(rows, counts)
     position = np.arange(len(of_vector)) - (np.cumsum(counts) - counts)[of_vector]
     said = titles(columns["title"].values) if "title" in columns else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -12,10 +11,11 @@ import numpy as np
 
 from lvm_core.importers.arrays import DiskArray, Values
 from lvm_core.runtime.cli import Progress
-from lvm_core.runtime.errors import AGAIN, LvmError, open_regular_file, printable, readable
+from lvm_core.runtime.errors import AGAIN, LvmError, open_regular_file, printable
 from lvm_core.runtime.files import atomic_path
 from lvm_core.runtime.readers import Header, require_bounded
 from lvm_core.runtime.resume import fingerprint, saved_array
+from lvm_core.runtime.tables import open_parquet, readable_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,33 +25,12 @@ BATCH, BATCH_BYTES = 4096, 32 * 2**20
 """Rows, and bytes of vectors, that are unpacked at a time."""
 
 
-@contextmanager
-def _readable_parquet(path: Path) -> Iterator[None]:
-    """Turn what pyarrow raises at a damaged file into an LvmError."""
-    import pyarrow as pa
-
-    with readable(str(path)):
-        try:
-            yield
-        except pa.ArrowNotImplementedError as error:  # such as categories in lists
-            reason = printable(error)
-            raise LvmError(
-                f"{path}: pyarrow cannot read it ({reason}); write it with plain texts and numbers"
-            ) from error
-        except pa.ArrowException as error:
-            raise ValueError(str(error)) from error
-
-
-def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a file whose columns have different names."""
-    import pyarrow.parquet as pq
-
-    open_regular_file(path).close()  # says plainly if it is not there
-    with _readable_parquet(path):
+def open_table(path: Path) -> pq.ParquetFile:
+    """Open a file whose columns have different names and do not grow out of all memory."""
+    file = open_parquet(path)
+    with readable_parquet(path):
         require_bounded(path, AGAIN)
-        # Without read-ahead, and through a small buffer: else a whole group of rows is in memory, often the whole file.
-        file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=2**20)
-        names, _ = file.schema_arrow.names, file.metadata.num_rows  # decoded now, while errors are looked for
+    names = file.schema_arrow.names
     if again := next((name for name in names if names.count(name) > 1), None):
         raise LvmError(f"{path}: has two columns of the name {printable(again)}; remove one")
     return file
@@ -59,7 +38,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
 def read_columns(file: pq.ParquetFile, names: Sequence[str], path: Path) -> dict[str, Values]:
     """Columns with one value a row: numbers without nulls as arrays, else lists in which None is a null."""
-    with _readable_parquet(path):
+    with readable_parquet(path):
         table = file.read(columns=list(names))
         return {name: _values(table.column(name)) for name in names}
 
@@ -175,11 +154,11 @@ def _lengths(lists: pa.Array) -> np.ndarray:
 
 def batches(file: pq.ParquetFile, path: Path, column: str, itemsize: int = 1) -> Iterator[pa.Array]:
     """The column, in parts of about `BATCH_BYTES`, if each value has `itemsize` bytes, and at most `BATCH` rows."""
-    with _readable_parquet(path):
+    with readable_parquet(path):
         step = min([BATCH, *(_rows_of(group, column, itemsize) for group in _groups(file))])
         parts = file.iter_batches(step, columns=[column])
     while True:
-        with _readable_parquet(path):
+        with readable_parquet(path):
             batch = next(parts, None)
         if batch is None:
             return

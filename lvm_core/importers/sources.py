@@ -17,9 +17,10 @@ from lvm_core.importers.arrays import DiskArray
 from lvm_core.importers.bank_rows import RENUMBER, SourceRows, bank_rows, files_of_articles, row_name, row_numbers
 from lvm_core.importers.fold import FoldConflict, Folded, fold_windows, separate_windows
 from lvm_core.importers.forms import VectorFile, open_vector_file
-from lvm_core.importers.paths import LeftOut, find_vectors
+from lvm_core.importers.paths import find_vectors
 from lvm_core.runtime.cli import Progress
 from lvm_core.runtime.errors import LvmError
+from lvm_core.runtime.folders import LeftOut
 from lvm_core.runtime.resume import saved_array
 from lvm_core.windows import CONTEXT
 
@@ -76,8 +77,7 @@ def read_rows(source: Opened, name: str, origin: str, work: Path) -> SourceRows:
         rows = bank_rows(name, files, digests, not_unit)
     else:
         rows = _window_rows(name, files, digests, not_unit, divide=origin == "train")
-    left_out = {"left_out": dict(source.left_out.counts), "examples": source.left_out.examples}
-    return replace(rows, counts={"files": len(files), **rows.counts, **left_out})
+    return replace(rows, counts={"files": len(files), **rows.counts, **source.left_out.counts()})
 
 
 def _scan(file: VectorFile, saved: Path) -> np.ndarray:

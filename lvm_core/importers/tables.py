@@ -13,7 +13,7 @@ from typing import NamedTuple
 from lvm_core.config.data import DataParams
 from lvm_core.config.params import PARAMS_FILE
 from lvm_core.importers.arrays import Values
-from lvm_core.importers.parquet import levels_of_lists, open_parquet, read_columns
+from lvm_core.importers.parquet import levels_of_lists, open_table, read_columns
 from lvm_core.importers.paths import tables_beside
 from lvm_core.runtime.errors import LvmError, open_regular_file, printable, readable
 
@@ -95,7 +95,7 @@ def read_id_table(vectors: Path, data: DataParams) -> tuple[dict[str, Column], P
     path = found[0]
     if path.suffix.lower() == ".csv":
         return _read_csv(path, data), path
-    file = open_parquet(path)
+    file = open_table(path)
     for name, kind in zip(file.schema_arrow.names, file.schema_arrow.types, strict=True):
         if name in VECTOR_COLUMNS and levels_of_lists(kind):
             raise LvmError(
