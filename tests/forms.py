@@ -15,12 +15,19 @@ from tests.calling import Done, one_clear_line, run_stage
 from tests.paths import ROOT
 from tests.synthetic import unit
 
-_spec = importlib.util.spec_from_file_location("write_forms", ROOT / "data/example/write_forms.py")
-assert _spec
-assert _spec.loader
-example = importlib.util.module_from_spec(_spec)
-sys.modules["write_forms"] = example  # dataclasses look their module up
-_spec.loader.exec_module(example)
+
+def load_example(name: str) -> Any:
+    """A script of data/example as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"data/example/{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+example = load_example("write_forms")
 
 FORMS = (
     *("sequences_{}.npz", "windows_{}.npz", "plain_{}.npz", "bank_{}.npz", "array_{}.npy", "table_{}.parquet"),
