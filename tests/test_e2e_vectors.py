@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import contextmanager
 
 import pandas as pd
 import pytest
@@ -20,10 +21,13 @@ from dvc.utils.hydra import apply_overrides
 from lvm_core.bank import load_bank
 from lvm_core.models.checkpoint import load_model
 from lvm_core.runtime.interrupts import MESSAGE
+from tests.documents import examples
 from tests.paths import ROOT
 from tests.shell import environment, sh, stages_run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.soak]
+
+EXAMPLES = examples("docs/import.md")
 
 
 @pytest.fixture(scope="module")
@@ -60,22 +64,42 @@ def test_the_metrics_are_those_of_the_vectors(clone):
     assert table.loc["oracle", "val_recall_at_5"] == 1
 
 
-@pytest.mark.parametrize("form", ["plain_{}.npz", "table_{}.parquet"])
+@contextmanager
+def other_data(clone, **values):
+    """params.yaml with other values of `data`, for a while."""
+    path = clone / "params.yaml"
+    before = path.read_text()
+    params = yaml.safe_load(before)
+    path.write_text(yaml.safe_dump(params | {"data": params["data"] | values}, sort_keys=False))
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+@pytest.mark.parametrize("form", ["plain_{}.npz", "table_{}.parquet", "documents_{}.parquet"])
 def test_other_forms_give_the_same_vectors(clone, form):
     """Up to the bank, since the stages after it read nothing else (the others: tests/test_import.py)."""
-    params = clone / "params.yaml"
-    before = params.read_text()
-    values = yaml.safe_load(before)
-    for name, key in (("train", "train"), ("ood", "ood")):
-        values["data"][key] = f"corpora/example/{form.format(name)}"
-    params.write_text(yaml.safe_dump(values, sort_keys=False))
     expected = load_bank(clone / "data/bank").info.content_sha256
-    try:
-        assert "import_vectors" in stages_run(sh("dvc repro import_vectors", clone))
-        imported = json.loads((clone / "data/imported/import.json").read_text())
-        assert (imported["content_sha256"] == expected) == (not form.startswith("plain"))
-    finally:
-        params.write_text(before)
+    train, ood = (f"corpora/example/{form.format(name)}" for name in ("train", "ood"))
+    with other_data(clone, train=train, ood=ood):
+        output = sh("dvc repro import_vectors", clone)
+    assert "import_vectors" in stages_run(output)
+    imported = json.loads((clone / "data/imported/import.json").read_text())
+    assert (imported["content_sha256"] == expected) == (not form.startswith("plain"))
+    shown = [line for example in EXAMPLES if train in example.data.values() for line in example.printed]
+    assert set(shown) <= set(output.splitlines())
+    assert bool(shown) == form.startswith("documents")
+
+
+def test_texts_are_read_as_the_page_says(clone):
+    """One of its examples; all of them, without DVC: test_import_page."""
+    sh("python data/example/write_texts.py", clone)
+    example = EXAMPLES[0]
+    with other_data(clone, kind="text", **example.data):
+        output = sh("dvc repro corpus", clone)
+    assert "corpus" in stages_run(output)
+    assert set(example.printed) <= set(output.splitlines())
 
 
 def test_ctrl_c_under_dvc_loses_nothing(clone):

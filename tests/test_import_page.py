@@ -13,11 +13,11 @@ import yaml
 from lvm_core.config.params import read_params
 from tests.calling import run_stage
 from tests.documents import Example, examples
-from tests.forms import load_example, run_import, set_data, write_samples
+from tests.forms import example, load_example, run_import, sample, set_data
 from tests.paths import ROOT
 
 EXAMPLES = examples("docs/import.md")
-OF_TEXT = [example for example in EXAMPLES if example.data.get("kind") != "vectors"]
+OF_TEXT = [one for one in EXAMPLES if one.data.get("kind") != "vectors"]
 
 
 @pytest.fixture(scope="module")
@@ -37,28 +37,29 @@ def part_of(whole: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("example", OF_TEXT, ids=lambda example: Path(example.data["ood"]).name)
-def test_texts_are_read_and_counted_as_the_page_says(folder: Path, example: Example) -> None:
+@pytest.mark.parametrize("shown", OF_TEXT, ids=lambda one: Path(one.data["ood"]).name)
+def test_texts_are_read_and_counted_as_the_page_says(folder: Path, shown: Example) -> None:
     params = read_params(ROOT / "params.yaml")
-    (folder / "params.yaml").write_text(yaml.safe_dump(params | {"data": params["data"] | example.data}))
+    (folder / "params.yaml").write_text(yaml.safe_dump(params | {"data": params["data"] | shown.data}))
     done = run_stage(["stages.corpus"], folder)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == example.printed
+    assert done.stdout.splitlines() == shown.printed
     metrics = json.loads((folder / "metrics/corpus.json").read_text())
-    assert part_of(metrics, example.metrics) == example.metrics
+    assert part_of(metrics, shown.metrics) == shown.metrics
     assert {source for source in ("train", "ood") if metrics[source]["left_out"]} == {"train", "ood"}
 
 
 def test_the_page_has_an_example_of_every_layout(folder: Path) -> None:
-    named = {value for example in EXAMPLES for value in example.data.values() if value.startswith("corpora/")}
+    named = {value for one in EXAMPLES for value in one.data.values() if value.startswith("corpora/")}
     written = {f"corpora/example/{path.name}" for path in (folder / "corpora/example").iterdir()}
     assert named - written == {f"corpora/example/documents_{name}.parquet" for name in ("train", "ood")}
     assert written <= named
 
 
 def test_documents_are_counted_under_the_names_of_the_page(tmp_path: Path) -> None:
-    write_samples(tmp_path)
-    (shown,) = (example for example in EXAMPLES if example.data.get("kind") == "vectors")
+    for seed, name in enumerate(("train", "ood")):
+        example.write_documents(tmp_path / f"documents_{name}.parquet", sample((9, 9, 9), seed=seed))
+    (shown,) = (one for one in EXAMPLES if one not in OF_TEXT)
     set_data(tmp_path, *(Path(shown.data[key]).name for key in ("train", "ood")))
     done = run_import(tmp_path)
     assert done.returncode == 0, done.stderr
