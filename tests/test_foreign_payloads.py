@@ -117,7 +117,17 @@ def test_extension_codes_are_refused_even_if_another_reader_has_met_them(is_cach
         "BINPERSID": (text("name") + b"Q", "operation BINPERSID"),
         "set": (b"\x8f", "operation EMPTY_SET"),
         "frozenset": (b"(K\x01\x91", "operation FROZENSET"),
-        "UUID without a state": (named("uuid", "UUID") + b")\x81", "row 0: holds a value of type PickledUuid"),
+        "UUID without a state": (named("uuid", "UUID") + b")\x81", "row 0: holds a value of type uuid.UUID"),
+        "UUID of no tuple": (named("uuid", "UUID") + b"]\x81", "operation NEWOBJ"),
+        "UUID of a number": (named("uuid", "UUID") + SCALAR + b"\x81", "operation NEWOBJ"),
+        "UUID with more": (
+            named("uuid", "UUID") + b")\x81}(" + text("int") + b"K\x01" + text("hex") + b"Nub",
+            "a UUID with a state",
+        ),
+        "UUID as a key": (
+            b"}" + named("uuid", "UUID") + b")\x81}" + text("int") + b"K\x01sbK\x01s",
+            "dict key of type uuid.UUID",
+        ),
         "call of UUID": (call(named("uuid", "UUID"), text("a" * 32)), "a call of numpy.ndarray or uuid.UUID"),
         "UUID of 129 bits": (
             named("uuid", "UUID") + b")\x81}" + text("int") + b"\x8a\x12" + b"\0" * 16 + b"\1\0sb",

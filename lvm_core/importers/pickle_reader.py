@@ -90,7 +90,7 @@ class _Reader(_PythonUnpickler):
 
     def load_newobj(self) -> None:
         arguments, found = self.stack.pop(), self.stack.pop()
-        if found is not UUID_CLASS or arguments != ():
+        if found is not UUID_CLASS or type(arguments) is not tuple or arguments:
             raise Refused("uses the pickle operation NEWOBJ")
         self.append(PickledUuid())
 
@@ -120,9 +120,13 @@ class _Reader(_PythonUnpickler):
         if not _LEAVES.issuperset(map(type, keys)):
             for key in keys:
                 if type(key) not in _LEAVES and not isinstance(key, np.generic):
-                    name = "numpy.ndarray" if type(key) is PickledArray else type(key).__name__.removeprefix("Pickled")
-                    raise Refused(f"has a dict key of type {name}")
+                    raise Refused(f"has a dict key of type {_type_name(key)}")
         target.update(zip(keys, items[1::2], strict=True))
+
+
+def _type_name(value: object) -> str:
+    stands_for = {PickledArray: "numpy.ndarray", PickledDtype: "numpy.dtype", PickledUuid: "uuid.UUID"}
+    return stands_for.get(type(value), type(value).__name__)
 
 
 def _refuse(operation: str, _: _Reader) -> NoReturn:
@@ -180,7 +184,7 @@ class _Values:
         if type(item) is PickledDtype:
             return np.dtype(object) if item.plain is None else item.plain, 0
         if type(item) not in (dict, list, tuple, PickledArray):
-            name = item.name if type(item) is Global else f"a value of type {type(item).__name__}"
+            name = item.name if type(item) is Global else f"a value of type {_type_name(item)}"
             raise Refused(f"holds {name}")
         height = self.heights.get(id(item))
         if height == -1:

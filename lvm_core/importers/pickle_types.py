@@ -106,8 +106,9 @@ class PickledUuid:
         self.number: int | None = None
 
     def set_state(self, state: Any) -> None:
-        """Take a dict with `int`."""
-        number = state.get("int") if type(state) is dict else None
+        """Take a dict with `int`, and perhaps `is_safe`, which is not kept."""
+        is_known = type(state) is dict and state.keys() <= {"int", "is_safe"}
+        number = state.get("int") if is_known else None
         if type(number) is not int or not 0 <= number < 2**128 or self.number is not None:
             raise ValueError("a UUID with a state that Python does not write")
         self.number = number
