@@ -46,6 +46,19 @@ def test_what_is_passed_over_is_counted_and_named(tmp_path):
     )
 
 
+def test_shards_without_rows_are_counted():
+    shard("in/part-0.parquet", slice(0, 0))
+    assert refusal() == "params.yaml: data.train = 'in': has no rows of vectors; bring some"
+    shard("in/part-1.parquet")
+    rows = read()
+    assert has_all(rows)
+    assert rows.counts["files"] == 1
+    assert (rows.counts["left_out"], rows.counts["examples"]) == (
+        {"tables without rows": 1},
+        {"tables without rows": "part-0.parquet"},
+    )
+
+
 def test_a_link_to_a_folder_is_refused_and_one_to_a_file_is_read(tmp_path):
     shard("elsewhere/part-1.parquet", slice(30, None))
     shard("in/part-0.parquet", slice(0, 30))

@@ -212,6 +212,34 @@ def test_vectors_in_lists_of_every_kind(inner, make):
 # named columns
 
 
+@pytest.mark.parametrize(
+    ("titles", "read_as"),
+    [([b"A\xc3\xa4"], "Aä"), ([1984.0], "1984"), ([7], "7"), ([float("nan")], "a0"), ([pd.Timestamp(0)], "1970-01-01")],
+)
+def test_titles_are_text_as_those_of_texts(titles, read_as):
+    frame = pd.DataFrame({"article_id": NAMES, "title": titles * ROWS, "vector": list(DATA.vectors)})
+    frame.to_parquet("in/x.parquet")
+    assert read().title[0].startswith(read_as)
+
+
+def test_titles_that_are_none():
+    pd.DataFrame({"article_id": NAMES, "title": [["x"]] * ROWS, "vector": list(DATA.vectors)}).to_parquet(
+        "in/x.parquet"
+    )
+    assert refusal() == (
+        "in/x.parquet: title: row 0 is list, must be a text or a number; correct it, or name another as "
+        "data.title_column"
+    )
+
+
+@pytest.mark.parametrize("kind", [str, bytes])
+def test_a_small_file_that_holds_more_text_than_memory(kind):
+    texts = np.empty(ROWS, dtype=object)
+    texts[:] = ["x" * 10_000_000 if kind is str else b"x" * 10_000_000] * ROWS  # one object in the pickle
+    np.savez_compressed("in/x.npz", vectors=DATA.vectors, article_ids=NAMES, texts=texts)
+    assert refusal().startswith("in/x.npz: texts: row ")
+
+
 def test_columns_of_any_name():
     frame = pd.DataFrame({"page": NAMES, "chunk_index": DATA.chunk, "body": DATA.texts, "name": ["Title"] * ROWS})
     frame.assign(text=1, title=2, vector=list(DATA.vectors * 0), emb=list(DATA.vectors)).to_parquet("in/x.parquet")

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -199,6 +200,23 @@ def test_ids_and_titles_of_json_lines_are_texts_or_numbers(tmp_path: Path) -> No
     assert left_out == {"rows without a text (null)": 1}
 
 
+def test_nan_of_pandas_is_null_and_names_may_have_capitals(tmp_path: Path) -> None:
+    write(tmp_path / "x.jsonl", '{"Text": "a", "ID": 5, "title": NaN}\n{"text": NaN}\n{" TEXT ": "b", "id": NaN}\n')
+    documents, left_out = read(tmp_path / "x.jsonl")
+    assert [(document.id, document.title, document.raw) for document in documents] == [
+        ("x.jsonl:5", "x 5", "a"),
+        ("x.jsonl:3", "x 3", "b"),
+    ]
+    assert left_out == {"rows without a text (null)": 1}
+    for line, words in (
+        ('{"text": 1.5}', ('"text" is float', "data.text_column")),
+        ('{"text": "a", "id": true}', ('"id" is bool', "data.id_column")),
+        ('{"text": "a", "title": [1]}', ('"title" is list', "data.title_column")),
+        (f'{{"text": "a", "title": 1{"0" * 4000}}}', ("bits", "data.title_column")),
+    ):
+        refused(write(tmp_path / "y.jsonl", line), "y.jsonl:1", *words)
+
+
 def test_named_fields(tmp_path: Path) -> None:
     path = write(
         tmp_path / "x.jsonl", '{"text": "no", "story": "yes", "nr": 7, "head": "H"}\n{"story": "z", "nr": 8}\n'
@@ -251,14 +269,32 @@ def test_rows_without_ids_have_numbers_and_whole_floats_are_ids(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
+    ("ids", "read_as"),
+    [
+        (pa.array([b"a", b"b"]), ["a", "b"]),
+        (pa.array([UUID(int=1).bytes, UUID(int=2).bytes], pa.binary(16)), [str(UUID(int=1)), str(UUID(int=2))]),
+        (pa.array([12, 13], pa.int64()).cast(pa.decimal128(20, 0)), ["12", "13"]),
+        (pa.array([float("nan"), 4.0]), ["1", "4"]),
+        (pa.array(["", "x"]), ["1", "x"]),
+        (pa.array([0, 366], pa.date32()), ["1970-01-01", "1971-01-02"]),
+        (pa.array(["u", "v"]).dictionary_encode(), ["u", "v"]),
+    ],
+)
+def test_ids_of_other_types(tmp_path: Path, ids: pa.Array, read_as: list[str]) -> None:
+    write_rows(tmp_path / "a.parquet", text=["x", "y"], id=ids)
+    documents, _ = read(tmp_path / "a.parquet")
+    assert [document.id for document in documents] == [f"a.parquet:{key}" for key in read_as]
+
+
+@pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"text": [b"a"]}, ("a.parquet: text", "binary", "need text")),
+        ({"text": [b"a"]}, ("a.parquet: text", "binary", "need text", "name another as data.text_column")),
         ({"text": [["a", "b"]]}, ("a.parquet: text", "list", "need text")),
         ({"texts": ["a"]}, ("a.parquet", '"text"', "there are: texts", "data.text_column")),
         ({"text": ["a", "b"], "id": ["k", "k"]}, ("a.parquet:k", "twice", "own id")),
-        ({"text": ["a"], "id": [b"k"]}, ("a.parquet: row 1: id", "bytes")),
-        ({"text": ["a"], "title": [float("nan")]}, ("a.parquet: row 1: title", "float")),
+        ({"text": ["a"], "id": [b"\xe9"]}, ("a.parquet: row 1: id", "not UTF-8", "name another as data.id_column")),
+        ({"text": ["a"], "title": [["b"]]}, ("a.parquet: row 1: title", "list", "name another as data.title_column")),
     ],
 )
 def test_tables_that_are_refused(tmp_path, columns, words) -> None:

@@ -1,4 +1,4 @@
-"""Fields of json lines and columns of tables that hold an article: their names, and values as text."""
+"""Fields of json lines and columns of tables that hold an article: their names, and their values."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any
-from uuid import UUID
 
 from lvm_core.corpus.decode import check_characters
 from lvm_core.runtime.errors import LvmError, printable
+from lvm_core.runtime.tables import as_label
 
 USUAL = {"text": ("text", "content", "body"), "id": ("id",), "title": ("title", "url")}
-"""Names that are looked for in this order where `data.text_column` and the like are null."""
+"""Names that are looked for in this order where `data.text_column` and the like are null; case matters only where two
+differ in nothing else."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Fields:
             given = getattr(self, field.name)
             names = (given,) if given else USUAL[field.name]
             chosen[field.name] = next((name for name in names if name in there), None)
+            if chosen[field.name] is None and not given:
+                same = {str(name).strip().lower(): name for name in reversed([*there])}
+                chosen[field.name] = next((same[name] for name in names if name in same), None)
             if chosen[field.name] is None and (given or field.name == "text"):
                 parameter, known = f"data.{field.name}_column", printable(", ".join(map(str, there))) or "none"
                 usual = "" if given else f" (or {', '.join(names[1:])})"
@@ -38,12 +42,13 @@ class Fields:
         return Fields(**chosen)
 
 
-def as_label(value: Any, what: str) -> str:
-    """An id or title as text: a text, or a number (1.0, which pandas makes of 1 after a join, is 1)."""
-    if isinstance(value, float) and math.isfinite(value):
-        value = int(value) if value.is_integer() else value
-    elif isinstance(value, bool) or not isinstance(value, (str, int, UUID)):
-        raise LvmError(f"{what} is {type(value).__name__}, must be a text or a number")
-    text = str(value)
-    check_characters(text, what)
+def is_missing(text: Any) -> bool:
+    """Whether a text is none: null, or what Python writes into json for the NaN of pandas."""
+    return text is None or (isinstance(text, float) and math.isnan(text))
+
+
+def label(value: Any, what: str, kind: str) -> str | None:
+    """An `id` or `title` (`kind`) as text, as `as_label`."""
+    text = as_label(value, what, f"correct it, or name another as data.{kind}_column")
+    check_characters(text or "", what)
     return text

@@ -10,9 +10,10 @@ from typing import Any
 
 from lvm_core.corpus import Article, Document, Reading, Source, parse_plain
 from lvm_core.corpus.decode import OPENERS, check_characters, clean_text, read_lines, read_text
-from lvm_core.corpus.fields import Fields, as_label
+from lvm_core.corpus.fields import Fields, is_missing, label
 from lvm_core.corpus.markdown import parse_markdown
 from lvm_core.corpus.tables import INFO, NULLS, SPLITS, STATE, read_table, require_splits, same_fields, saved_files
+from lvm_core.corpus.wikipedia import is_dump
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.folders import LeftOut, visible_files
 
@@ -56,7 +57,9 @@ def read_folder(place: Path, key: str = "data.train", fields: Fields | None = No
     for path, name in names.items():
         check_characters(name, f"{path!r}: its name")
     if not files:
-        raise LvmError(f"{place}: holds no article{f' (but {left_out.said()})' if left_out.left_out else ''}; {EMPTY}")
+        dump = next((path for path in sorted(place.rglob("*")) if is_dump(path)), None)
+        remedy = f"name the dump itself as {key}, {dump}" if dump else EMPTY
+        raise LvmError(f"{place}: holds no article{f' (but {left_out.said()})' if left_out.left_out else ''}; {remedy}")
     tables = [path for path in files if kind_of(path) in TABLES]
 
     def read(reading: Reading) -> Iterator[Document]:
@@ -149,19 +152,19 @@ def _json_document(where: str, name: str, number: int, line: str, wanted: Fields
         raise LvmError(f'{where}: must be an object like {{"text": "...", "title": "..."}}')
     fields = wanted.choose(value, where)
     text = value[fields.text]
-    if text is None:
+    if is_missing(text):
         return None
     if not isinstance(text, str):
-        raise LvmError(f'{where}: the field "{fields.text}" is {type(text).__name__}, must be a string')
+        problem = f'the field "{fields.text}" is {type(text).__name__}, must be a string'
+        raise LvmError(f"{where}: {problem}; correct it, or name another as data.text_column")
     check_characters(text, f'{where}: the field "{fields.text}"')
-    key = _label(value, fields.id, where) or str(number)
-    title = _label(value, fields.title, where) or f"{_stem(Path(name))} {key}"
+    key = _label(value, fields.id, where, "id") or str(number)
+    title = _label(value, fields.title, where, "title") or f"{_stem(Path(name))} {key}"
     return Document(f"{name}:{key}", title, clean_text(text), parse_plain)
 
 
-def _label(value: dict[str, Any], field: str | None, where: str) -> str | None:
-    found = value[field] if field else None
-    return None if found is None else as_label(found, f'{where}: the field "{field}"')
+def _label(value: dict[str, Any], field: str | None, where: str, kind: str) -> str | None:
+    return label(value[field], f'{where}: the field "{field}"', kind) if field else None
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from lvm_core.corpus import Document, Reading, parse_plain
 from lvm_core.corpus.decode import clean_text, read_text
-from lvm_core.corpus.fields import Fields, as_label
+from lvm_core.corpus.fields import Fields, label
 from lvm_core.runtime.errors import AGAIN, LvmError, open_regular_file, printable
 from lvm_core.runtime.folders import refuse_pointer
-from lvm_core.runtime.tables import open_parquet, readable_parquet
+from lvm_core.runtime.tables import column_values, open_parquet, readable_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +27,8 @@ SMALL_BATCH = 64
 _AS_DICTIONARY = {"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 
 NULLS = "rows without a text (null)"
+
+_OTHER = "convert the column, or name another as data.text_column"
 
 _END = b"\xff\xff\xff\xff\0\0\0\0"
 """How a stream of arrow ends. Without it a file that was cut between two batches would look whole."""
@@ -45,7 +47,7 @@ def table_fields(path: Path, wanted: Fields) -> Fields:
     kind = schema.field(chosen.text).type
     values = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not any(is_(values) for is_ in (pa.types.is_string, pa.types.is_large_string, pa.types.is_null, _is_view)):
-        raise LvmError(f"{path}: {chosen.text}: holds {printable(kind)}, need text (string)")
+        raise LvmError(f"{path}: {chosen.text}: holds {printable(kind)}, need text (string); {_OTHER}")
     return chosen
 
 
@@ -78,8 +80,8 @@ def read_table(path: Path, name: str, columns: Fields, reading: Reading) -> Iter
             if text is None:
                 reading.leave_out(NULLS, f"{path.name}: row {row}")
                 continue
-            key = str(row) if key is None else as_label(key, f"{where}: {columns.id}")
-            title = f"{path.stem} {key}" if title is None else as_label(title, f"{where}: {columns.title}")
+            key = label(key, f"{where}: {columns.id}", "id") or str(row)
+            title = label(title, f"{where}: {columns.title}", "title") or f"{path.stem} {key}"
             yield Document(f"{name}:{key}", title, clean_text(text), parse_plain)
         if total:
             reading.done = start + int(size * min(row / total, 1))
@@ -96,9 +98,8 @@ def _values(batch: pa.RecordBatch, column: str | None) -> list[Any]:
     values = batch.column(column)
     values.validate(full=True)
     if not pa.types.is_dictionary(values.type):
-        found: list[Any] = values.to_pylist()
-        return found
-    distinct = values.dictionary.to_pylist()
+        return column_values(values)
+    distinct = column_values(values.dictionary)
     return [None if index is None else distinct[index] for index in values.indices.to_pylist()]
 
 

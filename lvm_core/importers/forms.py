@@ -10,7 +10,7 @@ import numpy as np
 
 from lvm_core.config.data import DataParams
 from lvm_core.importers.arrays import DiskArray, NpzFile, open_npy
-from lvm_core.importers.ids import article_ids, texts, titles
+from lvm_core.importers.ids import article_ids, most_text, texts, titles
 from lvm_core.importers.npz import read_npz
 from lvm_core.importers.parquet import batches, levels_of_lists, open_table, unpack_vectors
 from lvm_core.importers.paths import ARROW
@@ -31,15 +31,17 @@ SENTENCES = ("text_sentences", "sentences")
 DOCUMENT_IDS = ("doc_id", "document_id", "id", "_id", "url")
 
 
-def open_vector_file(path: Path, name: str, data: DataParams, unpack_to: Path, left_out: LeftOut) -> VectorFile:
+def open_vector_file(path: Path, name: str, data: DataParams, unpack_to: Path, left_out: LeftOut) -> VectorFile | None:
     """Open an .npz, .npy (with ids in a .csv or .parquet of the same name beside it) or .parquet file.
+
+    None, which is counted, for a table without rows: programs that write shards in parallel write such ones too.
 
     Args:
         path: of the file.
         name: of the file, for ids of articles that have none.
         data: its columns by name.
         unpack_to: folder for unpacked arrays.
-        left_out: counts documents without vectors.
+        left_out: counts tables without rows and documents without vectors.
     """
     match path.suffix.lower():
         case ".npz":
@@ -58,8 +60,11 @@ def open_vector_file(path: Path, name: str, data: DataParams, unpack_to: Path, l
     )
 
 
-def _read_parquet(path: Path, name: str, data: DataParams, unpack_to: Path, left_out: LeftOut) -> VectorFile:
+def _read_parquet(path: Path, name: str, data: DataParams, unpack_to: Path, left_out: LeftOut) -> VectorFile | None:
     file = open_table(path)
+    if not file.metadata.num_rows:
+        left_out.leave_out("tables without rows", name)
+        return None
     there, kinds = file.schema_arrow.names, file.schema_arrow.types
     named = named_column("vector", data, there, path)
     usual = [column for column in VECTOR_COLUMNS if column in there] if named is None else [named]
@@ -98,7 +103,7 @@ def _documents(
         left_out.leave_out("documents without vectors", f"{path} row {row}")
     of_vector = np.repeat(rows, counts)
     position = np.arange(len(of_vector)) - (np.cumsum(counts) - counts)[of_vector]
-    said = titles(columns["title"].values) if "title" in columns else None
+    said = titles(columns["title"].values, f"{path}: {chosen['title']}") if "title" in columns else None
     return VectorFile(
         name,
         path,
@@ -130,7 +135,7 @@ def _sentences(file: Any, path: Path, data: DataParams, counts: np.ndarray, wher
     if column is None:
         return None
     found: list[str] = []
-    row = 0
+    row, most = 0, most_text(path)
     for batch in batches(file, path, column, 100):
         for sentences in batch.to_pylist():
             if len(sentences or ()) != counts[row]:
@@ -138,6 +143,7 @@ def _sentences(file: Any, path: Path, data: DataParams, counts: np.ndarray, wher
                     f"{path}: {column}: row {row}: has {len(sentences or ())} sentences, {where} {counts[row]} "
                     "vectors; they must agree"
                 )
-            found += texts(sentences or (), f"{path}: {column}: row {row}")
+            found += texts(sentences or (), f"{path}: {column}: row {row}", most)
+            most -= sum(map(len, found[len(found) - counts[row] :]))
             row += 1
     return found

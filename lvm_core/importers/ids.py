@@ -6,13 +6,16 @@ import math
 import re
 from collections.abc import Iterable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 
 from lvm_core.importers.arrays import Values
-from lvm_core.runtime.errors import LvmError, printable
+from lvm_core.runtime.errors import AGAIN, LvmError, printable
+from lvm_core.runtime.readers import GROWTH, SLACK
+from lvm_core.runtime.tables import as_label
 
 LONGEST = 1000
 """Characters of an id."""
@@ -104,20 +107,31 @@ def _decoded(value: Any, where: str, row: int) -> Any:
         raise LvmError(f"{where}: row {row}: {shown_value(value)} is not UTF-8; save it as text") from None
 
 
-def texts(values: Values, where: str) -> list[str]:
-    """Texts of chunks; None becomes the empty text."""
-    cleaned = []
+def texts(values: Values, where: str, most: int) -> list[str]:
+    """Texts of chunks, of at most so many characters in all (`most_text`); None becomes the empty text."""
+    cleaned, total = [], 0
     for row, item in enumerate(values):
         value = _decoded(item, where, row)
         if not _is_missing(value) and not isinstance(value, str):
             raise LvmError(f"{where}: row {row}: {shown_value(value)} is not a text")
         cleaned.append("" if _is_missing(value) else str(value))
+        total += len(cleaned[-1])
+        if total > most:
+            raise LvmError(f"{where}: row {row}: a small file holds more text than memory may take; {AGAIN}")
     return cleaned
 
 
-def titles(values: Values) -> list[str]:
+def most_text(path: Path) -> int:
+    """Characters that the texts of a file may have: a few bytes of it can repeat a long one a million times."""
+    return SLACK + GROWTH * path.stat().st_size
+
+
+def titles(values: Values, where: str) -> list[str]:
     """Titles, numbers among them; None becomes the empty text."""
-    return ["" if _is_missing(value) else str(value)[:LONGEST] for value in values]
+    remedy = "correct it, or name another as data.title_column"
+    items = (value.item() if isinstance(value, np.generic) else value for value in values)
+    labels = (as_label(value, f"{where}: row {row}", remedy) for row, value in enumerate(items))
+    return [(text or "")[:LONGEST] for text in labels]
 
 
 def _is_missing(value: Any) -> bool:

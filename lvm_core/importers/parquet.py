@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from lvm_core.runtime.errors import AGAIN, LvmError, open_regular_file, printabl
 from lvm_core.runtime.files import atomic_path
 from lvm_core.runtime.readers import Header, require_bounded
 from lvm_core.runtime.resume import fingerprint, saved_array
-from lvm_core.runtime.tables import open_parquet, readable_parquet
+from lvm_core.runtime.tables import column_values, open_parquet, readable_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,10 +48,7 @@ def _values(column: pa.ChunkedArray) -> Values:
     kind = column.type
     if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and column.null_count == 0:
         return column.to_numpy()
-    values: list[Any] = column.to_pylist()
-    if pa.types.is_fixed_size_binary(kind) and kind.byte_width == 16:  # what a UUID is stored as
-        return [value if value is None else str(UUID(bytes=value)) for value in values]
-    return values
+    return column_values(column)
 
 
 def levels_of_lists(kind: pa.DataType) -> int:
@@ -92,7 +88,7 @@ def unpack_vectors(file: pq.ParquetFile, path: Path, column: str, unpack_to: Pat
     counts = saved_array(target.with_suffix(".npy"), unpack)
     rows, size = int(counts.sum()), target.stat().st_size
     if not rows:
-        raise LvmError(f"{path}: {column}: has no rows" if not is_documents else f"{path}: {column}: has no vectors")
+        raise LvmError(f"{path}: {column}: has no vectors; take the file away")
     with open_regular_file(target) as unpacked:
         shape = (rows, size // (rows * dtype.itemsize))
         array = DiskArray(unpacked, 0, Header(shape, dtype, False, 0), f"{path}: {column}")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lvm_core.config.data import DataParams
+from lvm_core.config.params import PARAMS_FILE
 from lvm_core.importers.arrays import DiskArray
 from lvm_core.importers.bank_rows import RENUMBER, SourceRows, bank_rows, files_of_articles, row_name, row_numbers
 from lvm_core.importers.fold import FoldConflict, Folded, fold_windows, separate_windows
@@ -50,7 +51,10 @@ def open_sources(named: Mapping[str, str], data: DataParams, work: Path) -> dict
     opened: dict[str, Opened] = {}
     for origin, value in named.items():
         found = find_vectors(value, f"data.{origin}")
-        files = [open_vector_file(path, name, data, work, found.left_out) for name, path in found.files.items()]
+        some = [open_vector_file(path, name, data, work, found.left_out) for name, path in found.files.items()]
+        files = [file for file in some if file is not None]
+        if not files:
+            raise LvmError(f"{PARAMS_FILE}: data.{origin} = {value!r}: has no rows of vectors; bring some")
         opened[origin] = Opened(files, found.left_out)
         for file in files:
             if file.form != files[0].form:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from lvm_core.importers.arrays import DiskArray
-from lvm_core.importers.ids import article_ids, indices, texts, titles
+from lvm_core.importers.ids import article_ids, indices, most_text, texts, titles
 from lvm_core.importers.tables import Column
 from lvm_core.runtime.errors import LvmError
 
@@ -57,8 +57,8 @@ def make_bank(name: str, path: Path, vectors: DiskArray, columns: dict[str, Colu
         check_length(vectors.where, len(vectors), f"{where}: {column.name}", len(column.values))
     values = {role: (column.values, f"{where}: {column.name}") for role, column in columns.items()}
     ids = Ids(article_ids(*values["article"]), indices(*values["chunk"]) if "chunk" in values else None)
-    said = texts(*values["text"]) if "text" in values else None
-    names = titles(values["title"][0]) if "title" in values else None
+    said = texts(*values["text"], most_text(where)) if "text" in values else None
+    names = titles(*values["title"]) if "title" in values else None
     where_ids = ", ".join(columns[role].name for role in ("article", "chunk") if role in columns)
     return VectorFile(name, path, "bank", [vectors], ids, said, names, f"{where}: {where_ids}")
 
