@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from lvm_core.corpus import Article, Document, Reading
+from lvm_core.corpus.sources import open_source
 from lvm_core.corpus.wikipedia import is_dump, read_dump
 from lvm_core.corpus.wikitext import parse_wikipedia
 from lvm_core.runtime.errors import LvmError
@@ -162,16 +163,18 @@ def test_names_of_files_and_categories_are_those_of_the_wiki(tmp_path: Path) -> 
         "Er ist alt.",
         "Am Rhein.",
     ]
-    assert article.left_out == {"boilerplate": 0, "hidden link": 7, "reference": 1, "tail section": 1}
+    assert article.left_out == {"boilerplate": 0, "heading": 2, "hidden link": 7, "reference": 1, "tail section": 1}
 
 
 def test_what_a_page_leaves_out_is_counted_by_kind() -> None:
     text = (
         "{{Infobox|a=1}}Prose<ref>A</ref> with <math>x</math>.\n\n{|\n|a\n{|\n|b\n|}\n|}\n\n* one\n* two\n\n"
         "<syntaxhighlight>a</syntaxhighlight>\n\n<gallery>a</gallery>\n\n== Notes ==\nx\n\n== See also ==\n* y"
+        "\n\n== Life ==\nSee {{quote|text=A}}{{{1|B}}}https://example.org[https://example.org]<!-- C --> there.\n"
     )
     assert parse(text).left_out == {
-        **{"boilerplate": 2, "template": 1, "reference": 1, "formula": 1, "table": 1, "code": 1, "graphic": 1},
+        **{"comment": 1, "heading": 1, "link without words": 2},
+        **{"boilerplate": 2, "template": 3, "reference": 1, "formula": 1, "table": 1, "code": 1, "graphic": 1},
         "tail section": 2,
     }
 
@@ -244,6 +247,16 @@ def test_damaged_and_foreign_files(tmp_path: Path, content: bytes, words: tuple[
         read(path)
     assert time.process_time() - began < 5
     assert [word for word in (str(path), *words) if word not in str(caught.value)] == [], caught.value
+
+
+def test_a_dump_in_a_folder_is_to_be_named_itself(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"")
+    with pytest.raises(LvmError, match=f"; name the dump itself as data.train, {tmp_path / NAME}$"):
+        open_source(str(tmp_path), "data.train")
+    other = tmp_path / "a.xml.xz"
+    other.write_bytes(b"")
+    with pytest.raises(LvmError, match=r"\.txt, .*and dumps \(\.xml, \.xml\.bz2, \.xml\.gz or \.xml\.zst\)$"):
+        open_source(str(other), "data.train")
 
 
 def test_a_folder_is_no_dump(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from lvm_core.config.data import DataParams
 from lvm_core.config.params import PARAMS_FILE, shown
 from lvm_core.corpus import Source
+from lvm_core.corpus.decode import OPENERS
 from lvm_core.corpus.fields import Fields
 from lvm_core.corpus.folder import SUFFIXES, kind_of, read_folder
 from lvm_core.corpus.sotu import SOTU, read_sotu
-from lvm_core.corpus.wikipedia import WIKIPEDIA, is_dump, read_dump, read_wikipedia
+from lvm_core.corpus.wikipedia import DUMPS, WIKIPEDIA, is_dump, read_dump, read_wikipedia
 from lvm_core.runtime.errors import LvmError
 from lvm_core.runtime.folders import WATCHED, require_watched
 
@@ -33,7 +34,8 @@ def open_source(value: str, key: str, fields: Fields | None = None) -> Source:
     if is_file and is_dump(path):
         return read_dump(path)
     if is_file and not kind_of(path):
-        raise LvmError(f"{where}: is not a file of texts by its ending; these are read: {', '.join(SUFFIXES)}")
+        kinds = f"{', '.join(SUFFIXES)} (those of text also with {', '.join(OPENERS)})"
+        raise LvmError(f"{where}: is not a file of texts by its ending; these are read: {kinds}, and dumps ({DUMPS})")
     return read_folder(path, key, fields)
 
 

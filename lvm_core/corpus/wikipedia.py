@@ -26,7 +26,10 @@ DUMP = "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
 
 _DUMP_NAME = re.compile(r"(?P<stem>.+)\.xml(?P<pages>-p\d+p\d+)?(?:\.(?:bz2|gz|zst))?", re.IGNORECASE)
 
-_WANTED = "bring a dump of the kind pages-articles, as .xml, .xml.bz2, .xml.gz or .xml.zst"
+DUMPS = ".xml, .xml.bz2, .xml.gz or .xml.zst"
+"""Endings of the names of dumps."""
+
+_WANTED = f"bring a dump of the kind pages-articles, as {DUMPS}"
 
 LARGEST_PAGE = 1 << 25
 """Bytes of XML that one page may have; MediaWiki's own limit is 2 MiB of text."""

@@ -36,6 +36,9 @@ _HIDDEN_TAGS = {
 }
 """What an element that is left out with its content is counted as."""
 
+_HIDDEN_NODES = {"ExternalLink": "link without words", "Comment": "comment", "Argument": "template"}
+"""Parts that show nothing, or an address alone, likewise."""
+
 # Marks put into the text while it is flattened; neither occurs in XML text.
 _LIST, _HEADING = "\x02", "\x01"
 
@@ -77,8 +80,8 @@ _HIDDEN_LINKS = hidden_links(())
 
 
 def parse_wikipedia(document: Document, hidden: re.Pattern[str] = _HIDDEN_LINKS) -> Article:
-    """Wikitext to paragraphs: no templates, tables, references, files, categories, headings or tail sections.
-
+    """Wikitext to paragraphs: no templates, tables, references, files, categories, addresses, headings or tail
+    sections.
     `hidden` matches the titles of links that show nothing. All of these are counted by kind; as boilerplate list items,
     and paragraphs in which markup is left.
     """
@@ -113,15 +116,18 @@ class _Flattener:
                     self.left_out["hidden link"] += 1
                     return ""
                 return self.text(node.text or node.title)
-            case nodes.ExternalLink():
-                return self.text(node.title) if node.title else ""
+            case nodes.ExternalLink() if node.title:
+                return self.text(node.title)
+            case nodes.ExternalLink() | nodes.Comment() | nodes.Argument():
+                self.left_out[_HIDDEN_NODES[type(node).__name__]] += 1
+                return ""
             case nodes.Heading():
                 return f"\n\n{_HEADING}{node.level}{self.text(node.title).strip()}\n\n"
             case nodes.Template():
                 return self._template(node)
             case nodes.Tag():
                 return self._tag(node)
-        return ""  # comments, arguments
+        raise TypeError(f"a part of wikitext of an unknown kind, {type(node).__name__}")
 
     def _tag(self, tag: Any) -> str:
         name = str(tag.tag).strip().lower()
@@ -137,11 +143,12 @@ class _Flattener:
     def _template(self, template: Any) -> str:
         name = str(template.name).strip().lower()
         to_text = _TEMPLATE_TEXT.get("lang" if name.startswith("lang-") else name)
-        if to_text is None:
+        shown = [] if to_text is None else [argument for argument in template.params if not argument.showkey]
+        arguments = [self.text(argument.value).strip() for argument in shown]
+        text = to_text(["", *arguments] if name.startswith("lang-") else arguments) if to_text else ""
+        if not text.strip():
             self.left_out["template"] += 1
-            return ""
-        arguments = [self.text(argument.value).strip() for argument in template.params if not argument.showkey]
-        return to_text(["", *arguments] if name.startswith("lang-") else arguments)
+        return text
 
 
 def _paragraphs(text: str, left_out: Counter[str]) -> Iterator[str]:
@@ -153,7 +160,7 @@ def _paragraphs(text: str, left_out: Counter[str]) -> Iterator[str]:
             level, title = int(block[1]), block[2:].strip()
             if not skipping or level <= skipping:
                 skipping = level if _TAIL_SECTION.fullmatch(title) else 0
-                left_out["tail section"] += bool(skipping)
+                left_out["tail section" if skipping else "heading"] += 1
         elif not skipping:
             yield from map(_tidy, _join_lines(block))
 
