@@ -117,7 +117,7 @@ def texts(values: Values, where: str, most: int) -> list[str]:
         cleaned.append("" if _is_missing(value) else str(value))
         total += len(cleaned[-1])
         if total > most:
-            raise LvmError(f"{where}: row {row}: a small file holds more text than memory may take; {AGAIN}")
+            raise LvmError(f"{where}: a small file holds more text than memory may take; {AGAIN}")
     return cleaned
 
 
