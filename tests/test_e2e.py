@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import re
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,26 +18,32 @@ import yaml
 from lvm_core.config.figures import ROW_FIGURES
 from lvm_core.config.references import REFERENCES
 from lvm_core.models.checkpoint import load_model
+from tests import shell
 from tests.faults.kills import POINTS, kill_at
 from tests.faults.others import truncated_output
 from tests.faults.project import finish_repro, leftovers, make_project, results
 from tests.paths import ROOT
-from tests.pipeline import HOME, TINY
-from tests.shell import sh, stages_run
+from tests.pipeline import ELSEWHERE, HOME, TINY
+from tests.shell import stages_run
+from tests.small_encoder import write_bag_of_words
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("warm")]
 
 SHOWN = ("p1", "p5")
 UNCALIBRATED = "Confidence of the selected model on val against the observed rate"
 """A picture that is missing: dev has too few articles."""
-LESS = TINY | {"names": list(SHOWN), "time_direction": [], "service": {"models": []}}
+LESS = TINY | {"names": list(SHOWN), "time_direction": [], "service": {"models": []}, "encoder": {"model": "words"}}
+
+sh = partial(shell.sh, warm=True)
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A clone in which the command of `make repro` has run."""
+    """A clone in which the command of `make repro` has run, with an encoder of its own."""
     folder = tmp_path_factory.mktemp("e2e") / "clone"
     make_project(folder, LESS | {"train": LESS["train"] | {"seeds": [], "repeat": []}})
+    texts = [path.read_text() for place in (HOME, ELSEWHERE) for path in (folder / place).iterdir()]
+    write_bag_of_words(folder / "encoders/words", texts, 16)
     sh("python tools/repro.py 2", folder)
     sh("git add --all && git commit --quiet --message 'a run'", folder)
     return folder

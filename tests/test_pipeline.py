@@ -25,7 +25,7 @@ from tests.documents import blocks
 from tests.paths import ROOT
 from tests.pipeline import ELSEWHERE, HOME, RECIPES, SEED, undefined_is_said
 
-pytestmark = pytest.mark.xdist_group("pipeline")
+pytestmark = pytest.mark.xdist_group("forked")  # with what loads the same libraries
 
 
 def comparison(folder):

@@ -15,7 +15,7 @@ import pytest
 from dvc.repo import Repo
 
 from tests.paths import ROOT
-from tests.shell import sh
+from tests.shell import environment, sh
 from tools import repro
 
 DOT = """
@@ -31,6 +31,8 @@ strict digraph {
 "bank" -> "diagnose";
 }
 """
+
+pytestmark = pytest.mark.xdist_group("warm")
 
 ORDER = ("train_a", "gate_a", "train_b", "train_c", "evaluate")
 
@@ -71,9 +73,7 @@ def test_a_chain_is_in_order_and_left_out_where_nothing_changed():
 
 def test_the_pipeline_s_own_graph_is_understood():
     """Every stage of dvc.yaml has its place, and gates come between the phases that they decide on."""
-    graph = repro.stage_graph(
-        subprocess.run(["dvc", "dag", "--dot"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    )
+    graph = repro.stage_graph(sh("dvc dag --dot", ROOT, warm=True))
     shared, chains = repro.shared_stages(graph), repro.changed_chains(graph, set(graph))
     of_all = {"compare", "ladder", "calibrate_selected", "report"}
     assert set(graph) - set(shared) - {name for chain in chains for name in chain} == of_all
@@ -94,7 +94,7 @@ def project(tmp_path):
 
 def tool(folder: Path, code: int = 0) -> str:
     command = [sys.executable, str(ROOT / "tools/repro.py"), "2"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=environment(warm=True), capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -108,7 +108,7 @@ def test_a_failure_ends_it_the_rest_goes_on_and_only_what_changed_runs_again(pro
     (project / ".dvc/tmp/rwlock").write_text("{")
     assert "rwlock: was written by half; removed" in tool(project)
     assert (project / "table").read_text() == "11" * 3
-    assert "up to date" in sh("dvc status", project)
+    assert "up to date" in sh("dvc status", project, warm=True)
 
     (project / "recipe-three").write_text("another")
     (trained,) = re.findall(r"^\d\d:\d\d:\d\d (\w+) train_c \d+ s\b", tool(project), re.MULTILINE)
