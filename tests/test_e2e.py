@@ -161,7 +161,7 @@ def test_a_kill_that_empties_the_lock_and_an_output_cut_off_leave_no_trace(clone
         assert kill_at(clone, POINTS["with dvc.lock just emptied"], 1, 0.0, "train_a@p5")
         assert (clone / "dvc.lock").read_text() == ""
     truncated_output(clone, random.Random(0))
-    assert finish_repro(clone), "DVC refuses the empty lock until it is mended"
+    assert finish_repro(clone, warm=True), "DVC refuses the empty lock until it is mended"
     assert results(clone) == before
     assert not leftovers(clone)
 

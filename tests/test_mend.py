@@ -12,6 +12,8 @@ from tests.calling import Done
 from tests.shell import sh
 from tools.mend import is_whole_lock, main
 
+pytestmark = pytest.mark.xdist_group("warm")
+
 PIPELINE = """stages:
   one:
     deps: [seed.txt]
@@ -31,7 +33,7 @@ def finished(tmp_path_factory):
     Repo.init(str(folder), no_scm=True).close()
     (folder / "dvc.yaml").write_text(PIPELINE)
     (folder / "seed.txt").write_text("1")
-    sh("dvc repro", folder)
+    sh("dvc repro", folder, warm=True)
     return folder
 
 
@@ -76,7 +78,7 @@ def test_a_lock_cut_anywhere_is_read_by_dvc_or_mended_and_nothing_is_computed_ag
     for place in (mended[len(mended) // 2], read[len(read) // 2]):
         (project / "dvc.lock").write_text(whole[:place])
         mend("--quiet")
-        assert "Running stage" not in sh("dvc repro", project)
+        assert "Running stage" not in sh("dvc repro", project, warm=True)
         assert (project / "dvc.lock").read_text() == whole
 
 
@@ -85,7 +87,7 @@ def test_a_list_of_running_commands_cut_off(project, mend):
         (project / ".dvc/tmp/rwlock").write_text(text)
         assert "rwlock: was written by half; removed" in mend().stdout
         assert not (project / ".dvc/tmp/rwlock").exists()
-    assert "up to date" in sh("dvc repro", project)
+    assert "up to date" in sh("dvc repro", project, warm=True)
 
 
 def test_damaged_objects_of_the_cache_are_removed_and_made_again(project, mend):
@@ -99,7 +101,7 @@ def test_damaged_objects_of_the_cache_are_removed_and_made_again(project, mend):
     done = mend("--cache")
     assert done.stdout.count("is damaged; removed") == 5
     assert "5 objects of the cache read, 5 damaged" in done.stdout
-    sh("rm -r one.txt two three.txt && dvc repro", project)
+    sh("rm -r one.txt two three.txt && dvc repro", project, warm=True)
     assert {path: path.read_bytes() for path in before} == before
     assert "0 damaged" in mend("--cache").stdout
 

@@ -22,7 +22,10 @@ import yaml
 
 from lvm_core.runtime.errors import LvmError
 from tests.paths import ROOT
+from tests.shell import sh
 from tools import repro, repro_log
+
+pytestmark = pytest.mark.xdist_group("warm")
 
 PIPELINE = """
 stages:
@@ -58,8 +61,7 @@ def test_the_first_recipes_then_those_trained_once_more_then_the_others():
 
 
 def test_the_pipeline_s_own_recipes_run_in_this_order():
-    dot = subprocess.run(["dvc", "dag", "--dot"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    graph = repro.stage_graph(dot)
+    graph = repro.stage_graph(sh("dvc dag --dot", ROOT, warm=True))
     assert "references" in repro.shared_stages(graph)  # before any recipe
     chains = repro.changed_chains(graph, set(graph))
     trained = [repro.trained_recipe(chain) for chain in chains]

@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import sys
+from contextlib import suppress
 from functools import cache
 
 STAGE = "stages."
@@ -59,12 +60,10 @@ def serve(path: str) -> None:
     import importlib
     import runpy
     import select
-    import signal
 
     for module in LIBRARIES:
         importlib.import_module(module)
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen(16)
@@ -74,9 +73,14 @@ def serve(path: str) -> None:
             if os.fork() == 0:
                 break
             connection.close()
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:  # what they cost is entered as ours
+                    pass
         else:
+            with suppress(ChildProcessError):
+                while os.wait():
+                    pass
             return
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with connection:
         size, streams, *_ = socket.recv_fds(connection, 8, 3)
         told = connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)

@@ -92,7 +92,11 @@ def hear_ctrl_c() -> None:
 
 
 def start_repro(
-    folder: Path, *targets: str, fault: Mapping[str, Any] | None = None, prefix: tuple[str, ...] = ()
+    folder: Path,
+    *targets: str,
+    fault: Mapping[str, Any] | None = None,
+    prefix: tuple[str, ...] = (),
+    warm: bool = False,
 ) -> subprocess.Popen[str]:
     """Start `dvc repro` in a process group of its own; its output goes to `<folder>.log`.
 
@@ -101,8 +105,9 @@ def start_repro(
         targets: stages; none: the whole pipeline.
         fault: for `inject/sitecustomize.py`.
         prefix: a command that starts it.
+        warm: see `tests.shell.environment`; not for what is to be killed.
     """
-    return _start(folder, (*prefix, "dvc", "repro", *targets), fault)
+    return _start(folder, (*prefix, "dvc", "repro", *targets), fault, warm=warm)
 
 
 def start_mending(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -110,8 +115,10 @@ def start_mending(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return _start(folder, (sys.executable, "tools/mend.py", *arguments), None)
 
 
-def _start(folder: Path, command: tuple[str, ...], fault: Mapping[str, Any] | None) -> subprocess.Popen[str]:
-    variables = environment() | {"PYTHONPATH": str(folder)}
+def _start(
+    folder: Path, command: tuple[str, ...], fault: Mapping[str, Any] | None, *, warm: bool = False
+) -> subprocess.Popen[str]:
+    variables = environment(warm=warm) | {"PYTHONPATH": str(folder)}
     if fault is not None:
         variables["PYTHONPATH"] = f"{INJECT}{os.pathsep}{folder}"
         variables["FAULT"] = json.dumps(dict(fault))
@@ -126,19 +133,19 @@ def log_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.log")
 
 
-def finish_repro(folder: Path, *targets: str) -> bool:
+def finish_repro(folder: Path, *targets: str, warm: bool = False) -> bool:
     """Run `dvc repro` to its end, as a user would after a fault; whether `tools/mend.py` had to be run before.
 
     Raises:
         AssertionError: it fails all the same (says how).
     """
     before = log_of(folder).stat().st_size if log_of(folder).exists() else 0
-    if start_repro(folder, *targets).wait() == 0:
+    if start_repro(folder, *targets, warm=warm).wait() == 0:
         return False
     said = log_of(folder).read_text()[before:]
     assert "Traceback" not in said, said[-3000:]
     assert start_mending(folder).wait() == 0, log_of(folder).read_text()[-3000:]
-    assert start_repro(folder, *targets).wait() == 0, log_of(folder).read_text()[-5000:]
+    assert start_repro(folder, *targets, warm=warm).wait() == 0, log_of(folder).read_text()[-5000:]
     return True
 
 
