@@ -216,7 +216,8 @@ def test_dvc_sees_a_changed_encoder_behind_a_link(small, tmp_path):
         with (elsewhere / name).open("ab") as file:
             file.write(b" ")
         with Repo(project) as repo:  # and of dvc.yaml only one stage, which is a third of a second and not two
-            (dep,) = [dep for dep in repo.stage.load_one(name="embed").deps if "encoders" in dep.def_path]
+            embed = repo.stage.load_one(str(project / "dvc.yaml"), "embed")
+            (dep,) = [dep for dep in embed.deps if "encoders" in dep.def_path]
             seen.add(dep.get_hash().value)
     assert len(seen) == 4
 
