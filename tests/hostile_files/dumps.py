@@ -8,6 +8,7 @@ import io
 import random
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pyarrow as pa
 
@@ -19,8 +20,11 @@ def _unpack_zst(content: bytes) -> bytes:
     return bytes(pa.input_stream(io.BytesIO(content), compression="zstd").read())
 
 
+GZIP: Callable[[bytes], bytes] = partial(gzip.compress, mtime=0)
+"""The same bytes at any time."""
+
 PACKED: tuple[tuple[bytes, Callable[[bytes], bytes], Callable[[bytes], bytes]], ...] = (
-    (b"\x1f\x8b", gzip.decompress, gzip.compress),
+    (b"\x1f\x8b", gzip.decompress, GZIP),
     (b"BZh", bz2.decompress, bz2.compress),
     (b"\x28\xb5", _unpack_zst, pack_zst),
 )
@@ -40,7 +44,7 @@ def many_parts(content: bytes, rng: random.Random) -> bytes:
     """300 MB of one character in the middle, in small streams: of the file's own kind, or of another one."""
     _, unpack, pack = next(entry for entry in PACKED if content.startswith(entry[0]))
     inside = unpack(content)
-    cut, other = rng.randrange(len(inside)), rng.choice([pack, pack, gzip.compress, bz2.compress])
+    cut, other = rng.randrange(len(inside)), rng.choice([pack, pack, GZIP, bz2.compress])
     return pack(inside[:cut]) + other(rng.choice([b" ", b"\n", b"a"]) * 1_000_000) * 300 + pack(inside[cut:])
 
 

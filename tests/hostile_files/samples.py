@@ -200,7 +200,7 @@ def _collections(folder: Path) -> None:
         part.mkdir(parents=True)
     for name in COLLECTIONS["hub"]:
         pq.write_table(pa.Table.from_pylist([row | {"id": f"{row['id']} {name}"} for row in rows]), hub / name)
-    (texts / "a.jsonl.gz").write_bytes(gzip.compress(lines))
+    (texts / "a.jsonl.gz").write_bytes(gzip.compress(lines, mtime=0))
     (texts / "b.jsonl.zst").write_bytes(pack_zst(lines))
     (texts / "utf16.txt").write_text(paragraphs, encoding="utf-16")
     table = pa.Table.from_pylist(rows)
@@ -236,7 +236,7 @@ def _dumps(folder: Path) -> None:
     pages = "".join(f"<page><title>A{n}</title><ns>{n // 4}</ns><id>{n}</id>{version}</page>\n" for n in range(6))
     spaces = '<siteinfo><namespaces><namespace key="6">Datei</namespace></namespaces></siteinfo>'
     content = f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/">{spaces}\n{pages}</mediawiki>'.encode()
-    packs: tuple[Callable[[bytes], bytes], ...] = (bz2.compress, gzip.compress, bytes)
+    packs: tuple[Callable[[bytes], bytes], ...] = (bz2.compress, partial(gzip.compress, mtime=0), bytes)
     for name, pack in zip(DUMPS, packs, strict=True):
         (folder / name).write_bytes(pack(content))
 
