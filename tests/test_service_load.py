@@ -190,7 +190,7 @@ def test_a_service_that_is_not_loaded_says_so():
 def test_a_defect_in_reading_the_body_is_a_failure_of_ours(monkeypatch, capsys):
     import asyncio
 
-    from lvm_core.service import app
+    from lvm_core.service import app, bodies
 
     async def ask_it():
         sent: list[dict] = []
@@ -205,7 +205,7 @@ def test_a_defect_in_reading_the_body_is_a_failure_of_ours(monkeypatch, capsys):
         await application({**scope, "headers": [(b"content-type", b"application/json")]}, receive, send)
         return sent[0]["status"], sent[1]["body"]
 
-    monkeypatch.setattr(app, "_whole_number", lambda digits: {}[digits])
+    monkeypatch.setattr(bodies, "_whole_number", lambda digits: {}[digits])
     application = app.make_app(Service(lambda: None, Settings(), "small"))
     status, body = asyncio.run(ask_it())
     assert (status, b"its log says why" in body) == (500, True)

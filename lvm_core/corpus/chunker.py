@@ -24,12 +24,13 @@ _NUMBERED = re.compile("nos?|arts?|secs?|vols?|ch|pp?|par|figs?")
 # Letters of scripts without spaces, and their full-width punctuation.
 _WIDE = "\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 
+_STOPS, _CLOSING = "。｡！？⁇⁈⁉‼﹒﹖﹗।॥؟۔։።፧፨။។៕།༎᠃᠉꓿꘎꘏", "”’」』）｣》〉】〕"
+
 # A stop with its closing quotes and brackets, then a space and whatever the next word opens with. The stops of other
 # scripts need no space, nor do ours between wide characters; a full-width point between digits is a decimal one.
 _STOP = re.compile(
     r"""[.!?…]+(?:["'”’)\]“«»]| »)*(?= (?P<next>["'“‘(\[]*\S))"""
-    rf"""|(?:[。｡！？⁇⁈⁉‼﹒﹖﹗।॥؟۔։።፧፨။។៕།༎᠃᠉꓿꘎꘏]|(?<!\d)．|．(?!\d)|(?<=[{_WIDE}])[.!?]+(?=[”’{_WIDE}]))++"""
-    r"""[”’」』）｣》〉】〕]*+(?=.)"""
+    rf"""|(?:[{_STOPS}]|(?<!\d)．|．(?!\d)|(?<=[{_WIDE}])[.!?]+(?=[”’{_WIDE}]))+[{_CLOSING}]*(?=[^{_STOPS}{_CLOSING}])"""
 )
 
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
