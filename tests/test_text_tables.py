@@ -105,6 +105,7 @@ def test_what_a_byte_order_mark_says_is_decoded(tmp_path: Path, encoding: str) -
         ("a.jsonl", b'{"text": "a", "id": [1]}', ("a.jsonl:1", '"id"', "list")),
         ("a.jsonl", b'{"text": "a", "title": true}', ("a.jsonl:1", '"title"', "bool")),
         ("a.jsonl", b'{"text": null}', ("holds no article", "1 rows without a text")),
+        ("dataset_dict.json", b'{"splits": ["%s"]}' % (b"a" * 999), ("holds no saved dataset", "again")),
         ("a.pdf", b"%PDF", ("holds no article", ".pdf 1", ".jsonl")),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -50,6 +50,8 @@ _LEFT_OUT = {"pre": "code", "table": "table", "script": "html", "style": "html",
 _OPENING = re.compile(r"<(?=[!?]|(?:script|pre|style|textarea)(?:\s|>|$))", re.IGNORECASE)
 # Time is bounded so: in hostile texts, the parser's grows with the square of the length.
 _PIECE = re.compile(r".{1,20000}(?!\S)|.{1,20000}", re.DOTALL)
+_MOST_BRACKETS, _BRACKETS_EACH = 20_000, 20
+"""Brackets of a page that are looked at for links, and one more for so many characters: each may cost 0.3 ms."""
 _NOTE_MARK = re.compile(r"\[\^([^\]\s]{1,200})\]")
 _TASK = re.compile(r"\[[ xX]\]\s+")
 
@@ -67,9 +69,9 @@ def parse_markdown(document: Document) -> Article:
     for a stray end instead, and text follows), `table` (a row without `|` is text), `link definition`, `image` (with
     its alternative text), `comment`, and `html` (scripts, styles, drawings, declarations). Tags, rules, bullets, link
     targets and titles, and the marks of footnotes are markup and not counted. A comment, `<pre>`, `<script>` or the
-    like that is never closed is text.
+    like that is never closed is text. In a page of tens of thousands of brackets links from there on stay as they are.
     """
-    prose = _Prose()
+    prose = _Prose(len(document.raw))
     prose.read(prose.without_front_matter(re.sub(r"\r\n?", "\n", document.raw.removeprefix("\ufeff"))))
     return Article(document.id, prose.title or document.title, prose.paragraphs, +prose.left_out)
 
@@ -77,12 +79,13 @@ def parse_markdown(document: Document) -> Article:
 class _Prose:
     """What a page holds, as far as it has been read."""
 
-    def __init__(self) -> None:
+    def __init__(self, length: int) -> None:
         self.title = ""
         self.paragraphs: list[str] = []
         self.left_out = Counter[str]()
         self.stray_ends = 0
         self.number = ""  # of the list item around, until its first text
+        self.brackets = _MOST_BRACKETS + length // _BRACKETS_EACH  # that may still be looked at
 
     def without_front_matter(self, text: str) -> str:
         """The text after it."""
@@ -160,8 +163,12 @@ class _Prose:
     def _plain(self, content: str, env: dict[str, Any]) -> str:
         """The text of a block without its inline markup."""
         notes = env.get("footnotes", {}).get("refs", ())
+        content = _NOTE_MARK.sub(lambda mark: "" if f":{mark[1]}" in notes else mark[0], content)
+        self.brackets -= content.count("[")
+        if self.brackets < 0:
+            return content
         tokens: list[Token] = []
-        for piece in _PIECE.findall(_NOTE_MARK.sub(lambda mark: "" if f":{mark[1]}" in notes else mark[0], content)):
+        for piece in _PIECE.findall(content):
             _parser().inline.parse(piece, _parser(), env, tokens)
         return "".join(map(self._plain_token, tokens))
 

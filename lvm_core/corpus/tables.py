@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import astuple
 from pathlib import Path
@@ -166,8 +167,8 @@ def saved_files(folder: Path) -> list[str]:
         raise LvmError(f"{folder / STATE}: does not name the files of a saved dataset; save it again") from error
     if selected:
         raise LvmError(f"{folder}: was saved as a selection of rows by an old `datasets`; save its flatten_indices()")
-    if lacking := next((folder / name for name in names if not (folder / name).is_file()), None):
-        raise LvmError(f"{lacking}: is named in {STATE} and not there; {AGAIN}")
+    if lacking := next((folder / name for name in names if not os.path.isfile(folder / name)), None):
+        raise LvmError(f"{printable(lacking)}: is named in {STATE} and not there; {AGAIN}")
     return names
 
 
@@ -175,8 +176,8 @@ def require_splits(folder: Path) -> None:
     """Make sure that the splits which a folder of several names are there."""
     try:
         names = json.loads(read_text(folder / SPLITS))["splits"]
-        lacking = [name for name in names if not (folder / name / STATE).is_file()]
+        lacking = [name for name in names if not os.path.isfile(folder / name / STATE)]
     except (TypeError, KeyError, ValueError, RecursionError) as error:
         raise LvmError(f"{folder / SPLITS}: does not name the splits of a saved dataset; save it again") from error
     if lacking:
-        raise LvmError(f"{folder / lacking[0]}: is named in {SPLITS} and holds no saved dataset; {AGAIN}")
+        raise LvmError(f"{printable(folder / lacking[0])}: is named in {SPLITS} and holds no saved dataset; {AGAIN}")

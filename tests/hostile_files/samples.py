@@ -275,7 +275,7 @@ def _import(form: str) -> Callable[[Path], None]:
 def _read_import(folder: Path) -> None:
     done = run_import(folder)
     if done.returncode:
-        lines = done.stderr.splitlines()
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("import: ")]  # progress
         if (done.returncode, len(lines), lines[0][:7]) != (1, 1, "error: "):
             raise RuntimeError(f"exit code {done.returncode}: {done.stderr}")
         raise LvmError(lines[0])
