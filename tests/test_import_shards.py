@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lvm_core.importers.paths import find_vectors
+from lvm_core.runtime.errors import LvmError
 from tests.brought import DATA, ROWS, has_all, read, refusal, shard, vectors_of
 from tests.brought import in_own_folder as _in_own_folder  # noqa: F401
 from tests.forms import run_import, sample, set_data
@@ -69,6 +71,16 @@ def test_a_link_to_a_folder_is_refused_and_one_to_a_file_is_read(tmp_path):
         "in/more: is a link to a folder, and DVC does not see changes behind it; copy the folder there, or name it "
         "itself as data.train"
     )
+
+
+@pytest.mark.parametrize("inside", ["", "/part-0.parquet"])
+def test_vectors_in_corpora_behind_a_link_to_a_folder_are_refused(tmp_path, inside):
+    """A single file, too: DVC does not see its changes."""
+    shard("elsewhere/part-0.parquet")
+    Path("corpora").mkdir()
+    Path("corpora/mine").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LvmError, match="^corpora/mine: is a link to a folder, and DVC does not see changes behind it"):
+        find_vectors(f"corpora/mine{inside}", "data.train")
 
 
 def test_indices_of_chunks_in_some_shards_only():

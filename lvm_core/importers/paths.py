@@ -32,12 +32,12 @@ def find_vectors(value: str, key: str) -> Found:
     The numbers in names count as numbers (`part-2` before `part-10`), and suffixes may be capitals. Hidden and other
     files are counted as left out. A link to a folder is refused, one to a file is followed.
     """
+    require_watched(value, key)
     path = Path(value)
     if path.is_file():
         return Found({path.name: path})
     if not path.is_dir():
         raise LvmError(f"{PARAMS_FILE}: {key} = {value!r}: no such file or folder of vectors")
-    require_watched(value, key)
     left_out = LeftOut()
     found = {file.relative_to(path).as_posix(): file for file in visible_files(path, key, left_out)}
     arrays = {file.with_suffix("") for file in found.values() if file.suffix.lower() == ".npy"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,7 +32,7 @@ class LeftOut:
         self.left_out[kind] += 1
         self.examples.setdefault(kind, printable(name))
 
-    def leave_out_others(self, names: Iterable[str]) -> None:
+    def leave_out_others(self, names: Collection[str]) -> None:
         """Count files that nothing reads, and say how many there are of the most frequent endings."""
         kinds = Counter(Path(name).suffix.lower() or "no ending" for name in names)
         for name in names:
