@@ -79,7 +79,7 @@ def test_vectors_in_corpora_behind_a_link_to_a_folder_are_refused(tmp_path, insi
     shard("elsewhere/part-0.parquet")
     Path("corpora").mkdir()
     Path("corpora/mine").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(LvmError, match="^corpora/mine: is a link to a folder, and DVC does not"):
+    with pytest.raises(LvmError, match=r"^corpora/mine: is a link to a folder, and DVC does not"):
         find_vectors(f"corpora/mine{inside}", "data.train")
 
 
